@@ -1,0 +1,279 @@
+/** `.macro`, `.rept`, `.irp`, `.irpc`: definitions, how arguments are cut, and substitution into bodies. */
+import { characterConstantLength, endOfString, isNamePart, isNameStart, type Scanner } from './lexer.js';
+import { errorAt, type Expansion, type SourceLine } from './source.js';
+
+export interface MacroParameter {
+  readonly name: string;
+  readonly preset: string;
+  readonly required: boolean;
+  readonly vararg: boolean;
+}
+
+export interface Macro {
+  readonly name: string;
+  readonly parameters: readonly MacroParameter[];
+  readonly body: readonly SourceLine[];
+  readonly definedAt: SourceLine;
+}
+
+/** Macros inside macros run at most this deep. */
+export const EXPANSION_DEPTH_LIMIT = 200;
+/** Lines that one file may expand to. */
+export const LINE_LIMIT = 2_000_000;
+
+/** One argument: its text (quotes around a string removed) and, if written `name=text`, the name. */
+interface Argument {
+  readonly text: string;
+  readonly keyword: string | undefined;
+  /** Offset of the argument in the line. */
+  readonly at: number;
+}
+
+/** Characters that keep white space between them: elsewhere it vanishes before arguments are cut. */
+function keepsSpace(c: string): boolean {
+  return isNamePart(c.charCodeAt(0)) || '*%-(['.includes(c);
+}
+
+/**
+ * Reduces white space as GNU as does before it looks at macro arguments, so that `a + b` is one argument and `a -b`
+ * two. Returns the text and, for each character of it, its offset in the line.
+ */
+function squeeze(scanner: Scanner): { text: string; at: number[] } {
+  const source = scanner.text;
+  let text = '';
+  const at: number[] = [];
+  let i = scanner.skipSpace().at;
+  while (i < scanner.end) {
+    const c = source[i]!;
+    if (c === '"') {
+      const to = endOfString(source, i);
+      if (to < 0) scanner.fail('string without a closing quote', '"', i);
+      for (; i < to; i++) {
+        text += source[i];
+        at.push(i);
+      }
+      continue;
+    }
+    if (c === "'") {
+      const length = characterConstantLength(source, i);
+      if (length > 0) {
+        const digits = String(scanner.part(i, scanner.end).character());
+        text += digits;
+        for (let k = 0; k < digits.length; k++) at.push(i);
+        i += length;
+        continue;
+      }
+    }
+    if (c === ' ' || c === '\t') {
+      const from = i;
+      while (i < scanner.end && (source[i] === ' ' || source[i] === '\t')) i++;
+      const before = text[text.length - 1];
+      if (i < scanner.end && before !== undefined && keepsSpace(before) && keepsSpace(source[i]!)) {
+        text += ' ';
+        at.push(from);
+      }
+      continue;
+    }
+    text += c;
+    at.push(i);
+    i++;
+  }
+  return { text, at };
+}
+
+/** One argument at `from` of squeezed text: up to a comma, or to white space outside brackets. */
+function cutArgument(scanner: Scanner, text: string, from: number): { text: string; to: number } {
+  if (text[from] === '"') {
+    const to = endOfString(text, from);
+    if (to < 0) scanner.fail('string without a closing quote', '"');
+    return { text: text.slice(from + 1, to - 1), to };
+  }
+  const brackets: string[] = [];
+  let to = from;
+  for (; to < text.length; to++) {
+    const c = text[to]!;
+    if (c === ',' || (c === ' ' && brackets.length === 0)) break;
+    if (c === '"') {
+      const end = endOfString(text, to);
+      to = (end < 0 ? text.length : end) - 1;
+    } else if (c === '(' || c === '[') brackets.push(c);
+    else if (c === ')' && brackets.at(-1) === '(') brackets.pop();
+    else if (c === ']' && brackets.at(-1) === '[') brackets.pop();
+  }
+  return { text: text.slice(from, to), to };
+}
+
+/** Cuts a list of values (`.irp`, or a macro's arguments). */
+function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): Argument[] {
+  const { text, at } = squeeze(scanner);
+  const found: Argument[] = [];
+  const names = new Set(parameters.map(parameter => parameter.name));
+  let i = 0;
+  while (i < text.length) {
+    let keyword: string | undefined;
+    const start = at[i] ?? scanner.end;
+    const assignment = /^([A-Za-z_.$][\w.$]*)=/.exec(text.slice(i, i + 256));
+    if (assignment && names.size > 0) {
+      keyword = assignment[1]!;
+      i += assignment[0].length;
+    }
+    const position = keyword === undefined ? found.length : parameters.findIndex(p => p.name === keyword);
+    if (parameters[position]?.vararg) {
+      found.push({ text: text.slice(i), keyword, at: start });
+      return found;
+    }
+    const argument = cutArgument(scanner, text, i);
+    found.push({ text: argument.text, keyword, at: start });
+    i = argument.to;
+    if (text[i] === ' ') i++;
+    if (text[i] === ',') {
+      i++;
+      if (text[i] === ' ') i++;
+      // A comma at the end stands for one more, empty argument.
+      if (i === text.length) found.push({ text: '', keyword: undefined, at: scanner.end });
+    }
+  }
+  return found;
+}
+
+/** The values of `.irp name, values`; no values count as one empty value. */
+export function cutValues(scanner: Scanner): string[] {
+  const values = cutArguments(scanner, []).map(argument => argument.text);
+  return values.length === 0 ? [''] : values;
+}
+
+/** Reads what follows `.macro`: the name and the parameters. */
+export function parseMacroHead(scanner: Scanner): { name: string; parameters: MacroParameter[] } {
+  const name = scanner.name();
+  if (name === undefined) scanner.fail(`${scanner.found()} after .macro`, "the macro's name");
+  const parameters: MacroParameter[] = [];
+  scanner.take(',');
+  while (!scanner.atEnd) {
+    const at = scanner.at;
+    const parameter = scanner.name();
+    if (parameter === undefined) scanner.fail(`${scanner.found()} in the parameters of macro ${name}`, 'a name');
+    if (parameters.some(other => other.name === parameter))
+      scanner.fail(`macro ${name} has two parameters called "${parameter}"`, undefined, at);
+    if (parameters.at(-1)?.vararg) scanner.fail(`parameter "${parameter}" behind a :vararg parameter`, undefined, at);
+    let required = false;
+    let vararg = false;
+    let preset = '';
+    if (scanner.take(':')) {
+      const qualifier = scanner.name();
+      if (qualifier === 'req') required = true;
+      else if (qualifier === 'vararg') vararg = true;
+      else scanner.fail(`":${qualifier ?? ''}" behind parameter "${parameter}"`, ':req or :vararg', at);
+    }
+    if (scanner.take('=')) {
+      const { text, at: offsets } = squeeze(scanner);
+      const cut = cutArgument(scanner, text, 0);
+      preset = cut.text;
+      scanner.at = cut.to < offsets.length ? offsets[cut.to]! : scanner.end;
+    }
+    parameters.push({ name: parameter, preset, required, vararg });
+    scanner.take(',');
+  }
+  return { name, parameters };
+}
+
+/** Parameter values of an invocation whose operands the scanner stands at. */
+export function bindArguments(macro: Macro, scanner: Scanner): Map<string, string> {
+  const given = new Map<string, string>();
+  const start = scanner.at;
+  let position = 0;
+  let keywords = false;
+  for (const argument of cutArguments(scanner, macro.parameters)) {
+    if (argument.keyword !== undefined) {
+      if (!macro.parameters.some(parameter => parameter.name === argument.keyword))
+        scanner.fail(
+          `macro ${macro.name} has no parameter "${argument.keyword}"`,
+          macro.parameters.map(parameter => parameter.name).join(', '),
+          argument.at,
+        );
+      given.set(argument.keyword, argument.text);
+      keywords = true;
+      continue;
+    }
+    if (keywords) scanner.fail(`positional argument behind a keyword argument of macro ${macro.name}`, 'name=value', argument.at);
+    const parameter = macro.parameters[position++];
+    if (!parameter) {
+      const count = macro.parameters.length;
+      scanner.fail(
+        `too many arguments for macro ${macro.name}`,
+        count === 0 ? 'none' : `at most ${count} (${macro.parameters.map(p => p.name).join(', ')})`,
+        argument.at,
+      );
+    }
+    given.set(parameter.name, argument.text);
+  }
+  const values = new Map<string, string>();
+  for (const parameter of macro.parameters) {
+    const text = given.get(parameter.name) ?? '';
+    if (text === '' && parameter.required)
+      scanner.fail(`macro ${macro.name} needs a value for parameter "${parameter.name}"`, undefined, start);
+    values.set(parameter.name, text === '' ? parameter.preset : text);
+  }
+  return values;
+}
+
+/** Puts values into a body line: `\name`, `\@` (how many macros ran before this one), `\()` (nothing). */
+function substitute(line: SourceLine, values: ReadonlyMap<string, string>, count: number | undefined): SourceLine | string {
+  const { text } = line;
+  let from = text.indexOf('\\');
+  if (from < 0) return text;
+  let out = '';
+  const columns: number[] = [];
+  let copied = 0;
+  const column = (offset: number) => (line.columns ? (line.columns[offset] ?? 1) : offset + 1);
+  const copyTo = (to: number) => {
+    for (let i = copied; i < to; i++) columns.push(column(i));
+    out += text.slice(copied, to);
+  };
+  while (from >= 0 && from < text.length) {
+    let replacement: string | undefined;
+    let to = from + 1;
+    if (text[to] === '@' && count !== undefined) {
+      replacement = String(count);
+      to++;
+    } else if (text.startsWith('()', to)) {
+      replacement = '';
+      to += 2;
+    } else if (to < text.length && isNameStart(text.charCodeAt(to))) {
+      while (to < text.length && isNamePart(text.charCodeAt(to))) to++;
+      replacement = values.get(text.slice(from + 1, to));
+    }
+    if (replacement !== undefined) {
+      copyTo(from);
+      for (let i = 0; i < replacement.length; i++) columns.push(column(from));
+      out += replacement;
+      copied = to;
+    } else to = from + 1;
+    from = text.indexOf('\\', to);
+  }
+  copyTo(text.length);
+  return { text: out, frame: line.frame, line: line.line, columns, expansion: line.expansion };
+}
+
+/** The body with values put in, as lines of their own that know where they came from. */
+export function expandBody(
+  body: readonly SourceLine[],
+  values: ReadonlyMap<string, string>,
+  count: number | undefined,
+  name: string,
+  from: SourceLine,
+): SourceLine[] {
+  const depth = (from.expansion?.depth ?? 0) + 1;
+  if (depth > EXPANSION_DEPTH_LIMIT)
+    throw errorAt(
+      { line: from, offset: 0 },
+      `macros nested deeper than ${EXPANSION_DEPTH_LIMIT}`,
+      'a macro that does not invoke itself without end',
+    );
+  const expansion: Expansion = { name, from, depth };
+  return body.map(line => {
+    const result = substitute(line, values, count);
+    if (typeof result === 'string')
+      return { text: result, frame: line.frame, line: line.line, columns: line.columns, expansion };
+    return { ...result, expansion };
+  });
+}

@@ -1,0 +1,390 @@
+/**
+ * The data path: executes one plain instruction (moves, stack, arithmetic, branches, strings) in the engine.
+ * What the instruction may touch is checked first, so that the engine never sees an access or a division that faults.
+ */
+import { type Code, Mnemonic, OpKind, Register, RegisterExt } from 'iced-x86';
+import { InputError } from '../errors.js';
+import { Access, DecodeCache, type Instruction, MAX_INSTRUCTION, type MemoryOperand, registerNumber } from './decoder.js';
+import { type GuestMemory, Perm } from './memory.js';
+import { Flag, Reg, RegisterFile } from './registers.js';
+import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
+
+/** Exception vectors (SDM vol. 3, table 6-1). */
+export const Vector = {
+  DE: 0,
+  DB: 1,
+  NMI: 2,
+  BP: 3,
+  OF: 4,
+  BR: 5,
+  UD: 6,
+  NM: 7,
+  DF: 8,
+  TS: 10,
+  NP: 11,
+  SS: 12,
+  GP: 13,
+  PF: 14,
+  MF: 16,
+  AC: 17,
+  MC: 18,
+  XM: 19,
+  CP: 21,
+  VC: 29,
+} as const;
+
+/** #PF error code bits (SDM vol. 3, 4.7). */
+export const PageFault = { PRESENT: 1, WRITE: 2, USER: 4, FETCH: 16 } as const;
+
+const CR0_WP = 1 << 16;
+
+/** The order in which the register file numbers the registers that the engine computes with. */
+const ENGINE_IDS = [
+  ...[UC_X86_REG.RAX, UC_X86_REG.RCX, UC_X86_REG.RDX, UC_X86_REG.RBX, UC_X86_REG.RSP, UC_X86_REG.RBP, UC_X86_REG.RSI],
+  ...[UC_X86_REG.RDI, UC_X86_REG.R8, UC_X86_REG.R9, UC_X86_REG.R10, UC_X86_REG.R11, UC_X86_REG.R12, UC_X86_REG.R13],
+  ...[UC_X86_REG.R14, UC_X86_REG.R15, UC_X86_REG.RIP, UC_X86_REG.EFLAGS],
+];
+
+/** Flags that the engine must not see: it would raise exceptions of its own, or drop them. */
+const WITHHELD = Flag.TF | Flag.RF;
+
+export class Cpu {
+  readonly regs: RegisterFile;
+  readonly u32: Uint32Array;
+  readonly decoder: DecodeCache;
+
+  /** Set when anything but the engine changed a register that the engine computes with. */
+  registersChanged = true;
+  /** Set when FS_BASE or GS_BASE may differ from what the engine holds. */
+  basesChanged = true;
+
+  /** The exception that the last failed access or instruction raises. */
+  faultVector = 0;
+  faultCode = 0;
+  hasFaultCode = false;
+  faultHigh = 0;
+  faultLow = 0;
+
+  /** Words (buffer offset / 8) that have been read, or written in part, since the owner last reset the count. */
+  reads = new Int32Array(256);
+  readCount = 0;
+
+  readonly #engine: Unicorn;
+  readonly #batch: RegisterBatch;
+  readonly #bases: RegisterBatch;
+  #operandLow = 0;
+  #operandOffset = 0;
+  #secondOffset = 0;
+
+  constructor(
+    readonly memory: GuestMemory,
+    microcodeOf: (mnemonic: Mnemonic, code: Code) => number,
+    marksOf: (address: bigint) => number,
+  ) {
+    const shared = allocateShared(RegisterFile.BYTES);
+    this.regs = new RegisterFile(shared);
+    this.u32 = this.regs.u32;
+    this.decoder = new DecodeCache(microcodeOf, marksOf);
+    this.#engine = new Unicorn();
+    memory.mapInto(this.#engine);
+    this.#batch = this.#engine.batch(ENGINE_IDS, shared.address);
+    this.#bases = this.#engine.batch(
+      [UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE],
+      shared.address + BigInt(8 * Reg.FS_BASE),
+    );
+  }
+
+  /** The current privilege level: the RPL of CS. */
+  get cpl(): number {
+    return this.u32[2 * Reg.CS]! & 3;
+  }
+
+  /** The next instruction, decoded; undefined when the fetch faults. */
+  fetch(previous: Instruction | undefined): Instruction | undefined {
+    const low = this.u32[2 * Reg.RIP]!;
+    const high = this.u32[2 * Reg.RIP + 1]!;
+    if (previous !== undefined) {
+      const a = previous.follower;
+      if (a !== undefined && a.low === low && a.high === high) return a;
+      const b = previous.otherFollower;
+      if (b !== undefined && b.low === low && b.high === high) return b;
+    }
+    if (!this.#fetchable(high, low)) return undefined;
+    const instruction = this.decoder.find(high, low) ?? this.#decode(high, low);
+    if (instruction !== undefined && previous !== undefined && previous.high === high) {
+      // Only a follower with the same rights may skip the fetch check: the same half of the address space is enough,
+      // since a change of privilege level is microcode and microcode has no followers.
+      if (previous.microcode < 0) {
+        if (previous.follower === undefined) previous.follower = instruction;
+        else previous.otherFollower = instruction;
+      }
+    }
+    return instruction;
+  }
+
+  #fetchable(high: number, low: number): boolean {
+    if (!isCanonical(high)) return this.#fault(Vector.GP, 0, true);
+    const user = this.cpl === 3;
+    const offset = this.memory.translate(high, low);
+    const code = (user ? PageFault.USER : 0) | PageFault.FETCH;
+    if (offset < 0) return this.#pageFault(high, low, code);
+    const perms = this.memory.perms;
+    if (!(perms & Perm.EXEC) || (user && !(perms & Perm.USER))) {
+      return this.#pageFault(high, low, code | PageFault.PRESENT);
+    }
+    return true;
+  }
+
+  #decode(high: number, low: number): Instruction | undefined {
+    const bytes: number[] = [];
+    for (let i = 0; i < MAX_INSTRUCTION; i++) {
+      const at = (BigInt(high) << 32n) + BigInt(low) + BigInt(i);
+      const offset = this.memory.translateAddress(at);
+      if (offset < 0 || !(this.memory.perms & Perm.EXEC)) break;
+      bytes.push(this.memory.u8[offset]!);
+    }
+    const instruction = this.decoder.decode(high, low, Uint8Array.from(bytes));
+    if (instruction.invalid && bytes.length < MAX_INSTRUCTION) {
+      // The instruction runs into memory that cannot be fetched.
+      const end = (BigInt(high) << 32n) + BigInt(low) + BigInt(bytes.length);
+      const code = (this.cpl === 3 ? PageFault.USER : 0) | PageFault.FETCH;
+      this.#pageFault(Number(BigInt.asUintN(64, end) >> 32n), Number(end & 0xffffffffn), code);
+      return undefined;
+    }
+    return instruction;
+  }
+
+  /** Executes a plain instruction; false when it raises an exception (then nothing has changed). */
+  execute(instruction: Instruction): boolean {
+    if (instruction.unsupported !== undefined) {
+      throw new InputError(
+        `0x${instruction.address.toString(16)}: the instruction ${instruction.unsupported}; keep it out of the code under test or in a stand-in`,
+      );
+    }
+    if (instruction.invalid) return this.raise(Vector.UD);
+    const u32 = this.u32;
+    const operands = instruction.memory;
+    const idle = instruction.repeat && u32[2 * Reg.RCX] === 0 && u32[2 * Reg.RCX + 1] === 0;
+    if (operands.length > 0 && !idle) {
+      const user = (u32[2 * Reg.CS]! & 3) === 3;
+      if (operands.length === 1) {
+        if (!this.#check(operands[0]!, user)) return false;
+        this.#note(operands[0]!);
+      } else {
+        for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
+        if (instruction.divide && !this.#dividable(instruction)) return false;
+        for (let i = 0; i < operands.length; i++) {
+          this.#check(operands[i]!, user);
+          this.#note(operands[i]!);
+        }
+      }
+    }
+    if (instruction.divide && !this.#dividable(instruction)) return false;
+    if (this.basesChanged) {
+      this.#engine.reg_write_batch(this.#bases);
+      this.basesChanged = false;
+    }
+    const withheld = u32[2 * Reg.RFLAGS]! & WITHHELD;
+    if (this.registersChanged || withheld !== 0) {
+      u32[2 * Reg.RFLAGS]! &= ~WITHHELD;
+      this.#engine.reg_write_batch(this.#batch);
+      this.registersChanged = false;
+    }
+    const error = this.#engine.emu_start((u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!, 1);
+    if (error !== UC_ERR.OK) return this.#engineRefused(instruction, error, withheld);
+    this.#engine.reg_read_batch(this.#batch);
+    // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
+    if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
+    if (instruction.repeat) this.#endRepeat(instruction);
+    return true;
+  }
+
+  /** The engine leaves RIP on a repeated string instruction after its last iteration; the processor moves on. */
+  #endRepeat(instruction: Instruction): void {
+    const u32 = this.u32;
+    if (u32[2 * Reg.RIP] !== instruction.low || u32[2 * Reg.RCX] !== 0 || u32[2 * Reg.RCX + 1] !== 0) return;
+    this.regs.u64[Reg.RIP] = instruction.address + BigInt(instruction.length);
+  }
+
+  #engineRefused(instruction: Instruction, error: number, withheld: number): boolean {
+    this.u32[2 * Reg.RFLAGS]! |= withheld;
+    this.registersChanged = true;
+    if (error === UC_ERR.INSN_INVALID) return this.raise(Vector.UD);
+    throw new InputError(
+      `0x${instruction.address.toString(16)}: the engine cannot execute this instruction (${this.#engine.strerror(error)}); keep it out of the code under test or in a stand-in`,
+    );
+  }
+
+  /** Computes the operand's address and checks that it may be accessed; sets the operand's offsets. */
+  #check(operand: MemoryOperand, user: boolean): boolean {
+    const u32 = this.u32;
+    let low = operand.displacementLow;
+    let high = operand.displacementHigh;
+    if (operand.base >= 0) {
+      low += u32[2 * operand.base]!;
+      high += u32[2 * operand.base + 1]!;
+    }
+    if (operand.segmentBase >= 0) {
+      low += u32[2 * operand.segmentBase]!;
+      high += u32[2 * operand.segmentBase + 1]!;
+    }
+    if (operand.index >= 0) {
+      const scaled = u32[2 * operand.index]! * operand.scale;
+      low += scaled;
+      high += u32[2 * operand.index + 1]! * operand.scale;
+    }
+    // Sums of a few 35-bit numbers: exact as doubles; the carry out of the low half is its quotient.
+    if (low > 0xffffffff) high += Math.floor(low / 0x100000000);
+    return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
+  }
+
+  /**
+   * Checks an access of `size` bytes (at most 64) at high:low and remembers where it lies, for `noteAccess`.
+   * Raises #PF with CR2 and the error code, or #GP(0) / #SS(0) for a non-canonical address.
+   */
+  access(high: number, low: number, size: number, access: number, user: boolean, stack: boolean): boolean {
+    if (!isCanonical(high)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
+    this.#operandLow = low;
+    const offset = this.memory.translate(high, low);
+    if (!this.#permitted(offset, high, low, access, user)) return false;
+    this.#operandOffset = offset;
+    this.#secondOffset = -1;
+    if ((low & 0xfff) + size > 0x1000) {
+      const nextLow = ((low | 0xfff) + 1) >>> 0;
+      const nextHigh = nextLow === 0 ? (high + 1) >>> 0 : high;
+      const second = this.memory.translate(nextHigh, nextLow);
+      if (!this.#permitted(second, nextHigh, nextLow, access, user)) return false;
+      this.#secondOffset = second;
+    }
+    return true;
+  }
+
+  #permitted(offset: number, high: number, low: number, access: number, user: boolean): boolean {
+    const code = (access & Access.WRITE ? PageFault.WRITE : 0) | (user ? PageFault.USER : 0);
+    if (offset < 0) return this.#pageFault(high, low, code);
+    const perms = this.memory.perms;
+    if (user && !(perms & Perm.USER)) return this.#pageFault(high, low, code | PageFault.PRESENT);
+    if (access & Access.WRITE && !(perms & Perm.WRITE) && (user || this.u32[2 * Reg.CR0]! & CR0_WP)) {
+      return this.#pageFault(high, low, code | PageFault.PRESENT);
+    }
+    return true;
+  }
+
+  #note(operand: MemoryOperand): void {
+    this.noteAccess(operand.size, operand.access);
+  }
+
+  /** Enters the access that was checked last into the journal and the list of words that were read. */
+  noteAccess(size: number, access: number): void {
+    const inFirst = this.#secondOffset < 0 ? size : 0x1000 - (this.#operandLow & 0xfff);
+    this.#noteRange(this.#operandOffset, inFirst, access);
+    if (this.#secondOffset >= 0) this.#noteRange(this.#secondOffset, size - inFirst, access);
+  }
+
+  #noteRange(offset: number, size: number, access: number): void {
+    const first = offset >>> 3;
+    const last = (offset + size - 1) >>> 3;
+    for (let word = first; word <= last; word++) {
+      const whole = offset <= word * 8 && offset + size >= word * 8 + 8;
+      if (access & Access.READ || !whole) this.noteRead(word);
+      if (access & Access.WRITE) this.memory.willWrite(word);
+    }
+  }
+
+  /** Notes that what follows depends on the word (buffer offset / 8). */
+  noteRead(word: number): void {
+    if (this.readCount === this.reads.length) {
+      const grown = new Int32Array(this.reads.length * 2);
+      grown.set(this.reads);
+      this.reads = grown;
+    }
+    this.reads[this.readCount++] = word;
+  }
+
+  /** Buffer offset of the access that was checked last (which must not cross a page). */
+  get accessOffset(): number {
+    return this.#operandOffset;
+  }
+
+  /** Whether the access that was checked last lies on two pages. */
+  get accessCrosses(): boolean {
+    return this.#secondOffset >= 0;
+  }
+
+  /** Reads up to 8 bytes at the access that was checked last. */
+  loadChecked(size: number): bigint {
+    let value = 0n;
+    for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.memory.u8[this.#byteOffset(i)]!);
+    return value;
+  }
+
+  /** Writes up to 8 bytes at the access that was checked last. */
+  storeChecked(size: number, value: bigint): void {
+    for (let i = 0; i < size; i++) {
+      this.memory.u8[this.#byteOffset(i)] = Number(BigInt.asUintN(8, value >> BigInt(8 * i)));
+    }
+  }
+
+  #byteOffset(i: number): number {
+    const inFirst = 0x1000 - (this.#operandLow & 0xfff);
+    return this.#secondOffset < 0 || i < inFirst ? this.#operandOffset + i : this.#secondOffset + i - inFirst;
+  }
+
+  /** Sets the fault to an exception without an error code; always false. */
+  raise(vector: number): false {
+    return this.#fault(vector, 0, false);
+  }
+
+  /** Sets the fault to an exception with an error code; always false. */
+  raiseWith(vector: number, code: number): false {
+    return this.#fault(vector, code, true);
+  }
+
+  #fault(vector: number, code: number, hasCode: boolean): false {
+    this.faultVector = vector;
+    this.faultCode = code;
+    this.hasFaultCode = hasCode;
+    return false;
+  }
+
+  #pageFault(high: number, low: number, code: number): false {
+    this.faultHigh = high;
+    this.faultLow = low;
+    return this.#fault(Vector.PF, code, true);
+  }
+
+  /** #DE is found before the engine divides: divisor zero, or a quotient that does not fit (SDM vol. 2, DIV and IDIV). */
+  #dividable(instruction: Instruction): boolean {
+    const iced = instruction.iced;
+    const memory = iced.op0Kind === OpKind.Memory;
+    const size = memory ? instruction.memory[0]!.size : RegisterExt.size(iced.op0Register);
+    const bits = BigInt(8 * size);
+    const u64 = this.regs.u64;
+    let divisor: bigint;
+    if (memory) {
+      divisor = this.loadChecked(size);
+    } else {
+      const value = u64[registerNumber(iced.op0Register)]!;
+      divisor = isHighByte(iced.op0Register) ? (value >> 8n) & 0xffn : BigInt.asUintN(Number(bits), value);
+    }
+    if (divisor === 0n) return this.raise(Vector.DE);
+    const rax = u64[Reg.RAX]!;
+    const dividend =
+      size === 1 ? rax & 0xffffn : (BigInt.asUintN(Number(bits), u64[Reg.RDX]!) << bits) | BigInt.asUintN(Number(bits), rax);
+    if (instruction.mnemonic === Mnemonic.Div) {
+      return dividend / divisor >> bits === 0n ? true : this.raise(Vector.DE);
+    }
+    const quotient = BigInt.asIntN(Number(2n * bits), dividend) / BigInt.asIntN(Number(bits), divisor);
+    return quotient === BigInt.asIntN(Number(bits), quotient) ? true : this.raise(Vector.DE);
+  }
+}
+
+/** Bits 63 to 47 all equal (4-level paging; SDM vol. 1, 3.3.7.1). */
+export function isCanonical(high: number): boolean {
+  const top = (high | 0) >> 15;
+  return top === 0 || top === -1;
+}
+
+function isHighByte(register: Register): boolean {
+  return register === Register.AH || register === Register.BH || register === Register.CH || register === Register.DH;
+}

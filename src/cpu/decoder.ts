@@ -1,0 +1,253 @@
+/**
+ * The decode cache: each address is decoded once (iced-x86 for semantics) into a flat record that the inner loop can
+ * use without asking again: which memory it touches, whether it may run in the engine, how it leaves control.
+ */
+import {
+  Code,
+  Decoder as IcedDecoder,
+  DecoderOptions,
+  FlowControl,
+  type Instruction as IcedInstruction,
+  InstructionInfoFactory,
+  MemorySizeExt,
+  Mnemonic,
+  OpAccess,
+  Register,
+  RegisterExt,
+} from 'iced-x86';
+import { Reg } from './registers.js';
+
+/** The longest instruction (SDM vol. 2, 2.3.11). */
+export const MAX_INSTRUCTION = 15;
+
+export const Access = { READ: 1, WRITE: 2 } as const;
+
+/** A memory operand, explicit or implied: address = segment base + base + index * scale + displacement. */
+export interface MemoryOperand {
+  /** Register numbers, or -1. */
+  readonly base: number;
+  readonly index: number;
+  readonly scale: number;
+  readonly displacementHigh: number;
+  readonly displacementLow: number;
+  /** Register number of the segment's base (FS_BASE, GS_BASE), or -1. */
+  readonly segmentBase: number;
+  /** Bytes. */
+  readonly size: number;
+  readonly access: number;
+  /** Addressed through SS: a non-canonical address then raises #SS instead of #GP. */
+  readonly stack: boolean;
+  /** Pushed: an implied write below RSP. */
+  readonly push: boolean;
+}
+
+export interface Instruction {
+  /** Position in the cache: small, dense, stable. */
+  readonly id: number;
+  readonly address: bigint;
+  readonly high: number;
+  readonly low: number;
+  readonly length: number;
+  readonly bytes: Uint8Array;
+  readonly mnemonic: Mnemonic;
+  readonly code: Code;
+  readonly memory: readonly MemoryOperand[];
+  /** Number of the microcode routine that executes it, or -1 when the engine does. */
+  readonly microcode: number;
+  /** Why it cannot be executed at all: it uses state that the machine does not model; undefined if it can. */
+  readonly unsupported: string | undefined;
+  /** Not a valid encoding: #UD. */
+  readonly invalid: boolean;
+  readonly repeat: boolean;
+  readonly divide: boolean;
+  readonly returns: boolean;
+  /** Writes RSP other than by adding to or subtracting from it: the code moves to another stack. */
+  readonly switchesStack: boolean;
+  /** The decoded form: for microcode that needs its operands, and for divisions. */
+  readonly iced: IcedInstruction;
+  /** The instructions that followed this one last time: saves the look-up. */
+  follower: Instruction | undefined;
+  otherFollower: Instruction | undefined;
+  /** Bits that the owner of the cache attached to this address (body entry, end of the context …). */
+  marks: number;
+}
+
+const GENERAL: ReadonlyMap<Register, number> = new Map([
+  [Register.RAX, Reg.RAX],
+  [Register.RCX, Reg.RCX],
+  [Register.RDX, Reg.RDX],
+  [Register.RBX, Reg.RBX],
+  [Register.RSP, Reg.RSP],
+  [Register.RBP, Reg.RBP],
+  [Register.RSI, Reg.RSI],
+  [Register.RDI, Reg.RDI],
+  [Register.R8, Reg.R8],
+  [Register.R9, Reg.R9],
+  [Register.R10, Reg.R10],
+  [Register.R11, Reg.R11],
+  [Register.R12, Reg.R12],
+  [Register.R13, Reg.R13],
+  [Register.R14, Reg.R14],
+  [Register.R15, Reg.R15],
+]);
+
+/** The number of the 64-bit register that `register` is or is part of; -1 for none. */
+export function registerNumber(register: Register): number {
+  return GENERAL.get(RegisterExt.fullRegister(register)) ?? -1;
+}
+
+const STRING_SIZES: ReadonlyMap<Mnemonic, number> = new Map([
+  [Mnemonic.Movsb, 1],
+  [Mnemonic.Movsw, 2],
+  [Mnemonic.Movsd, 4],
+  [Mnemonic.Movsq, 8],
+  [Mnemonic.Stosb, 1],
+  [Mnemonic.Stosw, 2],
+  [Mnemonic.Stosd, 4],
+  [Mnemonic.Stosq, 8],
+  [Mnemonic.Lodsb, 1],
+  [Mnemonic.Lodsw, 2],
+  [Mnemonic.Lodsd, 4],
+  [Mnemonic.Lodsq, 8],
+  [Mnemonic.Scasb, 1],
+  [Mnemonic.Scasw, 2],
+  [Mnemonic.Scasd, 4],
+  [Mnemonic.Scasq, 8],
+  [Mnemonic.Cmpsb, 1],
+  [Mnemonic.Cmpsw, 2],
+  [Mnemonic.Cmpsd, 4],
+  [Mnemonic.Cmpsq, 8],
+]);
+
+const INCREMENTAL_STACK: ReadonlySet<Mnemonic> = new Set([
+  Mnemonic.Add,
+  Mnemonic.Sub,
+  Mnemonic.Push,
+  Mnemonic.Pushfq,
+  Mnemonic.Pop,
+  Mnemonic.Popfq,
+  Mnemonic.Call,
+  Mnemonic.Ret,
+  Mnemonic.Enter,
+  Mnemonic.Inc,
+  Mnemonic.Dec,
+]);
+
+/** Decodes on demand and keeps what it decoded. */
+export class DecodeCache {
+  readonly instructions: Instruction[] = [];
+  readonly #pages = new Map<string, (Instruction | undefined)[]>();
+  readonly #info = new InstructionInfoFactory();
+  #lastPageHigh = -1;
+  #lastPageLow = -1;
+  #lastPage: (Instruction | undefined)[] = [];
+
+  /** `microcodeOf` names the microcode routine for a mnemonic, or -1; `marksOf` the bits of an address. */
+  constructor(
+    readonly microcodeOf: (mnemonic: Mnemonic, code: Code) => number,
+    readonly marksOf: (address: bigint) => number,
+  ) {}
+
+  /** The instruction at high:low if it has been decoded before. */
+  find(high: number, low: number): Instruction | undefined {
+    return this.#page(high, low)[low & 0xfff];
+  }
+
+  #page(high: number, low: number): (Instruction | undefined)[] {
+    const page = (low >>> 12) | 0;
+    if (page === this.#lastPageLow && (high | 0) === this.#lastPageHigh) return this.#lastPage;
+    const key = `${high}:${page}`;
+    let list = this.#pages.get(key);
+    if (!list) {
+      list = new Array<Instruction | undefined>(4096).fill(undefined);
+      this.#pages.set(key, list);
+    }
+    this.#lastPageLow = page;
+    this.#lastPageHigh = high | 0;
+    this.#lastPage = list;
+    return list;
+  }
+
+  /** Decodes `bytes` (what is fetchable from the address on, at most 15) at high:low and keeps the result. */
+  decode(high: number, low: number, bytes: Uint8Array): Instruction {
+    const address = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
+    const decoder = new IcedDecoder(64, bytes, DecoderOptions.None);
+    decoder.ip = address;
+    const iced = decoder.decode();
+    decoder.free();
+    const memory: MemoryOperand[] = [];
+    let unsupported: string | undefined;
+    let switchesStack = false;
+    const microcode = this.microcodeOf(iced.mnemonic, iced.code);
+    if (iced.code !== Code.INVALID && microcode < 0) {
+      const info = this.#info.info(iced);
+      for (const used of info.usedMemory()) {
+        if (used.access === OpAccess.NoMemAccess || used.access === OpAccess.None) continue;
+        const displacement = BigInt.asUintN(64, used.displacement);
+        const base = registerNumber(used.base);
+        const index = registerNumber(used.index);
+        const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(used.access);
+        const read = used.access !== OpAccess.Write && used.access !== OpAccess.CondWrite;
+        const size = MemorySizeExt.size(used.memorySize) || (STRING_SIZES.get(iced.mnemonic) ?? 0);
+        if (size === 0) unsupported = 'accesses memory of a size that is not known before it runs';
+        memory.push({
+          base,
+          index,
+          scale: used.scale,
+          displacementHigh: Number(displacement >> 32n),
+          displacementLow: Number(displacement & 0xffffffffn),
+          segmentBase: used.segment === Register.GS ? Reg.GS_BASE : used.segment === Register.FS ? Reg.FS_BASE : -1,
+          size,
+          access: (read ? Access.READ : 0) | (write ? Access.WRITE : 0),
+          stack: used.segment === Register.SS,
+          push: write && used.base === Register.RSP && displacement >> 63n === 1n && isPush(iced.mnemonic),
+        });
+      }
+      for (const used of info.usedRegisters()) {
+        const general = registerNumber(used.register);
+        const segment = RegisterExt.isSegmentRegister(used.register);
+        if (general < 0 && !segment && used.register !== Register.RIP && used.register !== Register.EIP) {
+          unsupported ??= `uses the register ${Register[used.register]!.toLowerCase()}, which the machine does not model`;
+        }
+        if (segment && (used.access === OpAccess.Write || used.access === OpAccess.ReadWrite)) {
+          unsupported ??= `loads the segment register ${Register[used.register]!.toLowerCase()} in a way that the machine does not model`;
+        }
+        const writes = used.access !== OpAccess.Read && used.access !== OpAccess.CondRead;
+        if (general === Reg.RSP && writes && !INCREMENTAL_STACK.has(iced.mnemonic)) switchesStack = true;
+      }
+      info.free();
+      if (iced.isPrivileged) unsupported ??= 'is a privileged instruction that the machine does not model';
+    }
+    // `pop %rsp` loads the stack pointer, whatever it pops from.
+    if (iced.mnemonic === Mnemonic.Pop && iced.op0Register === Register.RSP) switchesStack = true;
+    const instruction: Instruction = {
+      id: this.instructions.length,
+      address,
+      high: high >>> 0,
+      low: low >>> 0,
+      length: iced.code === Code.INVALID ? 1 : iced.length,
+      bytes: bytes.slice(0, iced.code === Code.INVALID ? 1 : iced.length),
+      mnemonic: iced.mnemonic,
+      code: iced.code,
+      memory,
+      microcode,
+      unsupported,
+      invalid: iced.code === Code.INVALID,
+      repeat: iced.hasRepPrefix || iced.hasRepnePrefix ? STRING_SIZES.has(iced.mnemonic) : false,
+      divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
+      returns: iced.flowControl === FlowControl.Return && microcode < 0,
+      switchesStack,
+      iced,
+      follower: undefined,
+      otherFollower: undefined,
+      marks: this.marksOf(address),
+    };
+    this.instructions.push(instruction);
+    this.#page(high, low)[low & 0xfff] = instruction;
+    return instruction;
+  }
+}
+
+function isPush(mnemonic: Mnemonic): boolean {
+  return mnemonic === Mnemonic.Push || mnemonic === Mnemonic.Call || mnemonic === Mnemonic.Enter;
+}

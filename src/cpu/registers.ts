@@ -1,0 +1,99 @@
+/**
+ * The register file: every architectural register of the machine in one typed array, 64 bits each.
+ * The first 18 are the ones that the engine computes with; the rest belong to the harness alone.
+ */
+import type { SharedBuffer } from './unicorn.js';
+
+/** Register numbers; 0–15 are the instruction encoding's numbers (SDM vol. 2, table 3-1). */
+export const Reg = {
+  RAX: 0,
+  RCX: 1,
+  RDX: 2,
+  RBX: 3,
+  RSP: 4,
+  RBP: 5,
+  RSI: 6,
+  RDI: 7,
+  R8: 8,
+  R9: 9,
+  R10: 10,
+  R11: 11,
+  R12: 12,
+  R13: 13,
+  R14: 14,
+  R15: 15,
+  RIP: 16,
+  RFLAGS: 17,
+  CS: 18,
+  SS: 19,
+  DS: 20,
+  ES: 21,
+  FS: 22,
+  GS: 23,
+  FS_BASE: 24,
+  GS_BASE: 25,
+  KERNEL_GS_BASE: 26,
+  CR0: 27,
+  CR2: 28,
+  CR3: 29,
+  CR4: 30,
+  EFER: 31,
+  STAR: 32,
+  LSTAR: 33,
+  FMASK: 34,
+  TR_BASE: 35,
+  TR_LIMIT: 36,
+  GDTR_BASE: 37,
+  GDTR_LIMIT: 38,
+  IDTR_BASE: 39,
+  IDTR_LIMIT: 40,
+  TSC_AUX: 41,
+  /** What the processor remembers about events between instructions: see src/harness/event_state.ts. */
+  EVENTS: 42,
+} as const;
+
+/** How many registers the engine computes with: the general registers, RIP and RFLAGS. */
+export const ENGINE_REGISTERS = 18;
+export const REGISTER_COUNT = 43;
+
+export const REGISTER_NAMES: readonly string[] = [
+  ...['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'],
+  ...['rip', 'rflags', 'cs', 'ss', 'ds', 'es', 'fs', 'gs', 'fs_base', 'gs_base', 'kernel_gs_base'],
+  ...['cr0', 'cr2', 'cr3', 'cr4', 'efer', 'star', 'lstar', 'fmask', 'tr_base', 'tr_limit'],
+  ...['gdtr_base', 'gdtr_limit', 'idtr_base', 'idtr_limit', 'tsc_aux', 'events'],
+];
+
+/** RFLAGS bits (SDM vol. 1, 3.4.3). */
+export const Flag = {
+  CF: 1 << 0,
+  ONE: 1 << 1,
+  PF: 1 << 2,
+  AF: 1 << 4,
+  ZF: 1 << 6,
+  SF: 1 << 7,
+  TF: 1 << 8,
+  IF: 1 << 9,
+  DF: 1 << 10,
+  OF: 1 << 11,
+  IOPL: 3 << 12,
+  NT: 1 << 14,
+  RF: 1 << 16,
+  VM: 1 << 17,
+  AC: 1 << 18,
+  VIF: 1 << 19,
+  VIP: 1 << 20,
+  ID: 1 << 21,
+} as const;
+
+/** Both views are on the same memory: `u64[i]` is `u32[2 * i]` (low half) and `u32[2 * i + 1]` (high half). */
+export class RegisterFile {
+  readonly u64: BigUint64Array;
+  readonly u32: Uint32Array;
+
+  constructor(shared: SharedBuffer) {
+    this.u64 = new BigUint64Array(shared.buffer, 0, REGISTER_COUNT);
+    this.u32 = new Uint32Array(shared.buffer, 0, REGISTER_COUNT * 2);
+  }
+
+  static readonly BYTES = REGISTER_COUNT * 8;
+}

@@ -1,0 +1,184 @@
+/**
+ * Delivery of interrupts and exceptions in 64-bit mode: gate, stack, frame, flags; and what happens when the delivery
+ * itself faults. SDM vol. 3, 6.12 to 6.15; the IDT, GDT and TSS are read from guest memory at the time of delivery.
+ */
+import { isCanonical, Vector } from '../cpu/cpu.js';
+import { Flag, Reg } from '../cpu/registers.js';
+import { descriptorDpl, GateType, Segment, Tss } from './descriptors.js';
+import { EventState } from './event_state.js';
+import type { Machine } from './machine.js';
+
+/** How an event came about: it decides the gate's privilege check and the error code's EXT bit. */
+export const Origin = {
+  /** From outside the instruction stream: NMI, external interrupt. */
+  EXTERNAL: 0,
+  /** Raised by the processor while it executed an instruction. */
+  EXCEPTION: 1,
+  /** INT n, INT3: subject to the gate's DPL. */
+  SOFTWARE: 2,
+} as const;
+
+/** Error code bits of selector-related faults (SDM vol. 3, 6.13). */
+const ErrorCode = { EXT: 1, IDT: 2 } as const;
+
+/** Faults (as opposed to traps and aborts): RF is set in the pushed RFLAGS (SDM vol. 3, 17.3.1.1). */
+const FAULTS: ReadonlySet<number> = new Set([
+  ...[Vector.DE, Vector.BR, Vector.UD, Vector.NM, Vector.TS, Vector.NP, Vector.SS, Vector.GP, Vector.PF, Vector.MF],
+  ...[Vector.AC, Vector.XM, Vector.CP, Vector.VC],
+]);
+
+/** Contributory exceptions (SDM vol. 3, table 6-4). */
+const CONTRIBUTORY: ReadonlySet<number> = new Set([
+  ...[Vector.DE, Vector.TS, Vector.NP, Vector.SS, Vector.GP, Vector.CP, Vector.VC],
+]);
+
+/**
+ * Delivers the event `vector`. When its delivery faults, the fault is delivered in its place or both become #DF
+ * (SDM vol. 3, table 6-5); a fault while #DF is delivered shuts the processor down. `length` is that of the INT n or
+ * INT3 at RIP: its frame names the address after it, but a fault of its delivery is the instruction's own.
+ */
+export function deliver(machine: Machine, vector: number, origin: number, code: number | undefined, length = 0): void {
+  let v = vector;
+  let from = origin;
+  let errorCode = code;
+  machine.registersBefore.set(machine.u32);
+  if (length !== 0) setSavedRip(machine, BigInt(length));
+  for (;;) {
+    const mark = machine.memory.journalLength;
+    if (attempt(machine, v, from, errorCode)) break;
+    machine.memory.undoTo(mark);
+    // What the failed attempt changed is taken back, but not the latch that an NMI has set, nor CR2.
+    restoreInterrupted(machine);
+    if (from === Origin.SOFTWARE && length !== 0) setSavedRip(machine, 0n);
+    if (v === Vector.DF) {
+      machine.u32[2 * Reg.EVENTS]! |= EventState.SHUTDOWN;
+      machine.happened.shutdown = true;
+      machine.changed();
+      return;
+    }
+    if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi) machine.nmi.unblock();
+    const second = machine.cpu.faultVector;
+    const contributory = CONTRIBUTORY.has(second);
+    if (from !== Origin.SOFTWARE && (CONTRIBUTORY.has(v) ? contributory : v === Vector.PF && (contributory || second === Vector.PF))) {
+      v = Vector.DF;
+      errorCode = 0;
+    } else {
+      v = second;
+      errorCode = machine.cpu.hasFaultCode ? machine.cpu.faultCode : undefined;
+      if (second === Vector.PF) setCr2(machine);
+    }
+    from = Origin.EXCEPTION;
+  }
+  machine.happened.delivered = true;
+  machine.happened.vector = v;
+  machine.happened.requestedVector = vector;
+  machine.happened.origin = from;
+  machine.changed();
+}
+
+/** Delivers the exception that the instruction at RIP has raised (it is described by the CPU's fault fields). */
+export function deliverFault(machine: Machine): void {
+  const cpu = machine.cpu;
+  if (cpu.faultVector === Vector.PF) setCr2(machine);
+  deliver(machine, cpu.faultVector, Origin.EXCEPTION, cpu.hasFaultCode ? cpu.faultCode : undefined);
+}
+
+/** Lets the frame name RIP + `length` as the place to go on. */
+function setSavedRip(machine: Machine, length: bigint): void {
+  const rip = BigInt.asUintN(64, machine.cpu.regs.u64[Reg.RIP]! + length);
+  machine.registersBefore[2 * Reg.RIP] = Number(rip & 0xffffffffn);
+  machine.registersBefore[2 * Reg.RIP + 1] = Number(rip >> 32n);
+}
+
+function setCr2(machine: Machine): void {
+  machine.u32[2 * Reg.CR2] = machine.cpu.faultLow;
+  machine.u32[2 * Reg.CR2 + 1] = machine.cpu.faultHigh;
+}
+
+function restoreInterrupted(machine: Machine): void {
+  const before = machine.registersBefore;
+  const u32 = machine.u32;
+  // RIP is not in the list: it moves only once a delivery has succeeded.
+  for (const r of [Reg.RSP, Reg.RFLAGS, Reg.CS, Reg.SS]) {
+    u32[2 * r] = before[2 * r]!;
+    u32[2 * r + 1] = before[2 * r + 1]!;
+  }
+}
+
+function attempt(machine: Machine, vector: number, origin: number, code: number | undefined): boolean {
+  const { cpu, u32 } = machine;
+  const cpl = cpu.cpl;
+  const ext = origin === Origin.SOFTWARE ? 0 : ErrorCode.EXT;
+  const idtCode = vector * 8 + ErrorCode.IDT + ext;
+
+  // The gate, read as two 8-byte halves, since software also writes it as two.
+  if (vector * 16 + 15 > u32[2 * Reg.IDTR_LIMIT]!) return cpu.raiseWith(Vector.GP, idtCode);
+  if (!machine.readSystem(Reg.IDTR_BASE, vector * 16)) return false;
+  const gateLow = machine.readLow;
+  const gateHigh = machine.readHigh;
+  if (!machine.readSystem(Reg.IDTR_BASE, vector * 16 + 8)) return false;
+  const targetHigh = machine.readLow;
+  const type = (gateHigh >>> 8) & 0x1f;
+  if (type !== GateType.INTERRUPT && type !== GateType.TRAP) return cpu.raiseWith(Vector.GP, idtCode);
+  if (origin === Origin.SOFTWARE && ((gateHigh >>> 13) & 3) < cpl) return cpu.raiseWith(Vector.GP, idtCode);
+  if (!(gateHigh & 0x8000)) return cpu.raiseWith(Vector.NP, idtCode);
+  const targetLow = ((gateHigh & 0xffff0000) | (gateLow & 0xffff)) >>> 0;
+
+  // The code segment.
+  const selector = (gateLow >>> 16) & 0xfffc;
+  if (selector === 0) return cpu.raiseWith(Vector.GP, ext);
+  if (!machine.readDescriptor(selector, Vector.GP, selector | ext)) return false;
+  const descriptor = machine.readValue;
+  const codeBits = Segment.CODE_OR_DATA | Segment.EXECUTABLE;
+  if ((descriptor & codeBits) !== codeBits) return cpu.raiseWith(Vector.GP, selector | ext);
+  if (descriptorDpl(descriptor) > cpl) return cpu.raiseWith(Vector.GP, selector | ext);
+  if (!(descriptor & Segment.PRESENT)) return cpu.raiseWith(Vector.NP, selector | ext);
+  if (!(descriptor & Segment.LONG) || descriptor & Segment.DEFAULT_BIG) return cpu.raiseWith(Vector.GP, selector | ext);
+  const newCpl = descriptor & Segment.CONFORMING ? cpl : descriptorDpl(descriptor);
+
+  // The stack: an IST slot always, RSPn when the privilege level changes, otherwise the current one.
+  const ist = gateHigh & 7;
+  let rspLow = u32[2 * Reg.RSP]!;
+  let rspHigh = u32[2 * Reg.RSP + 1]!;
+  if (ist !== 0 || newCpl < cpl) {
+    const offset = ist !== 0 ? Tss.IST1 + 8 * (ist - 1) : Tss.RSP0 + 8 * newCpl;
+    if (offset + 7 > u32[2 * Reg.TR_LIMIT]!) return cpu.raiseWith(Vector.TS, machine.taskRegister | ext);
+    if (!machine.readSystem(Reg.TR_BASE, offset)) return false;
+    rspLow = machine.readLow;
+    rspHigh = machine.readHigh;
+  }
+  if (!isCanonical(rspHigh)) return cpu.raiseWith(Vector.SS, ext);
+  rspLow = (rspLow & ~15) >>> 0;
+
+  // The frame. RF is set in the image that a fault pushes; the pushes are supervisor writes whatever the CPL was.
+  const rflags = u32[2 * Reg.RFLAGS]! | (origin === Origin.EXCEPTION && FAULTS.has(vector) ? Flag.RF : 0);
+  machine.pushHigh = rspHigh;
+  machine.pushLow = rspLow;
+  if (!machine.push(u32[2 * Reg.SS]!, 0)) return false;
+  if (!machine.push(u32[2 * Reg.RSP]!, u32[2 * Reg.RSP + 1]!)) return false;
+  if (!machine.push(rflags >>> 0, 0)) return false;
+  if (!machine.push(u32[2 * Reg.CS]!, 0)) return false;
+  if (!machine.push(machine.registersBefore[2 * Reg.RIP]!, machine.registersBefore[2 * Reg.RIP + 1]!)) return false;
+  if (code !== undefined && !machine.push(code, 0)) return false;
+
+  if (!isCanonical(targetHigh)) return cpu.raiseWith(Vector.GP, ext);
+  machine.happened.ist = ist;
+  machine.happened.stackTopLow = rspLow;
+  machine.happened.stackTopHigh = rspHigh;
+  if (newCpl < cpl) {
+    u32[2 * Reg.SS] = newCpl;
+    u32[2 * Reg.SS + 1] = 0;
+  }
+  u32[2 * Reg.RSP] = machine.pushLow;
+  u32[2 * Reg.RSP + 1] = machine.pushHigh;
+  u32[2 * Reg.CS] = selector | newCpl;
+  u32[2 * Reg.RIP] = targetLow;
+  u32[2 * Reg.RIP + 1] = targetHigh;
+  const cleared = Flag.TF | Flag.NT | Flag.RF | Flag.VM | (type === GateType.INTERRUPT ? Flag.IF : 0);
+  u32[2 * Reg.RFLAGS]! &= ~cleared;
+  // A delivery ends every shadow and wakes a halted processor.
+  let ended = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW | EventState.HALTED;
+  if (ist !== 0 || newCpl < cpl) ended |= EventState.USER_STACK_POINTER;
+  u32[2 * Reg.EVENTS]! &= ~ended;
+  return true;
+}

@@ -1,0 +1,274 @@
+/**
+ * The machine as a transition system: in a state, `actions()` says what may happen at this boundary, and `next(action)`
+ * makes it happen. Nothing else runs code. The state is the register file and guest memory, and nothing besides.
+ */
+import { Cpu, Vector } from '../cpu/cpu.js';
+import { Access, type Instruction } from '../cpu/decoder.js';
+import { type GuestMemory } from '../cpu/memory.js';
+import { Flag, Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { InputError } from '../errors.js';
+import type { Profile } from '../profiles/profile.js';
+import { deliver, deliverFault, Origin } from './delivery.js';
+import { EventState } from './event_state.js';
+import { MICROCODE, microcodeNumber } from './microcode/index.js';
+import { NmiLatch } from './nmi_latch.js';
+
+/** What may happen at a boundary: the next instruction (or what the processor has to do first), or an event. */
+export type EventKind = 'nmi' | 'bp';
+export type Action = 'step' | EventKind;
+
+/** The events that can be fired, in a fixed order: their number is their place in a budget. */
+export const EVENT_KINDS: readonly EventKind[] = ['nmi', 'bp'];
+
+/** How control came back to interrupted code. */
+export const Return = { NONE: 0, IRET: 1, SYSRET: 2 } as const;
+
+/** What the last transition did besides moving on; for those who watch. */
+export interface Happened {
+  delivered: boolean;
+  /** The vector that was delivered in the end, and the one that was to be (they differ when the delivery faulted). */
+  vector: number;
+  requestedVector: number;
+  origin: number;
+  ist: number;
+  /** RSP before the frame was pushed. */
+  stackTopHigh: number;
+  stackTopLow: number;
+  returned: number;
+  shutdown: boolean;
+  /** The executed instruction, if one was. */
+  instruction: Instruction | undefined;
+}
+
+/** A copy of a whole state. */
+export interface Snapshot {
+  readonly registers: Uint32Array;
+  readonly memory: Uint8Array;
+}
+
+const EVENTS = 2 * Reg.EVENTS;
+const SHADOWS = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW;
+
+export class Machine {
+  readonly cpu: Cpu;
+  readonly u32: Uint32Array;
+  readonly nmi: NmiLatch;
+  /** The registers as they were before the last delivery. */
+  readonly registersBefore = new Uint32Array(REGISTER_COUNT * 2);
+  readonly happened: Happened = {
+    delivered: false,
+    vector: 0,
+    requestedVector: 0,
+    origin: 0,
+    ist: 0,
+    stackTopHigh: 0,
+    stackTopLow: 0,
+    returned: Return.NONE,
+    shutdown: false,
+    instruction: undefined,
+  };
+  /** Set when a register beyond the engine's 18 may have changed; cleared by whoever keeps copies. */
+  systemChanged = true;
+  /** Selector of the task register, for error codes. */
+  taskRegister = 0;
+
+  /** Result of the last `readSystem`. */
+  readLow = 0;
+  readHigh = 0;
+  readValue = 0n;
+  /** The stack pointer of the frame that is being pushed. */
+  pushLow = 0;
+  pushHigh = 0;
+
+  #previous: Instruction | undefined;
+
+  constructor(
+    readonly memory: GuestMemory,
+    readonly profile: Profile,
+    marksOf: (address: bigint) => number = () => 0,
+  ) {
+    this.cpu = new Cpu(memory, microcodeNumber, marksOf);
+    this.u32 = this.cpu.u32;
+    this.nmi = new NmiLatch(this.u32, profile);
+  }
+
+  /** The actions that change the state here. */
+  actions(): Action[] {
+    const events = this.u32[EVENTS]!;
+    if (events & EventState.SHUTDOWN) return [];
+    const list: Action[] = [];
+    if (!(events & EventState.HALTED) || this.nmi.deliverable) list.push('step');
+    if (this.may('nmi')) list.push('nmi');
+    if (this.may('bp')) list.push('bp');
+    return list;
+  }
+
+  /** Whether an event can be fired at this boundary. */
+  may(kind: EventKind): boolean {
+    const events = this.u32[EVENTS]!;
+    if (events & EventState.SHUTDOWN) return false;
+    // A second NMI collapses into the pending one: nothing would change.
+    if (kind === 'nmi') return !(events & EventState.NMI_PENDING);
+    // A pending NMI is delivered before the instruction that a breakpoint would stand at.
+    return !(events & EventState.HALTED) && !this.nmi.deliverable;
+  }
+
+  /** Makes `action` happen. It must be one of `actions()`. */
+  next(action: Action): void {
+    if (action === 'step') this.step();
+    else this.fire(action);
+  }
+
+  /** Executes the next instruction, or delivers what has to be delivered before it. */
+  step(): void {
+    const happened = this.happened;
+    happened.delivered = false;
+    happened.returned = Return.NONE;
+    happened.shutdown = false;
+    happened.instruction = undefined;
+    const events = this.u32[EVENTS]!;
+    if (events & (EventState.NMI_PENDING | EventState.HALTED | EventState.SHUTDOWN)) {
+      if (events & EventState.SHUTDOWN) return;
+      if (this.nmi.deliverable) {
+        this.#deliverNmi();
+        return;
+      }
+      if (events & EventState.HALTED) return;
+    }
+    const shadows = events & SHADOWS;
+    const instruction = this.cpu.fetch(this.#previous);
+    if (instruction === undefined) {
+      this.#previous = undefined;
+      deliverFault(this);
+      return;
+    }
+    if (this.u32[2 * Reg.RFLAGS]! & Flag.TF) {
+      throw new InputError(
+        `0x${instruction.address.toString(16)}: RFLAGS.TF is set; single-stepping by the code under test is not modelled`,
+      );
+    }
+    happened.instruction = instruction;
+    if (instruction.microcode < 0) {
+      if (this.cpu.execute(instruction)) {
+        this.#previous = instruction;
+        if (instruction.switchesStack && this.u32[EVENTS]! & EventState.USER_STACK_POINTER && this.cpu.cpl === 0) {
+          this.u32[EVENTS]! &= ~EventState.USER_STACK_POINTER;
+          this.systemChanged = true;
+        }
+      } else {
+        this.#previous = undefined;
+        deliverFault(this);
+        return;
+      }
+    } else {
+      this.#previous = undefined;
+      this.changed();
+      if (!MICROCODE[instruction.microcode]!(this, instruction)) {
+        deliverFault(this);
+        return;
+      }
+      if (!(this.u32[2 * Reg.EVENTS]! & EventState.HALTED) && !happened.returned) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+    }
+    if (shadows !== 0) {
+      // The shadow that was there before this instruction ends with it; one that it made itself begins.
+      // A second shadow-maker in a row does not extend the first (SDM vol. 3, 6.8.3).
+      this.u32[EVENTS]! &= ~shadows;
+      this.systemChanged = true;
+    }
+  }
+
+  /** Fires an event at this boundary. */
+  fire(kind: EventKind): void {
+    const happened = this.happened;
+    happened.delivered = false;
+    happened.returned = Return.NONE;
+    happened.shutdown = false;
+    happened.instruction = undefined;
+    this.systemChanged = true;
+    if (kind === 'nmi') {
+      this.nmi.raise();
+      if (this.nmi.deliverable) this.#deliverNmi();
+    } else {
+      // As if an INT3 had just executed: the saved RIP is this boundary.
+      this.#previous = undefined;
+      deliver(this, Vector.BP, Origin.SOFTWARE, undefined);
+    }
+  }
+
+  #deliverNmi(): void {
+    this.#previous = undefined;
+    this.nmi.take();
+    deliver(this, Vector.NMI, Origin.EXTERNAL, undefined);
+  }
+
+  /** To be called by whatever changes registers behind the engine's back. */
+  changed(): void {
+    this.cpu.registersChanged = true;
+    this.cpu.basesChanged = true;
+    this.systemChanged = true;
+  }
+
+  /** To be called when registers have been replaced as a whole: nothing known about the last instruction holds. */
+  replaced(): void {
+    this.changed();
+    this.#previous = undefined;
+  }
+
+  snapshot(): Snapshot {
+    return { registers: this.u32.slice(), memory: this.memory.u8.slice() };
+  }
+
+  restore(snapshot: Snapshot): void {
+    this.u32.set(snapshot.registers);
+    this.memory.u8.set(snapshot.memory);
+    this.memory.journalLength = 0;
+    this.replaced();
+  }
+
+  /** Reads 8 bytes at (register `base`) + `offset` as the processor does for its tables; false on a fault. */
+  readSystem(base: number, offset: number): boolean {
+    const cpu = this.cpu;
+    let low = this.u32[2 * base]! + offset;
+    let high = this.u32[2 * base + 1]!;
+    if (low > 0xffffffff) high = (high + 1) >>> 0;
+    low >>>= 0;
+    if (!cpu.access(high, low, 8, Access.READ, false, false)) return false;
+    cpu.noteAccess(8, Access.READ);
+    if (cpu.accessCrosses) {
+      const value = cpu.loadChecked(8);
+      this.readLow = Number(value & 0xffffffffn);
+      this.readHigh = Number(value >> 32n);
+    } else {
+      this.readLow = this.memory.view.getUint32(cpu.accessOffset, true);
+      this.readHigh = this.memory.view.getUint32(cpu.accessOffset + 4, true);
+    }
+    return true;
+  }
+
+  /** Reads the GDT descriptor of `selector` into `readValue`; beyond the limit it raises `vector` with `code`. */
+  readDescriptor(selector: number, vector: number, code: number): boolean {
+    if (selector & 4 || (selector | 7) > this.u32[2 * Reg.GDTR_LIMIT]!) return this.cpu.raiseWith(vector, code);
+    if (!this.readSystem(Reg.GDTR_BASE, selector & 0xfff8)) return false;
+    this.readValue = (BigInt(this.readHigh) << 32n) | BigInt(this.readLow);
+    return true;
+  }
+
+  /** Pushes 8 bytes of an event's frame, as the processor does: with supervisor rights, below push{High,Low}. */
+  push(low: number, high: number): boolean {
+    let to = this.pushLow - 8;
+    let toHigh = this.pushHigh;
+    if (to < 0) {
+      to += 0x100000000;
+      toHigh = (toHigh - 1) >>> 0;
+    }
+    const cpu = this.cpu;
+    if (!cpu.access(toHigh, to, 8, Access.WRITE, false, true)) return false;
+    cpu.noteAccess(8, Access.WRITE);
+    const word = cpu.accessOffset >>> 2;
+    this.memory.u32[word] = low;
+    this.memory.u32[word + 1] = high;
+    this.pushLow = to;
+    this.pushHigh = toHigh;
+    return true;
+  }
+}
