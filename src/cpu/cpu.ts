@@ -3,7 +3,7 @@
  * What the instruction may touch is checked first, so that the engine never sees an access or a division that faults.
  */
 import { type Code, Mnemonic, OpKind, Register, RegisterExt } from 'iced-x86';
-import { InputError } from '../errors.js';
+import { NotModelled } from './not_modelled.js';
 import { Access, DecodeCache, type Instruction, MAX_INSTRUCTION, type MemoryOperand, registerNumber } from './decoder.js';
 import { type GuestMemory, Perm } from './memory.js';
 import { Flag, Reg, RegisterFile } from './registers.js';
@@ -157,9 +157,7 @@ export class Cpu {
   /** Executes a plain instruction; false when it raises an exception (then nothing has changed). */
   execute(instruction: Instruction): boolean {
     if (instruction.unsupported !== undefined) {
-      throw new InputError(
-        `0x${instruction.address.toString(16)}: the instruction ${instruction.unsupported}; keep it out of the code under test or in a stand-in`,
-      );
+      throw new NotModelled(instruction.address, `the instruction ${instruction.unsupported}; keep it out of the code under test`);
     }
     if (instruction.invalid) return this.raise(Vector.UD);
     const u32 = this.u32;
@@ -210,8 +208,9 @@ export class Cpu {
     this.u32[2 * Reg.RFLAGS]! |= withheld;
     this.registersChanged = true;
     if (error === UC_ERR.INSN_INVALID) return this.raise(Vector.UD);
-    throw new InputError(
-      `0x${instruction.address.toString(16)}: the engine cannot execute this instruction (${this.#engine.strerror(error)}); keep it out of the code under test or in a stand-in`,
+    throw new NotModelled(
+      instruction.address,
+      `the engine cannot execute this instruction (${this.#engine.strerror(error)}); keep it out of the code under test`,
     );
   }
 

@@ -61,6 +61,8 @@ export interface Instruction {
   readonly repeat: boolean;
   readonly divide: boolean;
   readonly returns: boolean;
+  /** A CALL or JMP, direct or not: control may enter a function. */
+  readonly branches: boolean;
   /** Writes RSP other than by adding to or subtracting from it: the code moves to another stack. */
   readonly switchesStack: boolean;
   /** The decoded form: for microcode that needs its operands, and for divisions. */
@@ -131,6 +133,13 @@ const INCREMENTAL_STACK: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Enter,
   Mnemonic.Inc,
   Mnemonic.Dec,
+]);
+
+const BRANCHES: ReadonlySet<FlowControl> = new Set([
+  FlowControl.Call,
+  FlowControl.IndirectCall,
+  FlowControl.UnconditionalBranch,
+  FlowControl.IndirectBranch,
 ]);
 
 /** Decodes on demand and keeps what it decoded. */
@@ -235,6 +244,7 @@ export class DecodeCache {
       invalid: iced.code === Code.INVALID,
       repeat: iced.hasRepPrefix || iced.hasRepnePrefix ? STRING_SIZES.has(iced.mnemonic) : false,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
+      branches: microcode < 0 && BRANCHES.has(iced.flowControl),
       returns: iced.flowControl === FlowControl.Return && microcode < 0,
       switchesStack,
       iced,

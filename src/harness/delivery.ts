@@ -177,8 +177,6 @@ function attempt(machine: Machine, vector: number, origin: number, code: number 
   const cleared = Flag.TF | Flag.NT | Flag.RF | Flag.VM | (type === GateType.INTERRUPT ? Flag.IF : 0);
   u32[2 * Reg.RFLAGS]! &= ~cleared;
   // A delivery ends every shadow and wakes a halted processor.
-  let ended = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW | EventState.HALTED;
-  if (ist !== 0 || newCpl < cpl) ended |= EventState.USER_STACK_POINTER;
-  u32[2 * Reg.EVENTS]! &= ~ended;
+  u32[2 * Reg.EVENTS]! &= ~(EventState.STI_SHADOW | EventState.MOV_SS_SHADOW | EventState.HALTED);
   return true;
 }

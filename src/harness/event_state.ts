@@ -13,6 +13,4 @@ export const EventState = {
   MOV_SS_SHADOW: 1 << 3,
   HALTED: 1 << 4,
   SHUTDOWN: 1 << 5,
-  /** RSP has been loaded in ring 3 and not in ring 0 since: a push in ring 0 goes where user mode wants it. */
-  USER_STACK_POINTER: 1 << 6,
 } as const;

@@ -4,9 +4,9 @@
  */
 import { Cpu, Vector } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
-import { type GuestMemory } from '../cpu/memory.js';
+import type { GuestMemory } from '../cpu/memory.js';
 import { Flag, Reg, REGISTER_COUNT } from '../cpu/registers.js';
-import { InputError } from '../errors.js';
+import { NotModelled } from '../cpu/not_modelled.js';
 import type { Profile } from '../profiles/profile.js';
 import { deliver, deliverFault, Origin } from './delivery.js';
 import { EventState } from './event_state.js';
@@ -81,6 +81,8 @@ export class Machine {
   pushHigh = 0;
 
   #previous: Instruction | undefined;
+  /** The instruction at RIP, if `peek` has found it and nothing has changed since. */
+  #next: Instruction | undefined;
 
   constructor(
     readonly memory: GuestMemory,
@@ -119,6 +121,12 @@ export class Machine {
     else this.fire(action);
   }
 
+  /** The instruction at RIP; undefined where none can be fetched. */
+  peek(): Instruction | undefined {
+    this.#next ??= this.cpu.fetch(this.#previous);
+    return this.#next;
+  }
+
   /** Executes the next instruction, or delivers what has to be delivered before it. */
   step(): void {
     const happened = this.happened;
@@ -136,25 +144,20 @@ export class Machine {
       if (events & EventState.HALTED) return;
     }
     const shadows = events & SHADOWS;
-    const instruction = this.cpu.fetch(this.#previous);
+    const instruction = this.#next ?? this.cpu.fetch(this.#previous);
+    this.#next = undefined;
     if (instruction === undefined) {
       this.#previous = undefined;
       deliverFault(this);
       return;
     }
     if (this.u32[2 * Reg.RFLAGS]! & Flag.TF) {
-      throw new InputError(
-        `0x${instruction.address.toString(16)}: RFLAGS.TF is set; single-stepping by the code under test is not modelled`,
-      );
+      throw new NotModelled(instruction.address, 'RFLAGS.TF is set; single-stepping by the code under test is not modelled');
     }
     happened.instruction = instruction;
     if (instruction.microcode < 0) {
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
-        if (instruction.switchesStack && this.u32[EVENTS]! & EventState.USER_STACK_POINTER && this.cpu.cpl === 0) {
-          this.u32[EVENTS]! &= ~EventState.USER_STACK_POINTER;
-          this.systemChanged = true;
-        }
       } else {
         this.#previous = undefined;
         deliverFault(this);
@@ -191,12 +194,14 @@ export class Machine {
     } else {
       // As if an INT3 had just executed: the saved RIP is this boundary.
       this.#previous = undefined;
+      this.#next = undefined;
       deliver(this, Vector.BP, Origin.SOFTWARE, undefined);
     }
   }
 
   #deliverNmi(): void {
     this.#previous = undefined;
+    this.#next = undefined;
     this.nmi.take();
     deliver(this, Vector.NMI, Origin.EXTERNAL, undefined);
   }
@@ -208,10 +213,18 @@ export class Machine {
     this.systemChanged = true;
   }
 
+  /** To be called when the engine's registers have been replaced, and nothing else. */
+  replacedGeneral(): void {
+    this.cpu.registersChanged = true;
+    this.#previous = undefined;
+    this.#next = undefined;
+  }
+
   /** To be called when registers have been replaced as a whole: nothing known about the last instruction holds. */
   replaced(): void {
     this.changed();
     this.#previous = undefined;
+    this.#next = undefined;
   }
 
   snapshot(): Snapshot {

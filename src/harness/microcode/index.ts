@@ -1,7 +1,7 @@
 /** Which instructions are the harness's own microcode, and which are refused because the machine lacks what they need. */
 import { Code, Mnemonic } from 'iced-x86';
 import type { Instruction } from '../../cpu/decoder.js';
-import { InputError } from '../../errors.js';
+import { NotModelled } from '../../cpu/not_modelled.js';
 import type { Machine } from '../machine.js';
 import { clac, cli, hlt, popfq, pushfq, stac, sti } from './flags.js';
 import { iretq } from './iret.js';
@@ -14,9 +14,8 @@ import { invlpg, movFromControl, movToControl, rdmsr, segmentBase, wrmsr } from 
 export type Microcode = (machine: Machine, instruction: Instruction) => boolean;
 
 function refused(_machine: Machine, instruction: Instruction): boolean {
-  throw new InputError(
-    `0x${instruction.address.toString(16)}: ${Mnemonic[instruction.mnemonic]!.toLowerCase()} is not modelled; keep it out of the code under test or in a stand-in`,
-  );
+  const name = Mnemonic[instruction.mnemonic]!.toLowerCase();
+  throw new NotModelled(instruction.address, `${name} is not modelled; keep it out of the code under test`);
 }
 
 const ROUTINES: readonly (readonly [Microcode, readonly Mnemonic[]])[] = [

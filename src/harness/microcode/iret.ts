@@ -5,7 +5,7 @@
 import { isCanonical, Vector } from '../../cpu/cpu.js';
 import type { Instruction } from '../../cpu/decoder.js';
 import { Flag, Reg } from '../../cpu/registers.js';
-import { InputError } from '../../errors.js';
+import { NotModelled } from '../../cpu/not_modelled.js';
 import { descriptorDpl, Segment } from '../descriptors.js';
 import { EventState } from '../event_state.js';
 import { type Machine, Return } from '../machine.js';
@@ -55,8 +55,9 @@ function returnFromInterrupt(machine: Machine, instruction: Instruction): boolea
   if (code & Segment.CONFORMING ? dpl > rpl : dpl !== rpl) return cpu.raiseWith(Vector.GP, cs & 0xfffc);
   if (!(code & Segment.PRESENT)) return cpu.raiseWith(Vector.NP, cs & 0xfffc);
   if (!(code & Segment.LONG)) {
-    throw new InputError(
-      `0x${instruction.address.toString(16)}: IRETQ to the 32-bit code segment 0x${cs.toString(16)}: compatibility mode is not modelled`,
+    throw new NotModelled(
+      instruction.address,
+      `IRETQ to the 32-bit code segment 0x${cs.toString(16)}: compatibility mode is not modelled`,
     );
   }
   if (code & Segment.DEFAULT_BIG) return cpu.raiseWith(Vector.GP, cs & 0xfffc);
@@ -85,8 +86,6 @@ function returnFromInterrupt(machine: Machine, instruction: Instruction): boolea
   u32[2 * Reg.SS] = ss;
   u32[2 * Reg.RFLAGS] = ((current & ~loaded) | (Number(rflags & 0xffffffffn) & loaded) | Flag.ONE) >>> 0;
   if (rpl > cpl) dropPrivilegedSegments(machine, rpl);
-  if (rpl === 3) u32[2 * Reg.EVENTS]! |= EventState.USER_STACK_POINTER;
-  else u32[2 * Reg.EVENTS]! &= ~EventState.USER_STACK_POINTER;
   return true;
 }
 

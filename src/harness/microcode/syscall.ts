@@ -2,7 +2,6 @@
 import { isCanonical, Vector } from '../../cpu/cpu.js';
 import type { Instruction } from '../../cpu/decoder.js';
 import { Flag, Reg } from '../../cpu/registers.js';
-import { EventState } from '../event_state.js';
 import { type Machine, Return } from '../machine.js';
 import { advance, following } from './operands.js';
 
@@ -14,7 +13,6 @@ export function syscall(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
   const u64 = cpu.regs.u64;
   if (!(u32[2 * Reg.EFER]! & EFER_SCE)) return cpu.raise(Vector.UD);
-  const fromUser = cpu.cpl === 3;
   u64[Reg.RCX] = following(instruction);
   u64[Reg.R11] = BigInt((u32[2 * Reg.RFLAGS]! & ~Flag.RF) >>> 0);
   u64[Reg.RIP] = u64[Reg.LSTAR]!;
@@ -22,7 +20,6 @@ export function syscall(machine: Machine, instruction: Instruction): boolean {
   u32[2 * Reg.CS] = selector & 0xfffc;
   u32[2 * Reg.SS] = (selector & 0xfffc) + 8;
   u32[2 * Reg.RFLAGS] = ((u32[2 * Reg.RFLAGS]! & ~u32[2 * Reg.FMASK]! & ~Flag.RF) | Flag.ONE) >>> 0;
-  if (fromUser) u32[2 * Reg.EVENTS]! |= EventState.USER_STACK_POINTER;
   return true;
 }
 
@@ -39,7 +36,6 @@ export function sysretq(machine: Machine): boolean {
   u32[2 * Reg.CS] = (selector + 16) | 3;
   u32[2 * Reg.SS] = (selector + 8) | 3;
   u32[2 * Reg.RFLAGS] = (u32[2 * Reg.R11]! & SYSRET_FLAGS) | Flag.ONE;
-  u32[2 * Reg.EVENTS]! |= EventState.USER_STACK_POINTER;
   machine.happened.returned = Return.SYSRET;
   return true;
 }

@@ -1,0 +1,212 @@
+/**
+ * Relaxation: which jumps are short, how much alignment takes, where every fragment lies.
+ *
+ * All jumps start short and only ever grow. Passes go over the fragments in order; a jump forward takes the bytes by which
+ * this pass has already moved things into account, unless an alignment or `.org` before its target may swallow them.
+ * GNU as decides in the same order, so both arrive at the same sizes.
+ */
+import { constantOf, type Distance, EvaluationError, type Expression, evaluate, reduce } from './expression.js';
+import { fillWithNops } from './nops.js';
+import { type AlignTail, type BranchTail, type Fragment, type OrgTail, SECTION_LIMIT, type Section, type SpaceTail } from './section.js';
+import { errorAt } from './source.js';
+import type { AsmSymbol } from './symbols.js';
+
+/** No real program needs more; a program that needs more never settles. */
+const PASS_LIMIT = 500;
+
+/** Offset of a label into its section, by the latest addresses. */
+export function labelOffset(symbol: AsmSymbol): bigint {
+  const label = symbol.label!;
+  return BigInt(label.fragment.address + label.offset);
+}
+
+/** Distance of labels that are in one section, by the latest addresses. */
+export const laidOutDistance: Distance = (a, b) => {
+  if (!a.label || !b.label || a.label.fragment.section !== b.label.fragment.section) return undefined;
+  return labelOffset(a) - labelOffset(b);
+};
+
+function alignmentPadding(address: number, tail: AlignTail): number {
+  const padding = (tail.alignment - (address % tail.alignment)) % tail.alignment;
+  return tail.max !== 0 && padding > tail.max ? 0 : padding;
+}
+
+/** The one label and number that a jump goes to; undefined if the target is no such thing. */
+function jumpTarget(target: Expression): { symbol: AsmSymbol; constant: bigint } | undefined {
+  const value = evaluate(target, laidOutDistance);
+  const reduced = value && reduce(value, laidOutDistance);
+  if (reduced?.plus.length !== 1 || reduced.minus.length !== 0) return undefined;
+  return { symbol: reduced.plus[0]!, constant: reduced.constant };
+}
+
+/** A `.set` name for a label stands for that label. */
+function resolved(symbol: AsmSymbol): { symbol: AsmSymbol; constant: bigint } | undefined {
+  if (!symbol.equated) return { symbol, constant: 0n };
+  return jumpTarget(symbol.equated);
+}
+
+function prepareBranch(fragment: Fragment, tail: BranchTail): void {
+  const target = jumpTarget(tail.target);
+  const label = target && resolved(target.symbol);
+  tail.external =
+    !target || !label?.symbol.label || target.symbol.binding === 'weak' || label.symbol.label.fragment.section !== fragment.section;
+  tail.grown = tail.external;
+  fragment.tailSize = (tail.grown ? tail.near : tail.short).length;
+}
+
+/** How far `fragment`'s branch has to jump, as seen in the middle of a pass. */
+function branchGrows(fragment: Fragment, tail: BranchTail, stretch: number): boolean {
+  if (tail.grown) return false;
+  const target = jumpTarget(tail.target)!;
+  const label = resolved(target.symbol)!;
+  const to = label.symbol.label!.fragment;
+  let address = Number(labelOffset(label.symbol) + label.constant + target.constant);
+  const ahead = to.index > fragment.index;
+  if (ahead && (stretch < 0 || to.region === fragment.region)) address += stretch;
+  const distance = address - (fragment.address + fragment.length + tail.short.length);
+  return distance < -128 || distance > 127;
+}
+
+function evaluated(tail: OrgTail | SpaceTail, section: Section): number {
+  const expression = tail.kind === 'org' ? tail.target : tail.count;
+  const directive = tail.kind === 'org' ? '.org' : '.skip';
+  let value: ReturnType<typeof evaluate>;
+  try {
+    value = evaluate(expression, laidOutDistance);
+  } catch (error) {
+    if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
+    throw error;
+  }
+  const reduced = value && reduce(value, laidOutDistance);
+  if (tail.kind === 'org' && reduced?.plus.length === 1 && reduced.minus.length === 0) {
+    const label = resolved(reduced.plus[0]!);
+    if (label?.symbol.label?.fragment.section === section)
+      return Number(labelOffset(label.symbol) + label.constant + reduced.constant);
+  }
+  const constant = constantOf(reduced);
+  if (constant === undefined) throw errorAt(tail.place, `the value of ${directive} is not known`, 'labels of the same section');
+  if (constant > BigInt(SECTION_LIMIT) || constant < -BigInt(SECTION_LIMIT))
+    throw errorAt(tail.place, `${directive} 0x${BigInt.asUintN(64, constant).toString(16)} is too large`, `at most ${SECTION_LIMIT} bytes`);
+  return Number(constant);
+}
+
+/** Lays every section out: sets the addresses and tail sizes of all fragments. Throws AssemblyError. */
+export function relax(sections: Iterable<Section>): void {
+  const all = [...sections].map(section => ({ section, fragments: section.fragments() }));
+  for (const { fragments } of all) {
+    let address = 0;
+    let region = 0;
+    fragments.forEach((fragment, index) => {
+      fragment.index = index;
+      fragment.region = region;
+      fragment.address = address;
+      const { tail } = fragment;
+      address += fragment.length;
+      fragment.tailSize = 0;
+      if (tail?.kind === 'branch') prepareBranch(fragment, tail);
+      else if (tail?.kind === 'align') {
+        fragment.tailSize = alignmentPadding(address, tail);
+        region++;
+      } else if (tail?.kind === 'org') region++;
+      address += fragment.tailSize;
+    });
+  }
+  for (let pass = 0; ; pass++) {
+    let changed = false;
+    for (const { section, fragments } of all) changed = relaxOnce(section, fragments) || changed;
+    if (!changed) return;
+    if (pass > PASS_LIMIT) {
+      const place = all.flatMap(({ fragments }) => fragments).find(({ tail }) => tail && 'place' in tail)?.tail as SpaceTail;
+      throw errorAt(place.place, 'the sizes of jumps and spaces do not settle', 'a .skip or .org that does not depend on its own size');
+    }
+  }
+}
+
+function relaxOnce(section: Section, fragments: readonly Fragment[]): boolean {
+  let stretch = 0;
+  let changed = false;
+  for (const fragment of fragments) {
+    fragment.address += stretch;
+    const { tail } = fragment;
+    if (!tail) continue;
+    const end = fragment.address + fragment.length;
+    let size = fragment.tailSize;
+    switch (tail.kind) {
+      case 'branch':
+        if (branchGrows(fragment, tail, stretch)) {
+          tail.grown = true;
+          size = tail.near.length;
+        }
+        break;
+      case 'align':
+        size = alignmentPadding(end, tail);
+        break;
+      case 'space':
+        size = evaluated(tail, section) * tail.fill.length;
+        if (size < 0) {
+          // While sizes still change, a negative count may be passing.
+          if (!changed && stretch === 0 && fragment.tailSize === 0) throw errorAt(tail.place, `.skip of ${size} bytes`, 'a count of 0 or more');
+          size = 0;
+        }
+        break;
+      case 'org': {
+        const to = evaluated(tail, section);
+        size = to - end;
+        if (size < 0) throw errorAt(tail.place, `.org 0x${to.toString(16)} goes back from 0x${end.toString(16)}`, `at least 0x${end.toString(16)}`);
+        break;
+      }
+    }
+    if (end + size > SECTION_LIMIT) throw errorAt('place' in tail ? tail.place : section.marks[0]!.place, `section ${section.name} is larger than ${SECTION_LIMIT} bytes`);
+    if (size !== fragment.tailSize) {
+      stretch += size - fragment.tailSize;
+      fragment.tailSize = size;
+      changed = true;
+    }
+  }
+  return changed || stretch !== 0;
+}
+
+/** Bytes of a laid-out section; branches are filled in, other fixups are still zero. */
+export function sectionBytes(section: Section): Uint8Array {
+  const fragments = section.fragments();
+  const last = fragments.at(-1);
+  const bytes = new Uint8Array(last ? last.address + last.length + last.tailSize : 0);
+  for (const fragment of fragments) {
+    bytes.set(fragment.part.bytes.subarray(fragment.start, fragment.start + fragment.length), fragment.address);
+    const { tail } = fragment;
+    if (!tail) continue;
+    const at = fragment.address + fragment.length;
+    const size = fragment.tailSize;
+    switch (tail.kind) {
+      case 'branch': {
+        const form = tail.grown ? tail.near : tail.short;
+        bytes.set(form, at);
+        if (tail.external) break;
+        const target = jumpTarget(tail.target)!;
+        const label = resolved(target.symbol)!;
+        const distance = Number(labelOffset(label.symbol) + label.constant + target.constant) - (at + size);
+        const view = new DataView(bytes.buffer);
+        if (tail.grown) view.setInt32(at + size - 4, distance, true);
+        else view.setInt8(at + size - 1, distance);
+        break;
+      }
+      case 'align':
+        if (tail.fill) fillWith(bytes, at, size, tail.fill);
+        else if (section.flags.exec) fillWithNops(bytes, at, size);
+        break;
+      case 'org':
+        bytes.fill(tail.fill, at, at + size);
+        break;
+      case 'space':
+        fillWith(bytes, at, size, tail.fill);
+        break;
+    }
+  }
+  return bytes;
+}
+
+/** Alignment by a wide pattern starts with zeros, so that the pattern ends at the boundary. */
+function fillWith(bytes: Uint8Array, at: number, size: number, pattern: Uint8Array): void {
+  const odd = size % pattern.length;
+  for (let i = odd; i < size; i++) bytes[at + i] = pattern[(i - odd) % pattern.length]!;
+}

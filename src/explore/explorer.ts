@@ -1,0 +1,684 @@
+/**
+ * The search: depth first over the events, each run of instructions between two events as one chain.
+ *
+ * A chain is followed to its end first (the end of the context, a state that is already known, an endless loop); then,
+ * from its last boundary to its first, every event that may fire there starts a chain of its own. Memory is taken back
+ * by the journal on the way, so a fork costs what it changes. When a chain runs into a known state, how that state
+ * goes on without further events is known too: that decides whether a schedule is minimal.
+ */
+import { Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { NotModelled } from '../cpu/not_modelled.js';
+import { InputError } from '../errors.js';
+import { Lanes } from '../fingerprint.js';
+import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
+import { RecordWord, Monitor, Word } from '../properties/monitor.js';
+import type { Property } from '../properties/property.js';
+import type { Subject } from '../platforms/boot.js';
+import type { Range } from '../hooks/triggers.js';
+import type { Bound, Places } from './bound.js';
+import { LiveWords, MASK_WORDS } from './live_words.js';
+import { VisitedSet } from './visited.js';
+
+/** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
+export interface ScheduledEvent {
+  readonly boundary: string;
+  readonly address: bigint;
+  readonly hit: number;
+  readonly event: EventKind;
+}
+
+/** A window: the last event of a minimal schedule, and what it breaks. */
+export interface Failure {
+  readonly property: string;
+  /** Where the last event fires; for a failure without events, where the context begins. */
+  readonly boundary: string;
+  readonly address: bigint;
+  readonly event: EventKind | 'none';
+  /** The shortest schedule of all that end here: fewest events, then fewest instructions up to the last one. */
+  readonly path: readonly ScheduledEvent[];
+}
+
+export interface SearchResult {
+  readonly verdict: 'holds' | 'fails' | 'open';
+  readonly states: number;
+  readonly transitions: number;
+  readonly seconds: number;
+  readonly failures: readonly Failure[];
+  /** Why the search stopped before it closed the bound. */
+  readonly stopped: string | undefined;
+  /** Bytes of the visited set for each state in it. */
+  readonly bytesPerState: number;
+  /** How often the search was run until the table of live words did not grow. */
+  readonly rounds: number;
+}
+
+export interface Progress {
+  readonly states: number;
+  readonly transitions: number;
+  readonly failures: number;
+  /** Share of the outermost fork points that are done, 0 to 1; undefined while it is not known. */
+  readonly done: number | undefined;
+}
+
+export interface SearchOptions {
+  readonly bound: Bound;
+  readonly places: Places;
+  readonly maxStates?: number;
+  /** Bytes that the visited set may take. */
+  readonly maxMemory?: number;
+  /** Keep every memory word in the state, dead or not: slower, for checking the reduction. */
+  readonly exact?: boolean;
+  /** Asked every few thousand transitions; a text stops the search and says why. */
+  readonly shouldStop?: () => string | undefined;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Search only the outermost fork points whose number is `index` modulo `count`. */
+  readonly part?: { readonly index: number; readonly count: number };
+}
+
+/** More instructions than this between two events: the code does not come back. */
+export const MAX_CHAIN = 200_000;
+const CHECK_EVERY = 4096;
+const REGISTER_WORDS = 36;
+const SYSTEM_WORDS = REGISTER_COUNT * 2 - REGISTER_WORDS;
+const LANE_WORDS = 8;
+
+class Stopped extends Error {
+  constructor(readonly reason: string) {
+    super(reason);
+  }
+}
+
+interface Window {
+  readonly events: number;
+  readonly steps: number;
+  readonly failure: Failure;
+}
+
+interface Place {
+  readonly startHigh: number;
+  readonly startLow: number;
+  readonly endLow: number;
+}
+
+/** Explores everything that the bound allows from the machine's current state. */
+export function search(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions): SearchResult {
+  const start = machine.snapshot();
+  const began = performance.now();
+  const live = new LiveWords(machine.memory.words, options.exact ?? false);
+  const most = Math.max(0, ...EVENT_KINDS.map((k) => options.bound[k] ?? 0));
+  let rounds = 0;
+  // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
+  for (let limit = Math.min(1, most); ; ) {
+    const bound: Bound = Object.fromEntries(
+      EVENT_KINDS.filter((k) => options.bound[k] !== undefined).map((k) => [k, Math.min(options.bound[k]!, limit)]),
+    );
+    machine.restore(start);
+    live.grown = false;
+    rounds++;
+    const round = new Round(machine, subject, properties, { ...options, bound }, live);
+    const result = round.run();
+    const full = limit >= most;
+    // A stopped search ends here whatever the table has learnt: what it has seen fail has failed, and it claims no more.
+    if (result.stopped !== undefined || (full && !live.grown)) {
+      machine.restore(start);
+      return { ...result, seconds: (performance.now() - began) / 1000, rounds };
+    }
+    if (!live.grown) limit++;
+  }
+}
+
+/** One pass over the whole space with the table of live words as it is. */
+class Round {
+  readonly #machine: Machine;
+  readonly #monitor: Monitor;
+  readonly #live: LiveWords;
+  readonly #options: SearchOptions;
+  readonly #subject: Subject;
+  readonly #visited = new VisitedSet();
+  /** Properties broken when the chain with this number has run to its end. */
+  #outcome = new Uint32Array(1 << 10);
+  #chains = 0;
+  #transitions = 0;
+  #untilCheck = CHECK_EVERY;
+  readonly #budgets: readonly number[];
+  readonly #places: readonly (readonly Place[] | undefined)[];
+  readonly #windows = new Map<string, Window>();
+  #forksDone = 0;
+  #forks = 0;
+
+  // The path from the start to here: one entry for each state on it.
+  #top = 0;
+  #registers = new Uint32Array(REGISTER_WORDS * 1024);
+  #lanes = new Int32Array(LANE_WORDS * 1024);
+  #known = new Uint32Array(MASK_WORDS * 1024);
+  #journal = new Int32Array(1024);
+  #row = new Int32Array(1024);
+  #slow = new Int32Array(1024);
+  readonly #schedule: { position: number; event: EventKind }[] = [];
+
+  // Copies of everything but the general registers, made when it has changed; entries of the path refer to them.
+  #slowWords = new Uint32Array(1 << 14);
+  #slowTop = 0;
+  #slowCurrent = -1;
+
+  // Fingerprint of the current state, in parts.
+  readonly #registerLanes = new Lanes();
+  readonly #memoryLanes = new Lanes();
+  readonly #slowLanes = new Lanes();
+  readonly #hashed = new Uint32Array(REGISTER_WORDS);
+  /** Bit t: tracked word t has been written since it was last dead, or was never written: its value may be used. */
+  readonly #knownNow = new Uint32Array(MASK_WORDS);
+  readonly #startMemory: Uint32Array;
+  #accounted = 0;
+
+  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords) {
+    this.#machine = machine;
+    this.#subject = subject;
+    this.#options = options;
+    this.#live = live;
+    this.#monitor = new Monitor(machine, subject, properties);
+    this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
+    this.#places = EVENT_KINDS.map((kind) => options.places[kind]?.map(placeOf));
+    this.#startMemory = machine.memory.u32.slice();
+    this.#knownNow.fill(0xffffffff);
+  }
+
+  run(): Omit<SearchResult, 'rounds' | 'seconds'> {
+    let stopped: string | undefined;
+    try {
+      this.#firstState();
+      this.#chain(0);
+    } catch (error) {
+      if (!(error instanceof Stopped)) throw this.#located(error);
+      stopped = error.reason;
+    }
+    const failures = [...this.#windows.values()].map((w) => w.failure).sort(byAddress);
+    return {
+      verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
+      states: this.#visited.size,
+      transitions: this.#transitions,
+      failures,
+      stopped,
+      bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
+    };
+  }
+
+  #located(error: unknown): unknown {
+    if (!(error instanceof NotModelled)) return error;
+    const { image } = this.#subject;
+    const line = image.locate(error.address)?.line;
+    const at = line ? `${line.position.file}:${line.position.line}: ` : '';
+    const schedule = this.#currentPath().map((e) => `${e.event}@${e.boundary}`);
+    return new InputError(`${at}${image.name(error.address)}: ${error.what}`, [
+      schedule.length > 0 ? `reached by ${schedule.join(', ')}` : 'reached without any event',
+    ]);
+  }
+
+  // Fingerprints -------------------------------------------------------------------------------------------------------
+
+  #firstState(): void {
+    this.#machine.memory.journalLength = 0;
+    this.#registerLanes.a = this.#registerLanes.b = this.#registerLanes.c = 0;
+    this.#memoryLanes.a = this.#memoryLanes.b = this.#memoryLanes.c = 0;
+    this.#hashed.set(this.#machine.u32.subarray(0, REGISTER_WORDS));
+    for (let i = 0; i < REGISTER_WORDS; i += 2) this.#registerLanes.add(i, this.#hashed[i]!, this.#hashed[i + 1]!);
+    this.#machine.cpu.readCount = 0;
+    this.#accounted = 0;
+    this.#keepSlow();
+  }
+
+  /** Brings the fingerprint of the general registers up to date: only what has changed is hashed. */
+  #hashRegisters(): void {
+    const u32 = this.#machine.u32;
+    const hashed = this.#hashed;
+    const lanes = this.#registerLanes;
+    for (let i = 0; i < REGISTER_WORDS; i += 2) {
+      const low = u32[i]!;
+      const high = u32[i + 1]!;
+      if (low === hashed[i] && high === hashed[i + 1]) continue;
+      lanes.subtract(i, hashed[i]!, hashed[i + 1]!);
+      lanes.add(i, low, high);
+      hashed[i] = low;
+      hashed[i + 1] = high;
+    }
+  }
+
+  /** Copies everything but the general registers, if it may have changed, and hashes it. */
+  #keepSlow(): void {
+    const machine = this.#machine;
+    const monitor = this.#monitor;
+    machine.systemChanged = false;
+    monitor.changed = false;
+    const w = monitor.words;
+    const depth = w[Word.DEPTH]!;
+    const recordsEnd = Word.RECORDS + depth * RecordWord.SIZE;
+    const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
+    const length = SYSTEM_WORDS + recordsEnd + calls;
+    if (this.#slowTop + length > this.#slowWords.length) {
+      const grown = new Uint32Array(this.#slowWords.length * 2);
+      grown.set(this.#slowWords);
+      this.#slowWords = grown;
+    }
+    const at = this.#slowTop;
+    const s = this.#slowWords;
+    const u32 = machine.u32;
+    for (let i = 0; i < SYSTEM_WORDS; i++) s[at + i] = u32[REGISTER_WORDS + i]!;
+    for (let i = 0; i < recordsEnd; i++) s[at + SYSTEM_WORDS + i] = w[i]!;
+    for (let i = 0; i < calls; i++) s[at + SYSTEM_WORDS + recordsEnd + i] = w[Monitor.CALLS_AT + i]!;
+    const lanes = this.#slowLanes;
+    lanes.reset();
+    lanes.absorb(s, at, at + SYSTEM_WORDS + Word.RECORDS);
+    for (let i = 0; i < depth; i++) {
+      const record = at + SYSTEM_WORDS + Word.RECORDS + i * RecordWord.SIZE;
+      lanes.absorb(s, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
+    }
+    lanes.absorb(s, at + SYSTEM_WORDS + recordsEnd, at + length);
+    this.#slowCurrent = at;
+    this.#slowTop = at + length;
+  }
+
+  /** Accounts for the words that the last transition read and wrote. */
+  #account(): void {
+    const { memory, cpu } = this.#machine;
+    const live = this.#live;
+    const known = this.#knownNow;
+    const tracked = live.tracked;
+    for (let i = 0; i < cpu.readCount; i++) {
+      const t = tracked[cpu.reads[i]!]!;
+      if (t >= 0 && !(known[t >>> 5]! & (1 << (t & 31)))) this.#revive(t);
+    }
+    cpu.readCount = 0;
+    const journalLength = memory.journalLength;
+    const from = this.#accounted;
+    for (let i = from; i < journalLength; i++) {
+      const word = memory.journalWord[i]!;
+      let again = false;
+      for (let j = from; j < i; j++) if (memory.journalWord[j] === word) again = true;
+      if (again) continue;
+      const t = live.track(word);
+      if (t < 0) throw new Stopped('the code writes more memory words than a search can follow');
+      this.#writeWord(t, word, memory.journalLow[i]!, memory.journalHigh[i]!);
+    }
+    this.#accounted = journalLength;
+  }
+
+  #writeWord(t: number, word: number, oldLow: number, oldHigh: number): void {
+    const start = this.#startMemory;
+    const u32 = this.#machine.memory.u32;
+    const bit = 1 << (t & 31);
+    const startLow = start[2 * word]!;
+    const startHigh = start[2 * word + 1]!;
+    if (this.#knownNow[t >>> 5]! & bit) {
+      if (oldLow !== startLow || oldHigh !== startHigh) this.#memoryLanes.subtract(64 + t, oldLow, oldHigh);
+    } else {
+      this.#knownNow[t >>> 5]! |= bit;
+    }
+    const low = u32[2 * word]!;
+    const high = u32[2 * word + 1]!;
+    if (low !== startLow || high !== startHigh) this.#memoryLanes.add(64 + t, low, high);
+  }
+
+  /** A word that was taken for dead is read: it is live at every boundary back to its last write. */
+  #revive(t: number): void {
+    const memory = this.#machine.memory;
+    const word = this.#live.words[t]!;
+    for (let p = this.#top - 1; p >= 0; p--) {
+      this.#live.add(this.#row[p]!, t);
+      const to = this.#journal[p]!;
+      const from = p > 0 ? this.#journal[p - 1]! : 0;
+      let written = false;
+      for (let i = from; i < to; i++) if (memory.journalWord[i] === word) written = true;
+      if (written) break;
+    }
+    // From here on this path goes on as if the word had been known; the round will be repeated.
+    this.#knownNow[t >>> 5]! |= 1 << (t & 31);
+    this.#addIfChanged(t);
+  }
+
+  #addIfChanged(t: number): void {
+    const word = this.#live.words[t]!;
+    // The value before the writes of this very transition, which are accounted for afterwards.
+    const memory = this.#machine.memory;
+    let low = memory.u32[2 * word]!;
+    let high = memory.u32[2 * word + 1]!;
+    for (let i = memory.journalLength - 1; i >= this.#accounted; i--) {
+      if (memory.journalWord[i] === word) {
+        low = memory.journalLow[i]!;
+        high = memory.journalHigh[i]!;
+      }
+    }
+    if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1]) this.#memoryLanes.add(64 + t, low, high);
+  }
+
+  /** Drops the words that are dead at this boundary from the state, and finds out which live ones were dropped before. */
+  #settle(row: number): void {
+    const rows = this.#live.rows;
+    const known = this.#knownNow;
+    for (let k = 0; k < this.#live.used; k++) {
+      const alive = rows[row + k]!;
+      const now = known[k]!;
+      if (alive === now) continue;
+      let revived = alive & ~now;
+      while (revived !== 0) {
+        const bit = 31 - Math.clz32(revived);
+        revived &= ~(1 << bit);
+        if (k * 32 + bit < this.#live.count) this.#revive(k * 32 + bit);
+      }
+      let dropped = known[k]! & ~alive;
+      while (dropped !== 0) {
+        const bit = 31 - Math.clz32(dropped);
+        dropped &= ~(1 << bit);
+        if (k * 32 + bit < this.#live.count) this.#drop(k * 32 + bit);
+      }
+      known[k] = alive;
+    }
+  }
+
+  #drop(t: number): void {
+    const word = this.#live.words[t]!;
+    const u32 = this.#machine.memory.u32;
+    const low = u32[2 * word]!;
+    const high = u32[2 * word + 1]!;
+    if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1]) {
+      this.#memoryLanes.subtract(64 + t, low, high);
+    }
+  }
+
+  // The path -----------------------------------------------------------------------------------------------------------
+
+  #push(row: number): void {
+    const p = this.#top;
+    if (p === this.#journal.length) this.#growPath();
+    const u32 = this.#machine.u32;
+    const registers = this.#registers;
+    const at = p * REGISTER_WORDS;
+    for (let i = 0; i < REGISTER_WORDS; i++) registers[at + i] = u32[i]!;
+    const lanes = p * LANE_WORDS;
+    this.#lanes[lanes] = this.#registerLanes.a;
+    this.#lanes[lanes + 1] = this.#registerLanes.b;
+    this.#lanes[lanes + 2] = this.#registerLanes.c;
+    this.#lanes[lanes + 3] = this.#memoryLanes.a;
+    this.#lanes[lanes + 4] = this.#memoryLanes.b;
+    this.#lanes[lanes + 5] = this.#memoryLanes.c;
+    const known = p * MASK_WORDS;
+    const now = this.#knownNow;
+    for (let k = 0; k < this.#live.used; k++) this.#known[known + k] = now[k]!;
+    this.#lanes[lanes + 6] = this.#live.used;
+    this.#journal[p] = this.#machine.memory.journalLength;
+    this.#row[p] = row;
+    this.#slow[p] = this.#slowCurrent;
+    this.#top = p + 1;
+  }
+
+  #growPath(): void {
+    const n = this.#journal.length * 2;
+    const copy = <T extends Uint32Array | Int32Array>(fresh: T, old: T): T => {
+      fresh.set(old);
+      return fresh;
+    };
+    this.#registers = copy(new Uint32Array(n * REGISTER_WORDS), this.#registers);
+    this.#lanes = copy(new Int32Array(n * LANE_WORDS), this.#lanes);
+    this.#known = copy(new Uint32Array(n * MASK_WORDS), this.#known);
+    this.#journal = copy(new Int32Array(n), this.#journal);
+    this.#row = copy(new Int32Array(n), this.#row);
+    this.#slow = copy(new Int32Array(n), this.#slow);
+  }
+
+  /** Puts machine and monitor into the state at position `p` of the path, which must be on the current path. */
+  #goTo(p: number): void {
+    const machine = this.#machine;
+    const u32 = machine.u32;
+    machine.memory.undoTo(this.#journal[p]!);
+    this.#accounted = this.#journal[p]!;
+    const at = p * REGISTER_WORDS;
+    const registers = this.#registers;
+    const hashed = this.#hashed;
+    for (let i = 0; i < REGISTER_WORDS; i++) {
+      const word = registers[at + i]!;
+      u32[i] = word;
+      hashed[i] = word;
+    }
+    const lanes = p * LANE_WORDS;
+    this.#registerLanes.a = this.#lanes[lanes]!;
+    this.#registerLanes.b = this.#lanes[lanes + 1]!;
+    this.#registerLanes.c = this.#lanes[lanes + 2]!;
+    this.#memoryLanes.a = this.#lanes[lanes + 3]!;
+    this.#memoryLanes.b = this.#lanes[lanes + 4]!;
+    this.#memoryLanes.c = this.#lanes[lanes + 5]!;
+    const known = p * MASK_WORDS;
+    const then = this.#lanes[lanes + 6]!;
+    // Words that were not tracked then had never been written: their value was the start's.
+    for (let k = 0; k < this.#live.used; k++) this.#knownNow[k] = k < then ? this.#known[known + k]! : 0xffffffff;
+    const slow = this.#slow[p]!;
+    if (slow !== this.#slowCurrent || machine.systemChanged || this.#monitor.changed) this.#restoreSlow(slow);
+    machine.cpu.readCount = 0;
+    machine.replacedGeneral();
+  }
+
+  #restoreSlow(at: number): void {
+    const s = this.#slowWords;
+    const machine = this.#machine;
+    const u32 = machine.u32;
+    for (let i = 0; i < SYSTEM_WORDS; i++) u32[REGISTER_WORDS + i] = s[at + i]!;
+    const w = this.#monitor.words;
+    const from = at + SYSTEM_WORDS;
+    const recordsEnd = Word.RECORDS + s[from + Word.DEPTH]! * RecordWord.SIZE;
+    for (let i = 0; i < recordsEnd; i++) w[i] = s[from + i]!;
+    const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
+    for (let i = 0; i < calls; i++) w[Monitor.CALLS_AT + i] = s[from + recordsEnd + i]!;
+    machine.cpu.basesChanged = true;
+    machine.systemChanged = false;
+    this.#monitor.changed = false;
+    this.#slowCurrent = at;
+    // The lanes of this part are kept with the copy's last use: hash them anew only when a state needs them.
+    this.#slowLanesStale = true;
+  }
+
+  #slowLanesStale = false;
+
+  #hashSlow(): void {
+    const s = this.#slowWords;
+    const at = this.#slowCurrent;
+    const from = at + SYSTEM_WORDS;
+    const depth = s[from + Word.DEPTH]!;
+    const calls = s[from + Word.CALLS]! * Monitor.CALL_SIZE;
+    const lanes = this.#slowLanes;
+    lanes.reset();
+    lanes.absorb(s, at, from + Word.RECORDS);
+    for (let i = 0; i < depth; i++) {
+      const record = from + Word.RECORDS + i * RecordWord.SIZE;
+      lanes.absorb(s, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
+    }
+    const recordsEnd = from + Word.RECORDS + depth * RecordWord.SIZE;
+    lanes.absorb(s, recordsEnd, recordsEnd + calls);
+    this.#slowLanesStale = false;
+  }
+
+  // The search ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Follows the chain that begins at the current state, then fires events along it. Returns the properties that are
+   * broken when the chain has run to its end without any of those events.
+   */
+  #chain(depth: number): number {
+    const machine = this.#machine;
+    const monitor = this.#monitor;
+    const live = this.#live;
+    const base = this.#top;
+    const slowBase = this.#slowTop;
+    const chain = this.#chains;
+    let outcome: number;
+    for (;;) {
+      this.#account();
+      const instruction = machine.peek();
+      const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.words[Word.DEPTH]!);
+      this.#settle(row);
+      this.#hashRegisters();
+      if (machine.systemChanged || monitor.changed) this.#keepSlow();
+      else if (this.#slowLanesStale) this.#hashSlow();
+      const a = this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491);
+      const b = this.#registerLanes.b + this.#memoryLanes.b + Math.imul(this.#slowLanes.b, 0x41c64e6d);
+      const c = this.#registerLanes.c + this.#memoryLanes.c + Math.imul(this.#slowLanes.c, 0x6c078965);
+      const owner = this.#visited.enter(a, b, c, chain);
+      if (owner >= 0) {
+        if (owner === chain && this.#top > base) {
+          monitor.failNamed('progress');
+          outcome = monitor.failed;
+        } else {
+          outcome = this.#outcome[owner]!;
+        }
+        break;
+      }
+      if (this.#top === base) this.#openChain();
+      this.#push(row);
+      if (monitor.ended) {
+        outcome = monitor.failed;
+        break;
+      }
+      if (this.#top - base > MAX_CHAIN) {
+        throw new Stopped(
+          `from ${this.#subject.image.name(this.#ripAt(base))} on, ${MAX_CHAIN.toLocaleString('en')} instructions ran without coming back: the code does not return, or needs more than a search can follow`,
+        );
+      }
+      machine.step();
+      monitor.after();
+      this.#transitions++;
+      if (--this.#untilCheck === 0) this.#check();
+    }
+    if (this.#top > base) {
+      this.#outcome[chain] = outcome;
+      if (depth === 0) {
+        if (outcome !== 0) this.#failed(outcome, undefined);
+        this.#forks = this.#top - base;
+      }
+      this.#fireAlong(base, outcome, depth);
+    }
+    this.#top = base;
+    this.#slowTop = slowBase;
+    return outcome;
+  }
+
+  #openChain(): void {
+    if (this.#chains === this.#outcome.length) {
+      const grown = new Uint32Array(this.#outcome.length * 2);
+      grown.set(this.#outcome);
+      this.#outcome = grown;
+    }
+    this.#chains++;
+  }
+
+  #fireAlong(base: number, outcome: number, depth: number): void {
+    const machine = this.#machine;
+    const monitor = this.#monitor;
+    const part = this.#options.part;
+    for (let p = this.#top - 1; p >= base; p--) {
+      this.#top = p + 1;
+      if (depth === 0) {
+        this.#forksDone = this.#forks - (p - base) - 1;
+        if (part !== undefined && p % part.count !== part.index) continue;
+      }
+      this.#goTo(p);
+      // Copies that belong to later positions are not needed any more.
+      if (monitor.over) continue;
+      const fired = monitor.words[Word.FIRED]!;
+      for (let k = 0; k < EVENT_KINDS.length; k++) {
+        const count = (fired >>> (8 * k)) & 255;
+        if (count >= this.#budgets[k]!) continue;
+        const kind = EVENT_KINDS[k]!;
+        if (!this.#allowed(k) || !machine.may(kind)) continue;
+        machine.fire(kind);
+        monitor.words[Word.FIRED] = fired + (1 << (8 * k));
+        monitor.changed = true;
+        monitor.after();
+        this.#transitions++;
+        this.#schedule.push({ position: p, event: kind });
+        const broken = this.#chain(depth + 1) & ~outcome;
+        if (broken !== 0) this.#failed(broken, kind);
+        this.#schedule.pop();
+        this.#top = p + 1;
+        this.#goTo(p);
+      }
+    }
+  }
+
+  #allowed(kind: number): boolean {
+    const places = this.#places[kind];
+    if (places === undefined) return true;
+    const low = this.#machine.u32[2 * Reg.RIP]!;
+    const high = this.#machine.u32[2 * Reg.RIP + 1]!;
+    for (let i = 0; i < places.length; i++) {
+      const place = places[i]!;
+      if (place.startHigh === high && low >= place.startLow && low < place.endLow) return true;
+    }
+    return false;
+  }
+
+  #check(): void {
+    this.#untilCheck = CHECK_EVERY;
+    const { maxStates, maxMemory, shouldStop, onProgress } = this.#options;
+    if (maxStates !== undefined && this.#visited.size >= maxStates) {
+      throw new Stopped(`the limit of ${maxStates.toLocaleString('en')} states is reached (--max-states)`);
+    }
+    if (maxMemory !== undefined && this.#visited.bytesToGrow > maxMemory) {
+      throw new Stopped(`the visited set has reached its limit of ${Math.round(maxMemory / 2 ** 20)} MiB (--max-memory)`);
+    }
+    const reason = shouldStop?.();
+    if (reason !== undefined) throw new Stopped(reason);
+    onProgress?.({
+      states: this.#visited.size,
+      transitions: this.#transitions,
+      failures: this.#windows.size,
+      done: this.#forks > 0 ? this.#forksDone / this.#forks : undefined,
+    });
+  }
+
+  #ripAt(position: number): bigint {
+    const at = position * REGISTER_WORDS + 2 * Reg.RIP;
+    return (BigInt(this.#registers[at + 1]!) << 32n) | BigInt(this.#registers[at]!);
+  }
+
+  #currentPath(): ScheduledEvent[] {
+    return this.#schedule.map(({ position, event }) => {
+      const address = this.#ripAt(position);
+      let hit = 0;
+      for (let p = 0; p <= position; p++) if (this.#ripAt(p) === address) hit++;
+      return { boundary: this.#subject.image.name(address), address, hit, event };
+    });
+  }
+
+  /** Notes that the current schedule breaks `broken`, and that without its last event it would not. */
+  #failed(broken: number, kind: EventKind | undefined): void {
+    const position = this.#schedule.at(-1)?.position ?? 0;
+    const address = this.#ripAt(position);
+    this.#monitor.properties.forEach((property, i) => {
+      if (!(broken & (1 << i))) return;
+      const key = `${i} ${kind ?? ''} ${address}`;
+      const best = this.#windows.get(key);
+      const events = this.#schedule.length;
+      if (best && (best.events < events || (best.events === events && best.steps <= position))) return;
+      this.#windows.set(key, {
+        events,
+        steps: position,
+        failure: {
+          property: property.name,
+          boundary: this.#subject.image.name(address),
+          address,
+          event: kind ?? 'none',
+          path: this.#currentPath(),
+        },
+      });
+    });
+  }
+}
+
+function placeOf(range: Range): Place {
+  return {
+    startHigh: Number(BigInt.asUintN(64, range.start) >> 32n),
+    startLow: Number(range.start & 0xffffffffn),
+    endLow: Number((range.end - range.start) + (range.start & 0xffffffffn)),
+  };
+}
+
+function byAddress(a: Failure, b: Failure): number {
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
+}

@@ -1,0 +1,74 @@
+/**
+ * The set of visited states: an open-addressing table of 96-bit fingerprints, 16 bytes an entry, with the number of the
+ * chain that the state belongs to. Two different states share a fingerprint with a probability below n²/2^97.
+ */
+
+const ENTRY = 4;
+const LOAD = 0.75;
+
+export class VisitedSet {
+  size = 0;
+  #slots: number;
+  #table: Uint32Array;
+
+  constructor(slots = 1 << 12) {
+    this.#slots = slots;
+    this.#table = new Uint32Array(slots * ENTRY);
+  }
+
+  get bytes(): number {
+    return this.#table.byteLength;
+  }
+
+  /** Bytes that the next growth would need while it copies. */
+  get bytesToGrow(): number {
+    return (this.size + 1) / this.#slots > LOAD ? this.bytes * 3 : this.bytes;
+  }
+
+  /** The chain of a state that is already in the set; otherwise enters it with `chain` and returns -1. */
+  enter(a: number, b: number, c: number, chain: number): number {
+    if ((this.size + 1) / this.#slots > LOAD) this.#grow();
+    const table = this.#table;
+    const mask = this.#slots - 1;
+    const ua = a >>> 0;
+    const ub = b >>> 0;
+    const uc = c >>> 0;
+    let slot = (ua ^ (ub >>> 7)) & mask;
+    for (;;) {
+      const at = slot * ENTRY;
+      const owner = table[at + 3]!;
+      if (owner === 0) {
+        table[at] = ua;
+        table[at + 1] = ub;
+        table[at + 2] = uc;
+        table[at + 3] = chain + 1;
+        this.size++;
+        return -1;
+      }
+      if (table[at] === ua && table[at + 1] === ub && table[at + 2] === uc) return owner - 1;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#table;
+    this.#slots *= 2;
+    const table = new Uint32Array(this.#slots * ENTRY);
+    const mask = this.#slots - 1;
+    for (let at = 0; at < old.length; at += ENTRY) {
+      if (old[at + 3] === 0) continue;
+      let slot = (old[at]! ^ (old[at + 1]! >>> 7)) & mask;
+      while (table[slot * ENTRY + 3] !== 0) slot = (slot + 1) & mask;
+      table.set(old.subarray(at, at + ENTRY), slot * ENTRY);
+    }
+    this.#table = table;
+  }
+
+  /** The entries' fingerprints, for counting what several searches have visited together. */
+  *fingerprints(): Generator<readonly [number, number, number]> {
+    const table = this.#table;
+    for (let at = 0; at < table.length; at += ENTRY) {
+      if (table[at + 3] !== 0) yield [table[at]!, table[at + 1]!, table[at + 2]!];
+    }
+  }
+}

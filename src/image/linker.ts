@@ -1,0 +1,155 @@
+/** Links modules: lays their sections out in the platform's segments, resolves symbols, applies relocations. */
+import { InputError } from '../errors.js';
+import { Image, type ImageSymbol, type PlacedSection, type Segment } from './image.js';
+import type { Module, ModuleSection, ModuleSymbol, Relocation } from './module.js';
+
+/** Where each segment begins; `percpu` is where the section that is linked at address 0 is loaded. */
+export type Layout = Readonly<Record<Segment, bigint>>;
+
+export interface LinkOptions {
+  readonly layout: Layout;
+  /** Symbols that the platform gives a value. */
+  readonly absolute: Readonly<Record<string, bigint>>;
+  /** Which of the modules are the code under test. */
+  readonly tested: readonly Module[];
+}
+
+const PAGE = 4096n;
+
+export function segmentOf(section: ModuleSection): Segment {
+  if (section.name.startsWith('.data..percpu') || section.name.startsWith('.bss..percpu')) return 'percpu';
+  const user = section.name.endsWith('.user');
+  if (section.exec) return user ? 'user-text' : 'text';
+  if (user) return 'user-data';
+  return section.write ? 'data' : 'rodata';
+}
+
+/** The names that no module defines, each with its first use. */
+export function undefinedSymbols(modules: readonly Module[], absolute: Readonly<Record<string, bigint>>): ModuleSymbol[] {
+  const defined = new Set<string>(Object.keys(absolute));
+  for (const module of modules) {
+    for (const symbol of module.symbols) {
+      if (symbol.section !== 'undefined' && symbol.binding !== 'local') defined.add(symbol.name);
+    }
+  }
+  const missing = new Map<string, ModuleSymbol>();
+  for (const module of modules) {
+    for (const symbol of module.symbols) {
+      if (symbol.section !== 'undefined' || defined.has(symbol.name)) continue;
+      const known = missing.get(symbol.name);
+      if (!known || (known.calledOnly && !symbol.calledOnly)) missing.set(symbol.name, symbol);
+    }
+  }
+  return [...missing.values()];
+}
+
+export function link(modules: readonly Module[], options: LinkOptions): Image {
+  const cursor = new Map<Segment, bigint>();
+  const placed: { section: ModuleSection; module: Module; address: bigint; segment: Segment }[] = [];
+  for (const module of modules) {
+    for (const section of module.sections) {
+      if (!section.alloc || section.size === 0) continue;
+      if (section.write && section.exec) {
+        throw new InputError(
+          `${module.name}: section ${section.name} is both writable and executable; code that changes itself is not modelled: drop one of the flags`,
+        );
+      }
+      const segment = segmentOf(section);
+      const start = segment === 'percpu' ? 0n : options.layout[segment];
+      const align = BigInt(Math.max(section.align, segment.endsWith('text') ? 16 : 8));
+      const at = ((cursor.get(segment) ?? start) + align - 1n) & ~(align - 1n);
+      placed.push({ section, module, address: BigInt.asUintN(64, at), segment });
+      cursor.set(segment, at + BigInt(section.size));
+    }
+  }
+
+  const symbols: ImageSymbol[] = [];
+  for (const [name, value] of Object.entries(options.absolute)) {
+    symbols.push({
+      ...{ name, section: 'absolute', value, size: 0n, binding: 'weak', type: 'notype', module: '(platform)' },
+      address: BigInt.asUintN(64, value),
+    });
+  }
+  const strong = new Map<string, ImageSymbol>();
+  for (const module of modules) {
+    for (const symbol of module.symbols) {
+      if (symbol.section === 'undefined') continue;
+      const home = placed.find((p) => p.module === module && p.section.name === symbol.section);
+      if (!home && symbol.section !== 'absolute') {
+        // A label in an empty section has no address of its own: give it the segment's start.
+        continue;
+      }
+      const address = BigInt.asUintN(64, (home?.address ?? 0n) + symbol.value);
+      const entry: ImageSymbol = { ...symbol, module: module.name, address };
+      if (symbol.binding === 'global') {
+        const other = strong.get(symbol.name);
+        if (other) {
+          throw new InputError(
+            `${where(symbol, module)}: symbol ${symbol.name} is already defined in ${other.module}${
+              other.position ? `:${other.position.line}` : ''
+            }; rename one or declare it .weak`,
+          );
+        }
+        strong.set(symbol.name, entry);
+      }
+      symbols.push(entry);
+    }
+  }
+  const sources = new Map<string, string>();
+  for (const module of modules) for (const [file, text] of module.sources) sources.set(file, text);
+  const tested = options.tested.map((m) => m.name);
+  const lookup = new Image([], symbols, tested, sources);
+  const locals = new Map(symbols.filter((s) => s.binding === 'local').map((s) => [`${s.module}\0${s.name}`, s] as const));
+
+  const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
+    const data = section.data.slice();
+    for (const relocation of section.relocations) {
+      const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? lookup.globals.get(relocation.symbol);
+      if (!target) {
+        const at = relocation.position;
+        throw new InputError(
+          `${at ? `${at.file}:${at.line}` : module.name}: symbol ${relocation.symbol} is not defined; define it in one of the given files`,
+        );
+      }
+      relocate(data, relocation, target.address, address, module);
+    }
+    const loadAddress = segment === 'percpu' ? BigInt.asUintN(64, options.layout.percpu + address) : address;
+    return { name: section.name, module: module.name, segment, address, loadAddress, data, size: section.size, lines: section.lines };
+  });
+  return new Image(sections, symbols, tested, sources);
+}
+
+function where(symbol: ModuleSymbol, module: Module): string {
+  return symbol.position ? `${symbol.position.file}:${symbol.position.line}` : module.name;
+}
+
+const WIDTH = { abs64: 8, abs32: 4, abs32s: 4, abs16: 2, abs8: 1, pc64: 8, pc32: 4, plt32: 4, pc16: 2, pc8: 1 } as const;
+
+function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, section: bigint, module: Module): void {
+  const size = WIDTH[relocation.kind];
+  const relative = relocation.kind.startsWith('p');
+  const place = section + BigInt(relocation.offset);
+  const value = BigInt.asIntN(64, symbol + relocation.addend - (relative ? place : 0n));
+  const bits = 8 * size;
+  const fits =
+    size === 8 ||
+    (relative || relocation.kind === 'abs32s'
+      ? value === BigInt.asIntN(bits, value)
+      : BigInt.asUintN(64, value) === BigInt.asUintN(bits, value) || (size < 4 && value === BigInt.asIntN(bits, value)));
+  if (!fits) {
+    const at = relocation.position;
+    throw new InputError(
+      `${at ? `${at.file}:${at.line}` : `${module.name} at offset 0x${relocation.offset.toString(16)}`}: the address of ${relocation.symbol} (0x${symbol.toString(16)}) does not fit into ${bits} bits here; use a wider form or an address relative to %rip`,
+    );
+  }
+  for (let i = 0; i < size; i++) data[relocation.offset + i] = Number(BigInt.asUintN(8, value >> BigInt(8 * i)));
+}
+
+/** The span of whole pages that a segment's sections cover: start and bytes; undefined if there are none. */
+export function segmentSpan(image: Image, segment: Segment): { address: bigint; size: number } | undefined {
+  const sections = image.sections.filter((s) => s.segment === segment);
+  if (sections.length === 0) return undefined;
+  const start = sections.reduce((a, s) => (s.loadAddress < a ? s.loadAddress : a), sections[0]!.loadAddress) & ~(PAGE - 1n);
+  const end = sections.reduce((a, s) => (s.loadAddress + BigInt(s.size) > a ? s.loadAddress + BigInt(s.size) : a), 0n);
+  return { address: start, size: Number((end - start + PAGE - 1n) & ~(PAGE - 1n)) };
+}

@@ -1,0 +1,140 @@
+/** The platform `linux`: selectors, vectors, IST map, per-CPU area and stacks as the kernel has them. */
+import { codeSegment, dataSegment } from '../harness/descriptors.js';
+import type { Platform, Slot, Stack, VectorEntry } from './platform.js';
+
+const PAGE = 0x1000n;
+const EXCEPTION_STACKS = 0xfffffe0000005000n;
+const THREAD_STACK = 0xffffc90000010000n;
+const PERCPU = 0xffff88807fc00000n;
+
+function stack(name: string, base: bigint, size: bigint, kinds: { context?: true; body?: true; user?: true }): Stack {
+  return {
+    name,
+    base,
+    top: base + size,
+    context: kinds.context ?? false,
+    body: kinds.body ?? false,
+    user: kinds.user ?? false,
+  };
+}
+
+/** The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. */
+const stacks: readonly Stack[] = [
+  stack('double fault', EXCEPTION_STACKS, PAGE, {}),
+  stack('NMI', EXCEPTION_STACKS + PAGE, PAGE, { body: true }),
+  stack('debug', EXCEPTION_STACKS + 2n * PAGE, PAGE, { body: true }),
+  stack('machine check', EXCEPTION_STACKS + 3n * PAGE, PAGE, { body: true }),
+  stack('thread', THREAD_STACK, 2n * PAGE, { context: true, body: true }),
+  stack('user', 0x7fffffffe000n, PAGE, { context: true, user: true }),
+];
+
+const NMI_TOP = stacks[1]!.top;
+
+const handler = (vector: number, ...symbols: string[]): VectorEntry => ({ vector, symbols, ist: 0, dpl: 0 });
+
+const vectors: readonly VectorEntry[] = [
+  handler(0, 'asm_exc_divide_error', 'divide_error'),
+  { vector: 1, symbols: ['asm_exc_debug', 'debug'], ist: 3, dpl: 0 },
+  { vector: 2, symbols: ['asm_exc_nmi', 'nmi'], ist: 2, dpl: 0 },
+  { vector: 3, symbols: ['asm_exc_int3', 'int3'], ist: 0, dpl: 3 },
+  { vector: 4, symbols: ['asm_exc_overflow', 'overflow'], ist: 0, dpl: 3 },
+  handler(5, 'asm_exc_bounds', 'bounds'),
+  handler(6, 'asm_exc_invalid_op', 'invalid_op'),
+  handler(7, 'asm_exc_device_not_available', 'device_not_available'),
+  { vector: 8, symbols: ['asm_exc_double_fault', 'double_fault'], ist: 1, dpl: 0 },
+  handler(10, 'asm_exc_invalid_tss', 'invalid_TSS'),
+  handler(11, 'asm_exc_segment_not_present', 'segment_not_present'),
+  handler(12, 'asm_exc_stack_segment', 'stack_segment'),
+  handler(13, 'asm_exc_general_protection', 'general_protection'),
+  handler(14, 'asm_exc_page_fault', 'page_fault'),
+  handler(16, 'asm_exc_coprocessor_error', 'coprocessor_error'),
+  handler(17, 'asm_exc_alignment_check', 'alignment_check'),
+  { vector: 18, symbols: ['asm_exc_machine_check', 'machine_check'], ist: 4, dpl: 0 },
+  handler(19, 'asm_exc_simd_coprocessor_error', 'simd_coprocessor_error'),
+];
+
+const FRAME = ['SS', 'RSP', 'RFLAGS', 'CS', 'RIP'];
+const PT_REGS = [
+  ...['orig_rax', 'rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'],
+];
+
+/** Slots from the top of the stack down; `from` is the offset of the first, highest word. */
+function slots(...list: readonly (readonly [string, readonly string[]])[]): Slot[] {
+  let from = 0;
+  return list.map(([name, words]) => {
+    const slot = { name, from: from - 8, words };
+    from -= 8 * words.length;
+    return slot;
+  });
+}
+
+export const LINUX: Platform = {
+  name: 'linux',
+  defaults: 'platforms/linux.S',
+  layout: {
+    text: 0xffffffff81000000n,
+    rodata: 0xffffffff82000000n,
+    data: 0xffffffff82400000n,
+    'user-text': 0x400000n,
+    'user-data': 0x600000n,
+    percpu: PERCPU,
+  },
+  selectors: { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 },
+  gdt: new Map([
+    [0x10, codeSegment(0)],
+    [0x18, dataSegment(0)],
+    [0x28, dataSegment(3)],
+    [0x30, codeSegment(3)],
+  ]),
+  idtBase: 0xfffffe0000000000n,
+  gdtBase: 0xfffffe0000001000n,
+  tssBase: 0xfffffe0000003000n,
+  stacks,
+  ist: new Map([
+    [1, 'double fault'],
+    [2, 'NMI'],
+    [3, 'debug'],
+    [4, 'machine check'],
+  ]),
+  rsp0: 'thread',
+  kernelStack: 'thread',
+  userStack: 'user',
+  vectors,
+  syscallEntry: 'entry_SYSCALL_64',
+  // SYSCALL loads CS 0x10 and SS 0x18; SYSRET loads CS 0x23 + 16 and SS 0x23 + 8.
+  star: (0x23n << 48n) | (0x10n << 32n),
+  // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID
+  fmask: 0x257fd5n,
+  userGsBase: 0x00007ffff7d84740n,
+  cParts: ['do_nmi', 'exc_nmi'],
+  bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
+  ptRegsWords: 21,
+  stackVariables: { cpu_current_top_of_stack: 'thread' },
+  balanced: ['nmi_state', 'debug_stack_usage'],
+  nmiLayouts: [
+    {
+      marker: 'restart_nmi',
+      slots: slots(
+        ['original frame', FRAME],
+        ['rdx', ['rdx']],
+        ['executing', ['executing']],
+        ['saved', FRAME],
+        ['copied', FRAME],
+        ['pt_regs', PT_REGS],
+      ),
+    },
+    {
+      marker: 'first_nmi',
+      slots: slots(
+        ['original frame', FRAME],
+        ['rdx', ['rdx']],
+        ['executing', ['executing']],
+        ['copied (iret frame)', FRAME],
+        ['saved (outermost)', FRAME],
+        ['pt_regs', PT_REGS],
+      ),
+    },
+    { marker: 'nmi', slots: slots(['original frame', FRAME], ['pt_regs', PT_REGS]) },
+  ],
+  symbols: { nmi_stack_top: NMI_TOP },
+};

@@ -1,0 +1,22 @@
+import { describeDifferences } from './describe.js';
+import { Kind, RecordWord } from './monitor.js';
+import type { Property } from './property.js';
+
+/** races.md I1: the interrupted code outside the handlers gets back every register, flag, base and live stack word. */
+export const context: Property = {
+  name: 'context',
+  sentence: 'what was interrupted outside the code under test is given back bit for bit',
+  ends: true,
+  returned: (m, record) =>
+    record >= 0 &&
+    m.words[record + RecordWord.KIND] === Kind.CONTEXT &&
+    (!m.sameRegisters(record) || !m.sameLiveWords(record)),
+  explain: (m) => {
+    const record = m.closing;
+    if (record < 0) {
+      return 'the interrupted code runs again, but no return has given it back: RIP is not where it was interrupted';
+    }
+    const text = describeDifferences(m, record);
+    return m.sameLiveWords(record) ? text : `${text ? `${text}; ` : ''}words of its own stack have changed`;
+  },
+};

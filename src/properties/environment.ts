@@ -1,0 +1,41 @@
+import { Reg } from '../cpu/registers.js';
+import { hex } from './describe.js';
+import type { Monitor } from './monitor.js';
+import type { Property } from './property.js';
+
+function wrong(m: Monitor): string[] {
+  const { platform } = m.subject;
+  const u64 = m.machine.cpu.regs.u64;
+  const list: string[] = [];
+  if (u64[Reg.GS_BASE] !== platform.layout.percpu) {
+    list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(platform.layout.percpu)}`);
+  }
+  if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
+  // A delivery that changed CPL leaves a null SS.
+  if (u64[Reg.SS] !== 0n && u64[Reg.SS] !== BigInt(platform.selectors.kernelSs)) list.push(`SS is ${hex(u64[Reg.SS]!)}`);
+  const stack = m.stackInUse();
+  if (!stack?.body) list.push(`RSP is ${hex(u64[Reg.RSP]!)}, ${stack ? `on the ${stack.name} stack` : 'on no stack of the kernel'}`);
+  return list;
+}
+
+/** races.md I5. */
+export const environment: Property = {
+  name: 'environment',
+  sentence: "the C part runs with this CPU's GS base, kernel CS and SS, on a stack of the kernel",
+  ends: false,
+  enteredC: (m) => !sound(m),
+  explain: (m) => wrong(m).join('; '),
+};
+
+/** The same as `wrong` without making sentences: it runs at each entry. */
+function sound(m: Monitor): boolean {
+  const { platform } = m.subject;
+  const u32 = m.machine.u32;
+  const ss = u32[2 * Reg.SS]!;
+  return (
+    m.machine.cpu.regs.u64[Reg.GS_BASE] === platform.layout.percpu &&
+    u32[2 * Reg.CS] === platform.selectors.kernelCs &&
+    (ss === 0 || ss === platform.selectors.kernelSs) &&
+    m.stackInUse()?.body === true
+  );
+}

@@ -1,0 +1,638 @@
+/**
+ * The monitor watches the machine from outside the guest and keeps what the properties need to know about the past:
+ * a record for each delivery that is still open (what was interrupted, all registers), the calls of C code that are
+ * running, NMIs that are owed a body. All of it lies in one typed array, so that it is part of the state.
+ */
+import { Reg, REGISTER_NAMES } from '../cpu/registers.js';
+import { Lanes } from '../fingerprint.js';
+import { EventState } from '../harness/event_state.js';
+import { type Machine, Return } from '../harness/machine.js';
+import { Origin } from '../harness/delivery.js';
+import { Mnemonic } from 'iced-x86';
+import { Tss } from '../harness/descriptors.js';
+import { handlerOf, type Subject } from '../platforms/boot.js';
+import type { Stack } from '../platforms/platform.js';
+import type { Property } from './property.js';
+
+/** Words at the start of the monitor's array. */
+export const Word = {
+  /** Bit i: property i is broken on this path. */
+  FAILED: 0,
+  /** Number of open records. */
+  DEPTH: 1,
+  /** Number of running C calls. */
+  CALLS: 2,
+  /** 1 if an NMI has been delivered and no body has started since. */
+  NMI_OWED: 3,
+  /** The stack in use: its number in the platform's list + 1, or 0 if it is none of them. */
+  STACK: 4,
+  /** 1 while RSP is what user mode left in it. */
+  USER_RSP: 5,
+  /** Why the path is over: see End. */
+  END: 6,
+  /** Events fired so far, 8 bits for each kind. */
+  FIRED: 7,
+  RECORDS: 8,
+} as const;
+
+export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5 } as const;
+
+/** Words of a record. Registers first: 0 to 35 are the 18 that the engine computes with. */
+export const RecordWord = {
+  REGISTERS: 0,
+  CS: 36,
+  SS: 37,
+  FS_BASE: 38,
+  GS_BASE: 40,
+  KERNEL_GS_BASE: 42,
+  VECTOR: 44,
+  /** Kind.CONTEXT or Kind.HANDLER. */
+  KIND: 45,
+  /** 1 if NMIs were blocked before the delivery. */
+  LATCH: 46,
+  STACK: 47,
+  USER_RSP: 48,
+  /** RSP before the frame was pushed. */
+  FRAME_LOW: 49,
+  FRAME_HIGH: 50,
+  /** Hash of the interrupted code's live stack words. */
+  LIVE_A: 51,
+  LIVE_B: 52,
+  /** Hash of the words that must balance. */
+  BALANCE_A: 53,
+  BALANCE_B: 54,
+  /** C calls that were running. */
+  CALLS: 55,
+  LANE_A: 56,
+  LANE_B: 57,
+  LANE_C: 58,
+  SIZE: 60,
+} as const;
+
+/** What was interrupted: the code around the handlers, or the code under test itself. */
+export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
+
+/** Words of a C call. */
+export const CallWord = {
+  RSP_LOW: 0,
+  RSP_HIGH: 1,
+  /** Bit 0: C part of a handler; bit 1: the body. */
+  KIND: 2,
+  REGS_LOW: 3,
+  REGS_HIGH: 4,
+  HASH_A: 5,
+  HASH_B: 6,
+  DEPTH: 7,
+  SIZE: 8,
+} as const;
+
+const C_PART = 1;
+export const BODY = 2;
+
+/** More deliveries than this within each other are an endless recursion. */
+export const MAX_RECORDS = 24;
+const MAX_CALLS = 32;
+const CALLS_AT = Word.RECORDS + MAX_RECORDS * RecordWord.SIZE;
+const TOTAL = CALLS_AT + MAX_CALLS * CallWord.SIZE;
+
+interface Entry {
+  readonly low: number;
+  readonly high: number;
+  readonly kind: number;
+}
+
+interface Range {
+  readonly start: bigint;
+  readonly end: bigint;
+}
+
+/** A stack with its bounds as two halves: the inner loop has no BigInt. */
+interface Bounds {
+  readonly stack: Stack;
+  readonly high: number;
+  readonly baseLow: number;
+  readonly topLow: number;
+}
+
+/** A difference between what was interrupted and what came back. */
+export interface Difference {
+  readonly what: string;
+  readonly expected: bigint;
+  readonly found: bigint;
+}
+
+export class Monitor {
+  /** Where the running C calls lie in `words`, and how many words each takes. */
+  static readonly CALLS_AT = CALLS_AT;
+  static readonly CALL_SIZE = CallWord.SIZE;
+
+  readonly words = new Uint32Array(TOTAL);
+  /** Set when a word has changed; cleared by whoever keeps copies. */
+  changed = true;
+  /** Offset of the record that is being closed while `returned` hooks run; -1 otherwise. */
+  closing = -1;
+  /** Called for each property that breaks, right when it does. */
+  onFailure: ((property: Property) => void) | undefined;
+  readonly names: { readonly body: string | undefined; readonly cParts: readonly string[] };
+
+  readonly #delivered: readonly (readonly [number, Property])[];
+  readonly #returned: readonly (readonly [number, Property])[];
+  readonly #enteredC: readonly (readonly [number, Property])[];
+  readonly #leftC: readonly (readonly [number, Property])[];
+  readonly #enteredBody: readonly (readonly [number, Property])[];
+  readonly #stepped: readonly (readonly [number, Property])[];
+  readonly #ended: readonly (readonly [number, Property])[];
+  readonly #ends: number;
+  readonly #entries: readonly Entry[];
+  readonly #endLow: number;
+  readonly #endHigh: number;
+  readonly #contextRanges: readonly Range[];
+  readonly #bounds: readonly Bounds[];
+  readonly #balanced: readonly { readonly offset: number; readonly size: number }[];
+  readonly #lanes = new Lanes();
+  readonly #scratch = new Uint32Array(4);
+
+  constructor(
+    readonly machine: Machine,
+    readonly subject: Subject,
+    readonly properties: readonly Property[],
+  ) {
+    const hook = (name: keyof Property): (readonly [number, Property])[] =>
+      properties.map((p, i) => [i, p] as const).filter(([, p]) => p[name] !== undefined);
+    this.#delivered = hook('delivered');
+    this.#returned = hook('returned');
+    this.#enteredC = hook('enteredC');
+    this.#leftC = hook('leftC');
+    this.#enteredBody = hook('enteredBody');
+    this.#stepped = hook('stepped');
+    this.#ended = hook('ended');
+    this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
+    const { image, platform } = subject;
+    const body = platform.bodies.find((name) => image.globals.has(name));
+    const cParts = platform.cParts.filter((name) => image.globals.has(name));
+    this.names = { body, cParts };
+    this.#entries = [...new Set([...(body ? [body] : []), ...cParts])].map((name) => {
+      const { address } = image.globals.get(name)!;
+      return {
+        low: Number(address & 0xffffffffn),
+        high: Number(address >> 32n),
+        kind: (cParts.includes(name) ? C_PART : 0) | (name === body ? BODY : 0),
+      };
+    });
+    const end = image.globals.get('context_end')!.address;
+    this.#endLow = Number(end & 0xffffffffn);
+    this.#endHigh = Number(end >> 32n);
+    this.#contextRanges = image.sections
+      .filter((s) => s.module === subject.contextModule && (s.segment === 'text' || s.segment === 'user-text'))
+      .map((s) => ({ start: s.address, end: s.address + BigInt(s.size) }));
+    this.#bounds = platform.stacks.map((stack) => ({
+      stack,
+      high: Number(BigInt.asUintN(64, stack.base) >> 32n),
+      baseLow: Number(stack.base & 0xffffffffn),
+      topLow: Number(stack.top & 0xffffffffn),
+    }));
+    this.#balanced = this.#findBalanced();
+    this.#start();
+  }
+
+  #start(): void {
+    const w = this.words;
+    w[Word.STACK] = this.#stackOf(this.machine.u32[2 * Reg.RSP + 1]!, this.machine.u32[2 * Reg.RSP]!);
+    w[Word.USER_RSP] = this.machine.cpu.cpl === 3 ? 1 : 0;
+  }
+
+  #findBalanced(): { offset: number; size: number }[] {
+    const { image, platform } = this.subject;
+    const memory = this.machine.memory;
+    const list: { offset: number; size: number }[] = [];
+    for (const name of platform.balanced) {
+      const symbol = image.globals.get(name) ?? image.find(name);
+      const section = symbol && image.sections.find((s) => s.module === symbol.module && s.name === symbol.section);
+      if (!symbol || !section) continue;
+      const offset = memory.translateAddress(section.loadAddress - section.address + symbol.address);
+      list.push({ offset, size: Number(symbol.size) || 4 });
+    }
+    for (let at: number = Tss.RSP0; at < Tss.SIZE - 4; at += 4) {
+      list.push({ offset: memory.translateAddress(platform.tssBase + BigInt(at)), size: 4 });
+    }
+    return list.filter((item) => item.offset >= 0);
+  }
+
+  // What the properties ask -------------------------------------------------------------------------------------------
+
+  /** Offset of the innermost open record. */
+  get innermost(): number {
+    return Word.RECORDS + (this.words[Word.DEPTH]! - 1) * RecordWord.SIZE;
+  }
+
+  /** Offset of the C call that was entered last. */
+  get lastCall(): number {
+    return CALLS_AT + (this.words[Word.CALLS]! - 1) * CallWord.SIZE;
+  }
+
+  /** How many of the running calls, the last one left out, are bodies. */
+  bodiesBelowLast(): number {
+    let n = 0;
+    for (let i = 0; i < this.words[Word.CALLS]! - 1; i++) {
+      if (this.words[CALLS_AT + i * CallWord.SIZE + CallWord.KIND]! & BODY) n++;
+    }
+    return n;
+  }
+
+  stackInUse(): Stack | undefined {
+    return this.#bounds[this.words[Word.STACK]! - 1]?.stack;
+  }
+
+  /** Whether RSP lies within the stack in use (in ring 0, where there is one). */
+  withinStack(): boolean {
+    const number = this.words[Word.STACK]!;
+    if (number === 0) return true;
+    const u32 = this.machine.u32;
+    if ((u32[2 * Reg.CS]! & 3) !== 0) return true;
+    const b = this.#bounds[number - 1]!;
+    const low = u32[2 * Reg.RSP]!;
+    return u32[2 * Reg.RSP + 1] === b.high && low >= b.baseLow && low <= b.topLow;
+  }
+
+  /** Whether the frame that was just pushed, if no stack was switched, is still within the stack in use. */
+  withinOwnStack(): boolean {
+    const { happened, registersBefore, u32 } = this.machine;
+    const switched = happened.ist !== 0 || (registersBefore[2 * Reg.CS]! & 3) !== (u32[2 * Reg.CS]! & 3);
+    return switched || this.withinStack();
+  }
+
+  /** The processor has halted although a record is open. */
+  get haltedInHandler(): boolean {
+    return this.words[Word.END] === End.HALT && this.words[Word.DEPTH]! > 0;
+  }
+
+  stackAt(address: bigint): Stack | undefined {
+    return this.#bounds[this.#stackOf(Number(BigInt.asUintN(64, address) >> 32n), Number(address & 0xffffffffn)) - 1]?.stack;
+  }
+
+  #stackOf(high: number, low: number): number {
+    for (let i = 0; i < this.#bounds.length; i++) {
+      const b = this.#bounds[i]!;
+      if (b.high === high && low > b.baseLow && low <= b.topLow) return i + 1;
+    }
+    return 0;
+  }
+
+  register64(at: number): bigint {
+    return (BigInt(this.words[at + 1]!) << 32n) | BigInt(this.words[at]!);
+  }
+
+  /** Whether every register of the record is as the machine has it now. */
+  sameRegisters(record: number): boolean {
+    const w = this.words;
+    const u32 = this.machine.u32;
+    for (let i = 0; i < 34; i++) if (w[record + i] !== u32[i]) return false;
+    // RF is not part of the context: the processor sets it in the image that a fault pushes.
+    if (((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~0x10000) !== 0) return false;
+    if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
+    for (let i = 0; i < 6; i++) if (w[record + RecordWord.FS_BASE + i] !== u32[2 * Reg.FS_BASE + i]) return false;
+    return true;
+  }
+
+  /** What differs between the record and the machine as it is now. */
+  differences(record: number): Difference[] {
+    const u64 = this.machine.cpu.regs.u64;
+    const list: Difference[] = [];
+    const check = (what: string, expected: bigint, found: bigint): void => {
+      if (expected !== found) list.push({ what, expected, found });
+    };
+    for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.register64(record + 2 * r), u64[r]!);
+    check('rflags', this.register64(record + 34) & ~0x10000n, u64[Reg.RFLAGS]! & ~0x10000n);
+    check('cs', BigInt(this.words[record + RecordWord.CS]!), u64[Reg.CS]!);
+    check('ss', BigInt(this.words[record + RecordWord.SS]!), u64[Reg.SS]!);
+    check('fs_base', this.register64(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
+    check('gs_base', this.register64(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
+    check('kernel_gs_base', this.register64(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
+    return list;
+  }
+
+  /** Whether the interrupted code's live stack words hash as they did when it was interrupted. */
+  sameLiveWords(record: number): boolean {
+    this.#hashLive(this.words[record + 2 * Reg.RSP + 1]!, this.words[record + 2 * Reg.RSP]!, this.words[record + RecordWord.STACK]!);
+    return this.#lanes.a >>> 0 === this.words[record + RecordWord.LIVE_A] && this.#lanes.b >>> 0 === this.words[record + RecordWord.LIVE_B];
+  }
+
+  sameBalance(record: number): boolean {
+    this.#hashBalance();
+    return (
+      this.#lanes.a >>> 0 === this.words[record + RecordWord.BALANCE_A] &&
+      this.#lanes.b >>> 0 === this.words[record + RecordWord.BALANCE_B]
+    );
+  }
+
+  samePtRegs(call: number): boolean {
+    this.#hashPtRegs(this.words[call + CallWord.REGS_HIGH]!, this.words[call + CallWord.REGS_LOW]!);
+    return this.#lanes.a >>> 0 === this.words[call + CallWord.HASH_A] && this.#lanes.b >>> 0 === this.words[call + CallWord.HASH_B];
+  }
+
+  get failed(): number {
+    return this.words[Word.FAILED]!;
+  }
+
+  get ended(): boolean {
+    return this.words[Word.END] !== End.NONE;
+  }
+
+  /** Whether further events are worth firing: not after the context is lost, nor after the end. */
+  get over(): boolean {
+    return this.words[Word.END] !== End.NONE || (this.words[Word.FAILED]! & this.#ends) !== 0;
+  }
+
+  isContext(address: bigint): boolean {
+    return this.#contextRanges.some((r) => address >= r.start && address < r.end);
+  }
+
+  /** The entry symbol of a vector's handler in this image. */
+  handlerName(vector: number): string {
+    const entry = this.subject.platform.vectors.find((v) => v.vector === vector);
+    return (entry && handlerOf(this.subject.image, entry.symbols)?.name) ?? `vector ${vector}`;
+  }
+
+  fail(index: number): void {
+    const bit = 1 << index;
+    if (this.words[Word.FAILED]! & bit) return;
+    this.words[Word.FAILED]! |= bit;
+    this.changed = true;
+    this.onFailure?.(this.properties[index]!);
+  }
+
+  /** Breaks a property by name: for what only the search can see. */
+  failNamed(name: string): void {
+    const index = this.properties.findIndex((p) => p.name === name);
+    if (index >= 0) this.fail(index);
+  }
+
+  // What happened ------------------------------------------------------------------------------------------------------
+
+  /** To be called after every transition of the machine. */
+  after(): void {
+    const { machine, words: w } = this;
+    const happened = machine.happened;
+    const u32 = machine.u32;
+    if (happened.delivered) {
+      this.#opened();
+    } else if (happened.shutdown) {
+      w[Word.END] = End.SHUTDOWN;
+      this.changed = true;
+      this.failNamed('shutdown');
+      return;
+    } else {
+      const instruction = happened.instruction;
+      if (instruction !== undefined) {
+        if (instruction.microcode >= 0) {
+          if (happened.returned !== Return.NONE) {
+            this.#stackChanged();
+            this.#maybeReturned(false);
+          } else if (instruction.mnemonic === Mnemonic.Syscall) {
+            this.#setUserRsp(1);
+          }
+        } else {
+          if (instruction.switchesStack) this.#stackChanged();
+          if (instruction.returns) {
+            this.#maybeLeft();
+            if (w[Word.DEPTH]! > 0) this.#maybeReturned(true);
+          } else if (instruction.branches) {
+            this.#maybeEntered();
+          }
+        }
+        if (instruction.marks !== 0 && w[Word.DEPTH]! > 0) this.#contextResumed();
+        for (let i = 0; i < this.#stepped.length; i++) {
+          const [n, p] = this.#stepped[i]!;
+          if (p.stepped!(this)) this.fail(n);
+        }
+      }
+    }
+    if (u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh && !machine.nmi.deliverable) this.#end(End.CONTEXT);
+    else if (u32[2 * Reg.EVENTS]! & EventState.HALTED && !machine.nmi.pending) this.#end(End.HALT);
+  }
+
+  #end(why: number): void {
+    const w = this.words;
+    if (w[Word.DEPTH]! > 0 && why === End.CONTEXT) this.#contextResumed();
+    w[Word.END] = why;
+    this.changed = true;
+    for (const [i, p] of this.#ended) if (p.ended!(this)) this.fail(i);
+  }
+
+  /** Code of the interrupted context runs although no return has given it back. */
+  #contextResumed(): void {
+    if (this.words[Word.RECORDS + RecordWord.KIND] !== Kind.CONTEXT) return;
+    this.failNamed('context');
+    this.words[Word.END] = End.BROKEN;
+    this.changed = true;
+  }
+
+  #setUserRsp(value: number): void {
+    if (this.words[Word.USER_RSP] === value) return;
+    this.words[Word.USER_RSP] = value;
+    this.changed = true;
+  }
+
+  /** RSP has been loaded with something new. */
+  #stackChanged(): void {
+    const u32 = this.machine.u32;
+    const stack = this.#stackOf(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!);
+    if (stack !== this.words[Word.STACK]) {
+      this.words[Word.STACK] = stack;
+      this.changed = true;
+    }
+    this.#setUserRsp((u32[2 * Reg.CS]! & 3) === 3 ? 1 : 0);
+  }
+
+  #opened(): void {
+    const { machine, words: w } = this;
+    const happened = machine.happened;
+    const before = machine.registersBefore;
+    const depth = w[Word.DEPTH]!;
+    if (depth === MAX_RECORDS) {
+      this.failNamed('progress');
+      w[Word.END] = End.TOO_DEEP;
+      this.changed = true;
+      return;
+    }
+    const record = Word.RECORDS + depth * RecordWord.SIZE;
+    for (let i = 0; i < 36; i++) w[record + i] = before[i]!;
+    w[record + RecordWord.CS] = before[2 * Reg.CS]!;
+    w[record + RecordWord.SS] = before[2 * Reg.SS]!;
+    for (let i = 0; i < 6; i++) w[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
+    w[record + RecordWord.VECTOR] = happened.vector;
+    const rip = (BigInt(before[2 * Reg.RIP + 1]!) << 32n) | BigInt(before[2 * Reg.RIP]!);
+    const context = this.isContext(rip);
+    w[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
+    w[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
+    if (happened.vector === 2 && happened.origin === Origin.EXTERNAL) {
+      // The latch as it was before this NMI took it.
+      w[record + RecordWord.LATCH] = 0;
+      w[Word.NMI_OWED] = 1;
+    }
+    w[record + RecordWord.STACK] = w[Word.STACK]!;
+    w[record + RecordWord.USER_RSP] = w[Word.USER_RSP]!;
+    w[record + RecordWord.FRAME_LOW] = happened.stackTopLow;
+    w[record + RecordWord.FRAME_HIGH] = happened.stackTopHigh;
+    w[record + RecordWord.CALLS] = w[Word.CALLS]!;
+    if (context) {
+      this.#hashLive(before[2 * Reg.RSP + 1]!, before[2 * Reg.RSP]!, w[Word.STACK]!);
+      w[record + RecordWord.LIVE_A] = this.#lanes.a;
+      w[record + RecordWord.LIVE_B] = this.#lanes.b;
+      this.#hashBalance();
+      w[record + RecordWord.BALANCE_A] = this.#lanes.a;
+      w[record + RecordWord.BALANCE_B] = this.#lanes.b;
+    } else {
+      for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) w[record + i] = 0;
+    }
+    this.#lanes.reset();
+    this.#lanes.absorb(w, record, record + RecordWord.LANE_A);
+    w[record + RecordWord.LANE_A] = this.#lanes.a;
+    w[record + RecordWord.LANE_B] = this.#lanes.b;
+    w[record + RecordWord.LANE_C] = this.#lanes.c;
+    w[Word.DEPTH] = depth + 1;
+    this.changed = true;
+    const switched = happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
+    // The properties judge the delivery with the stack pointer's origin as it was.
+    for (let i = 0; i < this.#delivered.length; i++) {
+      const [n, p] = this.#delivered[i]!;
+      if (p.delivered!(this)) this.fail(n);
+    }
+    if (switched) {
+      w[Word.STACK] = this.#stackOf(happened.stackTopHigh, happened.stackTopLow);
+      w[Word.USER_RSP] = 0;
+    }
+  }
+
+  /** After a return: does it give the interrupted code of an open record back? A near RET must match RSP as well. */
+  #maybeReturned(near: boolean): void {
+    const w = this.words;
+    const u32 = this.machine.u32;
+    const low = u32[2 * Reg.RIP]!;
+    const high = u32[2 * Reg.RIP + 1]!;
+    let depth = w[Word.DEPTH]!;
+    while (depth > 0) {
+      const record = Word.RECORDS + (depth - 1) * RecordWord.SIZE;
+      const same =
+        w[record + 2 * Reg.RIP] === low && w[record + 2 * Reg.RIP + 1] === high && w[record + RecordWord.CS] === u32[2 * Reg.CS];
+      if (same && (!near || (w[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && w[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))) {
+        break;
+      }
+      depth--;
+    }
+    if (depth === 0) {
+      if (!near) for (const [i, p] of this.#returned) if (p.returned!(this, -1)) this.fail(i);
+      return;
+    }
+    const record = Word.RECORDS + (depth - 1) * RecordWord.SIZE;
+    this.closing = record;
+    for (let i = 0; i < this.#returned.length; i++) {
+      const [n, p] = this.#returned[i]!;
+      if (p.returned!(this, record)) this.fail(n);
+    }
+    this.closing = -1;
+    w[Word.DEPTH] = depth - 1;
+    w[Word.STACK] = w[record + RecordWord.STACK]!;
+    w[Word.USER_RSP] = w[record + RecordWord.USER_RSP]!;
+    if (w[Word.CALLS]! > w[record + RecordWord.CALLS]!) w[Word.CALLS] = w[record + RecordWord.CALLS]!;
+    this.changed = true;
+  }
+
+  /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */
+  abandons(record: number): boolean {
+    return record !== this.innermost;
+  }
+
+  #maybeEntered(): void {
+    const { words: w, machine } = this;
+    const u32 = machine.u32;
+    const low = u32[2 * Reg.RIP]!;
+    const high = u32[2 * Reg.RIP + 1]!;
+    for (let i = 0; i < this.#entries.length; i++) {
+      const entry = this.#entries[i]!;
+      if (entry.low !== low || entry.high !== high) continue;
+      const n = w[Word.CALLS]!;
+      if (n === MAX_CALLS) {
+        this.failNamed('progress');
+        w[Word.END] = End.TOO_DEEP;
+        this.changed = true;
+        return;
+      }
+      const call = CALLS_AT + n * CallWord.SIZE;
+      w[call + CallWord.RSP_LOW] = u32[2 * Reg.RSP]!;
+      w[call + CallWord.RSP_HIGH] = u32[2 * Reg.RSP + 1]!;
+      w[call + CallWord.KIND] = entry.kind;
+      w[call + CallWord.REGS_LOW] = u32[2 * Reg.RDI]!;
+      w[call + CallWord.REGS_HIGH] = u32[2 * Reg.RDI + 1]!;
+      w[call + CallWord.DEPTH] = w[Word.DEPTH]!;
+      w[call + CallWord.HASH_A] = 0;
+      w[call + CallWord.HASH_B] = 0;
+      if (entry.kind & C_PART) {
+        this.#hashPtRegs(u32[2 * Reg.RDI + 1]!, u32[2 * Reg.RDI]!);
+        w[call + CallWord.HASH_A] = this.#lanes.a;
+        w[call + CallWord.HASH_B] = this.#lanes.b;
+      }
+      w[Word.CALLS] = n + 1;
+      this.changed = true;
+      if (entry.kind & C_PART) for (const [j, p] of this.#enteredC) if (p.enteredC!(this)) this.fail(j);
+      if (entry.kind & BODY) {
+        w[Word.NMI_OWED] = 0;
+        for (const [j, p] of this.#enteredBody) if (p.enteredBody!(this)) this.fail(j);
+      }
+      return;
+    }
+  }
+
+  #maybeLeft(): void {
+    const { words: w, machine } = this;
+    const u32 = machine.u32;
+    while (w[Word.CALLS]! > 0) {
+      const call = this.lastCall;
+      // RET pops the return address: RSP is 8 above what it was at the entry.
+      if (w[call + CallWord.RSP_LOW]! + 8 !== u32[2 * Reg.RSP] || w[call + CallWord.RSP_HIGH] !== u32[2 * Reg.RSP + 1]) return;
+      if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) return;
+      if (w[call + CallWord.KIND]! & C_PART) for (const [j, p] of this.#leftC) if (p.leftC!(this, call)) this.fail(j);
+      w[Word.CALLS]! -= 1;
+      this.changed = true;
+    }
+  }
+
+  // Hashes over guest memory; what they read counts as read by the path -------------------------------------------------
+
+  #hashWords(offset: number, words: number): void {
+    const memory = this.machine.memory;
+    for (let i = 0; i < words; i++) this.machine.cpu.noteRead((offset >>> 3) + i);
+    this.#lanes.absorb(memory.u32, offset >>> 2, (offset >>> 2) + 2 * words);
+  }
+
+  /** Words from RSP up to the top of the stack, if that stack can hold live words of a context. */
+  #hashLive(high: number, low: number, stackNumber: number): void {
+    this.#lanes.reset();
+    const b = this.#bounds[stackNumber - 1];
+    if (!b?.stack.context || high !== b.high || low < b.baseLow || low >= b.topLow) return;
+    const offset = this.machine.memory.translate(high, low & ~7);
+    if (offset >= 0) this.#hashWords(offset, (b.topLow - (low & ~7)) >>> 3);
+  }
+
+  #hashBalance(): void {
+    this.#lanes.reset();
+    const memory = this.machine.memory;
+    for (let i = 0; i < this.#balanced.length; i++) {
+      const { offset, size } = this.#balanced[i]!;
+      this.machine.cpu.noteRead(offset >>> 3);
+      this.#scratch[0] = memory.view.getUint32(offset, true);
+      this.#scratch[1] = size === 8 ? memory.view.getUint32(offset + 4, true) : 0;
+      this.#lanes.absorb(this.#scratch, 0, 2);
+    }
+  }
+
+  #hashPtRegs(high: number, low: number): void {
+    this.#lanes.reset();
+    const words = this.subject.platform.ptRegsWords;
+    const last = this.machine.memory.translate(high, low + 8 * (words - 1));
+    const offset = this.machine.memory.translate(high, low);
+    // A pointer that is no pt_regs (or one that runs off its page) has nothing to compare.
+    if (low & 7 || offset < 0 || last !== offset + 8 * (words - 1)) return;
+    this.#hashWords(offset, words);
+  }
+}

@@ -1,0 +1,17 @@
+import { Return } from '../harness/machine.js';
+import { Kind, RecordWord } from './monitor.js';
+import type { Property } from './property.js';
+
+/** races.md I4. */
+export const nmiLatch: Property = {
+  name: 'nmi-latch',
+  sentence: 'NMIs are not left blocked when interrupted code goes on, at SYSRET, or at HLT',
+  ends: false,
+  returned: (m, record) => {
+    if (!m.machine.nmi.blocked) return false;
+    if (m.machine.happened.returned === Return.SYSRET) return true;
+    return record >= 0 && m.words[record + RecordWord.KIND] === Kind.CONTEXT && m.words[record + RecordWord.LATCH] === 0;
+  },
+  ended: (m) => m.machine.nmi.blocked,
+  explain: () => 'NMIs are blocked, and no IRET of the handler is left to unblock them',
+};

@@ -1,0 +1,219 @@
+/** GNU as as the reference: assembles with `gcc -c`, reads the object, and compares it with a module. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Module } from '../../src/image/module.js';
+
+/** Why GNU as cannot be asked here; undefined if it can. */
+export const gnuMissing: string | undefined = (() => {
+  const gcc = spawnSync('gcc', ['--version'], { encoding: 'utf8' });
+  const as = spawnSync('as', ['--version'], { encoding: 'utf8' });
+  if (gcc.status !== 0 || as.status !== 0) return 'gcc and GNU as are not installed: nothing to compare with';
+  const machine = spawnSync('gcc', ['-dumpmachine'], { encoding: 'utf8' }).stdout;
+  return machine.startsWith('x86_64') ? undefined : `gcc is for ${machine.trim()}, not for x86_64`;
+})();
+
+export interface GnuRelocation {
+  readonly offset: number;
+  readonly type: string;
+  readonly symbol: string;
+  readonly addend: bigint;
+}
+
+export interface GnuSection {
+  readonly name: string;
+  readonly data: Uint8Array;
+  readonly size: number;
+  readonly align: number;
+  readonly flags: number;
+  readonly relocations: GnuRelocation[];
+}
+
+export interface GnuSymbol {
+  readonly name: string;
+  readonly section: string;
+  readonly value: bigint;
+  readonly size: bigint;
+  readonly binding: string;
+  readonly type: string;
+}
+
+export interface GnuObject {
+  readonly sections: Map<string, GnuSection>;
+  readonly symbols: GnuSymbol[];
+}
+
+const RELOCATIONS: Readonly<Record<number, string>> = {
+  1: 'abs64',
+  2: 'pc32',
+  4: 'plt32',
+  10: 'abs32',
+  11: 'abs32s',
+  12: 'abs16',
+  13: 'pc16',
+  14: 'abs8',
+  15: 'pc8',
+  24: 'pc64',
+};
+
+const SHT_NOBITS = 8;
+const SHT_RELA = 4;
+const SHT_SYMTAB = 2;
+const SHF_WRITE = 1;
+const SHF_ALLOC = 2;
+const SHF_EXEC = 4;
+
+/** Reads an ELF64 object as far as it is compared. */
+export function readObject(bytes: Uint8Array): GnuObject {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const u64 = (at: number) => Number(view.getBigUint64(at, true));
+  const headers = u64(40);
+  const count = view.getUint16(60, true);
+  const header = (i: number) => {
+    const at = headers + i * 64;
+    return {
+      name: view.getUint32(at, true),
+      type: view.getUint32(at + 4, true),
+      flags: u64(at + 8),
+      offset: u64(at + 24),
+      size: u64(at + 32),
+      link: view.getUint32(at + 40, true),
+      info: view.getUint32(at + 44, true),
+      align: u64(at + 48),
+    };
+  };
+  const text = (table: number, at: number) => {
+    let end = table + at;
+    while (bytes[end] !== 0) end++;
+    return Buffer.from(bytes.subarray(table + at, end)).toString();
+  };
+  const names = header(view.getUint16(62, true)).offset;
+  const byIndex: (GnuSection | undefined)[] = [];
+  const sections = new Map<string, GnuSection>();
+  for (let i = 0; i < count; i++) {
+    const h = header(i);
+    const section: GnuSection = {
+      name: text(names, h.name),
+      data: h.type === SHT_NOBITS ? new Uint8Array(0) : bytes.slice(h.offset, h.offset + h.size),
+      size: h.size,
+      align: h.align,
+      flags: h.flags,
+      relocations: [],
+    };
+    byIndex.push(section);
+    if (i > 0) sections.set(section.name, section);
+  }
+  const symbols: GnuSymbol[] = [];
+  for (let i = 0; i < count; i++) {
+    const h = header(i);
+    if (h.type !== SHT_SYMTAB) continue;
+    const strings = header(h.link).offset;
+    for (let at = h.offset; at < h.offset + h.size; at += 24) {
+      const info = view.getUint8(at + 4);
+      const index = view.getUint16(at + 6, true);
+      const type = ['notype', 'object', 'func', 'section', 'file'][info & 15] ?? String(info & 15);
+      const section = index === 0 ? 'undefined' : index === 0xfff1 ? 'absolute' : (byIndex[index]?.name ?? `#${index}`);
+      symbols.push({
+        name: type === 'section' ? section : text(strings, view.getUint32(at, true)),
+        section,
+        value: view.getBigUint64(at + 8, true),
+        size: view.getBigUint64(at + 16, true),
+        binding: ['local', 'global', 'weak'][info >> 4] ?? String(info >> 4),
+        type,
+      });
+    }
+  }
+  for (let i = 0; i < count; i++) {
+    const h = header(i);
+    if (h.type !== SHT_RELA) continue;
+    for (let at = h.offset; at < h.offset + h.size; at += 24) {
+      const type = view.getUint32(at + 8, true);
+      const symbol = symbols[view.getUint32(at + 12, true)]!;
+      byIndex[h.info]!.relocations.push({
+        offset: u64(at),
+        type: RELOCATIONS[type] ?? `type${type}`,
+        symbol: symbol.name === '' ? '*ABS*' : symbol.name,
+        addend: view.getBigInt64(at + 16, true),
+      });
+    }
+  }
+  return { sections, symbols: symbols.filter(symbol => symbol.type !== 'file' && symbol.name !== '') };
+}
+
+/** Assembles text with `gcc -c`; throws an Error with its messages if it refuses. */
+export function assembleWithGnu(text: string, files: Readonly<Record<string, string>> = {}, flags: string[] = []): GnuObject {
+  const directory = mkdtempSync(join(tmpdir(), 'entrace-gnu-'));
+  try {
+    writeFileSync(join(directory, 'input.S'), text);
+    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+    const result = spawnSync('gcc', ['-c', ...flags, '-o', 'output.o', 'input.S'], { cwd: directory, encoding: 'utf8' });
+    if (result.status !== 0) throw new Error(`gcc refuses:\n${result.stderr.slice(0, 20_000)}`);
+    return readObject(readFileSync(join(directory, 'output.o')));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+export const hexOf = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');
+
+function relocationText(relocation: { offset: number; symbol: string; addend: bigint }, type: string): string {
+  return `${relocation.offset.toString(16)}: ${type} ${relocation.symbol} ${relocation.addend}`;
+}
+
+/** Differences of one section's contents; empty if both are the same. */
+export function sectionDifferences(name: string, module: Module, gnu: GnuObject): string[] {
+  const ours = module.sections.find(section => section.name === name);
+  const theirs = gnu.sections.get(name);
+  if (!ours || !theirs) {
+    const size = ours?.size ?? theirs?.size ?? 0;
+    return size === 0 ? [] : [`section ${name} is only in ${ours ? 'the module' : "GNU as' object"}`];
+  }
+  const differences: string[] = [];
+  const check = (what: string, a: unknown, b: unknown) => {
+    if (a !== b) differences.push(`${name}: ${what} ${String(a)}, GNU as ${String(b)}`);
+  };
+  check('size', ours.size, theirs.size);
+  check('align', ours.align, theirs.align);
+  check('alloc', ours.alloc, (theirs.flags & SHF_ALLOC) !== 0);
+  check('write', ours.write, (theirs.flags & SHF_WRITE) !== 0);
+  check('exec', ours.exec, (theirs.flags & SHF_EXEC) !== 0);
+  if (hexOf(ours.data) !== hexOf(theirs.data)) {
+    let at = 0;
+    while (ours.data[at] === theirs.data[at]) at++;
+    const from = Math.max(0, at - 4);
+    differences.push(
+      `${name}: bytes at 0x${at.toString(16)}: …${hexOf(ours.data.slice(from, from + 24))}, GNU as …${hexOf(theirs.data.slice(from, from + 24))}`,
+    );
+  }
+  const mine = ours.relocations.map(relocation => relocationText(relocation, relocation.kind));
+  const its = theirs.relocations
+    .slice()
+    .sort((a, b) => a.offset - b.offset)
+    .map(relocation => relocationText(relocation, relocation.type));
+  for (let i = 0; i < Math.max(mine.length, its.length); i++) check(`relocation ${i}`, mine[i], its[i]);
+  return differences;
+}
+
+/** Every difference between a module and GNU as' object, as far as the linker could see it. */
+export function differencesFrom(module: Module, gnu: GnuObject): string[] {
+  const names = new Set(module.sections.filter(section => section.alloc).map(section => section.name));
+  for (const section of gnu.sections.values()) if ((section.flags & SHF_ALLOC) !== 0) names.add(section.name);
+  names.delete('.note.gnu.property');
+  const differences = [...names].flatMap(name => sectionDifferences(name, module, gnu));
+  const describe = (symbol: { section: string; value: bigint; size: bigint; binding: string; type: string }) =>
+    `${symbol.section}+0x${symbol.value.toString(16)} size ${symbol.size} ${symbol.binding} ${symbol.type}`;
+  const table = (symbols: readonly (GnuSymbol | Module['symbols'][number])[]) =>
+    new Map(symbols.filter(symbol => symbol.type !== 'section' && symbol.name !== '*ABS*').map(symbol => [symbol.name, describe(symbol)]));
+  const ours = table(module.symbols);
+  const theirs = table(gnu.symbols);
+  for (const name of new Set([...ours.keys(), ...theirs.keys()])) {
+    if (ours.get(name) !== theirs.get(name))
+      differences.push(`symbol ${name}: ${ours.get(name) ?? 'none'}, GNU as ${theirs.get(name) ?? 'none'}`);
+  }
+  return differences;
+}
+
+export function gnuVersion(): string {
+  return execFileSync('as', ['--version'], { encoding: 'utf8' }).split('\n')[0]!;
+}
