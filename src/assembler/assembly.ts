@@ -1,5 +1,6 @@
 /** One run over one file: reads statements, runs macros and conditions, fills sections. */
 import {
+  anchorOf,
   constantOf,
   type Distance,
   EvaluationError,
@@ -313,8 +314,10 @@ export class Assembly implements Names {
 
   /** Distance of labels as far as it is fixed already: within one fragment. */
   readonly fixedDistance: Distance = (a, b) => {
-    if (!a.label || !b.label || a.label.fragment !== b.label.fragment) return undefined;
-    return BigInt(a.label.offset - b.label.offset);
+    const from = anchorOf(a);
+    const to = anchorOf(b);
+    if (!from || !to || from.label.fragment !== to.label.fragment) return undefined;
+    return BigInt(from.label.offset - to.label.offset) + from.constant - to.constant;
   };
 
   /** Parses an expression; symbols that have a number by now are replaced by it. */

@@ -5,7 +5,7 @@ import type { Scanner } from './lexer.js';
 import { cutValues, parseMacroHead } from './macro.js';
 import { fillWithNops } from './nops.js';
 import { SECTION_LIMIT, sectionFlags } from './section.js';
-import { errorAt, type SourceLine } from './source.js';
+import { errorAt, type Place, type SourceLine } from './source.js';
 
 type Directive = (assembly: Assembly, scanner: Scanner, name: string, start: number) => void;
 type Condition = (assembly: Assembly, scanner: Scanner, name: string) => void;
@@ -203,10 +203,11 @@ add('.comm .lcomm', (assembly, scanner, name) => {
   if (symbol.defined) scanner.fail(`symbol "${symbol.name}" is already defined`, 'another name', at);
   scanner.expect(',', 'the symbol');
   const size = assembly.absolute(scanner, 'the size');
-  const alignment = scanner.take(',') ? assembly.absolute(scanner, 'the alignment') : 1n;
+  const natural = size >= 8n ? 8n : size >= 4n ? 4n : size >= 2n ? 2n : 1n;
+  const alignment = scanner.take(',') ? assembly.absolute(scanner, 'the alignment') : natural;
   const back = { current: assembly.current, previous: assembly.previous };
-  assembly.enter(assembly.section('.bss', sectionFlags('.bss', undefined, undefined), 0, scanner.place()));
-  align(assembly, powerOf(scanner, alignment), undefined, 0);
+  assembly.enter(assembly.section('.bss', sectionFlags('.bss', undefined, undefined), 1, scanner.place()));
+  align(assembly, powerOf(scanner, alignment), undefined, 0, scanner.place(at));
   symbol.label = { fragment: assembly.fragment, offset: assembly.fragment.length };
   symbol.definedAt = scanner.place(at);
   symbol.type = 'object';
@@ -366,16 +367,16 @@ function checkedPower(scanner: Scanner, power: bigint): number {
   return Number(power);
 }
 
-function align(assembly: Assembly, power: number, pattern: Uint8Array | undefined, max: number): void {
+function align(assembly: Assembly, power: number, pattern: Uint8Array | undefined, max: number, place: Place): void {
   const { section } = assembly.current;
   section.align = Math.max(section.align, 2 ** power);
   section.touched = true;
   if (power === 0) return;
-  assembly.close({ kind: 'align', alignment: 2 ** power, fill: pattern, max });
+  assembly.close({ kind: 'align', alignment: 2 ** power, fill: pattern, max, place });
 }
 
 function alignDirective(power: boolean, width: 1 | 2 | 4): Directive {
-  return (assembly, scanner, name) => {
+  return (assembly, scanner, name, start) => {
     let exponent = 0;
     if (!scanner.atEnd && scanner.peek() !== ',') {
       const value = assembly.absolute(scanner, 'the alignment');
@@ -393,7 +394,7 @@ function alignDirective(power: boolean, width: 1 | 2 | 4): Directive {
       if (scanner.take(',')) max = assembly.absolute(scanner, 'the largest padding');
     }
     scanner.expectEnd(name);
-    align(assembly, exponent, pattern, max < 0n ? 0 : count(scanner, max));
+    align(assembly, exponent, pattern, max < 0n ? 0 : count(scanner, max), scanner.place(start));
   };
 }
 add('.align .balign', alignDirective(false, 1));

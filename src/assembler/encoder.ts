@@ -48,8 +48,11 @@ interface Engine {
   readonly engine: KeystoneEngine;
 }
 
-/** Why an instruction has no encoding. */
-export type Refusal = 'mnemonic' | 'operands' | 'crash';
+/**
+ * Why an instruction has no encoding. `crash`: Keystone stopped on it, and its instance was thrown away; `restarting`: so
+ * many did at once that no fresh instance is ready before the caller lets other tasks run.
+ */
+export type Refusal = 'mnemonic' | 'operands' | 'crash' | 'restarting';
 
 /** How many fresh instances wait to replace a crashed one. */
 const SPARES = 1;
@@ -99,15 +102,14 @@ export class Encoder {
     if (result === undefined) {
       result = this.ask(text);
       if (this.cache.size >= CACHE_LIMIT) this.cache.clear();
-      this.cache.set(text, result);
+      if (result !== 'restarting') this.cache.set(text, result);
     }
     return result;
   }
 
   private ask(text: string): Uint8Array | Refusal {
     this.current ??= this.spares.pop();
-    // Two crashes without a moment for the replacement to start: refuse, the cache must not remember it as bytes.
-    if (!this.current) return 'crash';
+    if (!this.current) return 'restarting';
     const { engine, module } = this.current;
     try {
       const result = engine.asm(text, 0);

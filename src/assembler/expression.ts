@@ -1,7 +1,7 @@
 /** Expressions: the grammar and the arithmetic of GNU as, in 64 bits that wrap. */
 import { isDigit, type Scanner } from './lexer.js';
 import type { Place } from './source.js';
-import type { AsmSymbol } from './symbols.js';
+import type { AsmSymbol, Label } from './symbols.js';
 
 export type Expression =
   | { readonly kind: 'number'; readonly value: bigint }
@@ -146,6 +146,16 @@ function parseNumber(scanner: Scanner, names: Names): Expression {
   return { kind: 'number', value: wrap(value) };
 }
 
+/** The label that a symbol stands for, and how far behind it; undefined if it stands for no label. */
+export function anchorOf(symbol: AsmSymbol, depth = 0): { label: Label; constant: bigint } | undefined {
+  if (symbol.label) return { label: symbol.label, constant: 0n };
+  if (!symbol.equated || depth > 200) return undefined;
+  const value = evaluate(symbol.equated, () => undefined);
+  if (value?.plus.length !== 1 || value.minus.length !== 0) return undefined;
+  const anchor = anchorOf(value.plus[0]!, depth + 1);
+  return anchor && { label: anchor.label, constant: anchor.constant + value.constant };
+}
+
 /** Distance a − b of two labels in bytes, or undefined while it is not fixed. */
 export type Distance = (a: AsmSymbol, b: AsmSymbol) => bigint | undefined;
 
@@ -172,9 +182,10 @@ export function evaluate(expression: Expression, distance: Distance, depth = 0):
       if (symbol.equated) {
         if (depth > 200) throw new EvaluationError(expression.place, `symbol "${symbol.name}" is defined by itself`);
         const value = evaluate(symbol.equated, distance, depth + 1);
-        // A name that stands for another label plus a number stays that name if others may see it.
-        if (value && constantOf(value) === undefined && symbol.binding !== 'local')
-          return { constant: 0n, plus: [symbol], minus: NONE };
+        // A name for a label stays that name where it is bound differently from the label.
+        const [anchor] = value?.plus ?? [];
+        const own = symbol.binding !== 'local' || (anchor?.label !== undefined && anchor.binding !== 'local');
+        if (value && own && constantOf(value) === undefined) return { constant: 0n, plus: [symbol], minus: NONE };
         return value;
       }
       return { constant: 0n, plus: [symbol], minus: NONE };

@@ -260,14 +260,14 @@ function prefixCount(bytes: Uint8Array): number {
   return count;
 }
 
-/** Adds prefixes and puts all of them in GNU as' order; a second one of the same group stands first, as written. */
-function withPrefixes(bytes: Uint8Array, added: readonly number[]): Uint8Array {
+/** Adds prefixes and puts all of them in GNU as' order. Undefined: two prefixes of one group. */
+function withPrefixes(bytes: Uint8Array, added: readonly number[]): Uint8Array | undefined {
   const count = prefixCount(bytes);
   if (count + added.length === 0 || (added.length === 0 && count === 1)) return bytes;
   const legacy = [...added.filter(byte => (byte & 0xf0) !== 0x40), ...bytes.subarray(0, count)];
-  const seen = new Set<number>();
-  const unique = legacy.filter(byte => !seen.has(byte) && seen.add(byte));
-  unique.sort((a, b) => prefixGroup(a) - prefixGroup(b));
+  const groups = new Set(legacy.map(prefixGroup));
+  if (groups.size < legacy.length) return undefined;
+  const unique = legacy.sort((a, b) => prefixGroup(a) - prefixGroup(b));
   const rest = [...bytes.subarray(count)];
   for (const rex of added.filter(byte => (byte & 0xf0) === 0x40)) {
     if ((rest[0]! & 0xf0) === 0x40) rest[0]! |= rex;
@@ -384,15 +384,15 @@ class Encoding {
     const expression = target.displacement!;
     this.checkModifier(target, true);
     if (relaxed) {
-      const short = Uint8Array.from(withPrefixes(this.ask(`${name} 0x10`), this.prefixes));
-      const near = Uint8Array.from(withPrefixes(this.ask(`${name} 0x12345678`), this.prefixes));
+      const short = this.prefixed(this.ask(`${name} 0x10`));
+      const near = this.prefixed(this.ask(`${name} 0x12345678`));
       short.fill(0, short.length - 1);
       near.fill(0, near.length - 4);
       return { kind: 'branch', short, near, target: expression };
     }
     const size = SHORT_ONLY.has(name) ? 1 : 4;
-    const bytes = Uint8Array.from(
-      withPrefixes(name === 'xbegin' ? Uint8Array.of(0xc7, 0xf8, 0, 0, 0, 0) : this.ask(`${name} ${size === 1 ? '0x10' : '0x12345678'}`), this.prefixes),
+    const bytes = this.prefixed(
+      name === 'xbegin' ? Uint8Array.of(0xc7, 0xf8, 0, 0, 0, 0) : this.ask(`${name} ${size === 1 ? '0x10' : '0x12345678'}`),
     );
     bytes.fill(0, bytes.length - size);
     const kind = name === 'call' && size === 4 ? 'plt' : 'pc';
@@ -493,11 +493,21 @@ class Encoding {
       this.mnemonic = 'nop';
       return;
     }
+    if (base === 'enter' || base === 'verr' || base === 'verw') {
+      this.mnemonic = base;
+      return;
+    }
     if (selector || base === 'rdrand' || base === 'rdseed') {
       this.mnemonic = isRegister(this.operands[0]) ? base : `${base}${selector ? 'w' : SIZE_SUFFIXES[size]}`;
       return;
     }
     if (base === 'str' || base === 'sldt' || base === 'smsw') {
+      const [target] = this.operands;
+      if (base !== 'smsw' && isRegister(target) && target.class === 64) {
+        this.operands = [{ ...target, name: to32(target.name), class: 32 }];
+        this.mnemonic = `${base}l`;
+        return;
+      }
       this.mnemonic = isRegister(this.operands[0]) ? `${base}${SIZE_SUFFIXES[size]}` : `${base}w`;
       return;
     }
@@ -515,8 +525,9 @@ class Encoding {
       if (other?.kind === 'memory') {
         // A selector in memory is 16 bits: no operand-size prefix.
         this.mnemonic = toSegment ? 'movw' : 'movl';
-      } else this.mnemonic = toSegment ? 'movl' : `mov${SIZE_SUFFIXES[width ?? 4]}`;
-      if (isRegister(other) && toSegment) this.operands[this.operands.indexOf(other)] = { ...other, name: to32(other.name), class: 32 };
+      } else this.mnemonic = !toSegment && width === 2 ? 'movw' : 'movl';
+      // The upper bits are ignored or cleared anyway: neither an operand-size prefix nor REX.W.
+      if (isRegister(other) && (toSegment || width === 8)) this.operands[this.operands.indexOf(other)] = { ...other, name: to32(other.name), class: 32 };
       this.size = 2;
       return;
     }
@@ -524,10 +535,29 @@ class Encoding {
     this.size = 8;
   }
 
+  /** %ah and its kin cannot be named in an instruction with a REX prefix; Keystone stops working when they are. */
+  private highBytes(): void {
+    const high = this.operands.find(operand => isRegister(operand) && isHighByte(operand.name));
+    if (!high) return;
+    const needsRex = (operand: Operand | undefined): boolean =>
+      operand?.kind === 'memory'
+        ? needsRex(operand.base) || needsRex(operand.index)
+        : isRegister(operand) && /^r(?:[89]|1\d)|^(?:sp|bp|si|di)l$/.test(operand.name);
+    const wide = this.operands.some(operand => isRegister(operand) && operand.class === 64);
+    if (wide || this.operands.some(needsRex))
+      this.fail(`%${(high as RegisterOperand).name} cannot be used in an instruction with a REX prefix`, 'a low byte register', high.place);
+  }
+
   private finish(): EncodedBytes {
     const { base } = this;
+    this.highBytes();
     if (base === 'mov' || this.mnemonic.startsWith('movabs')) this.moveForms();
     if (base === 'xchg' || base === 'test') this.registerFirst();
+    const [vector] = this.operands;
+    if (base === 'int' && vector?.kind === 'immediate' && this.constant(vector.expression) === 3n) {
+      this.mnemonic = 'int3';
+      this.operands = [];
+    }
     const standIn = Object.hasOwn(STAND_INS, this.mnemonic) ? STAND_INS[this.mnemonic] : undefined;
     const rendered = this.operands.map(operand => this.render(operand, standIn));
     if (base === 'imul' && rendered.length === 2 && this.operands[0]!.kind === 'immediate') rendered.push(rendered[1]!);
@@ -639,6 +669,10 @@ class Encoding {
       this.displacement = { expression: { kind: 'number', value: constant }, size: 8, kind: 'abs', place: operand.place };
       return `${segment}${hex(ADDRESS_PLACEHOLDER)}`;
     }
+    if (operand.index && /^[re]?sp$/.test(operand.index.name))
+      this.fail(`%${operand.index.name} cannot be an index`, 'another register', operand.index.place);
+    if (operand.base && operand.index && operand.base.class !== operand.index.class)
+      this.fail('base and index differ in size', 'two 64-bit or two 32-bit registers', operand.place);
     const relative = operand.base?.class === 'ip';
     const narrow = operand.base?.class === 32 || operand.index?.class === 32;
     let shown: bigint;
@@ -674,7 +708,19 @@ class Encoding {
     const stack = operand.base && ['rsp', 'rbp', 'esp', 'ebp'].includes(operand.base.name);
     // A segment that is the default one anyway needs no prefix.
     if (operand.segment === (stack ? 'ss' : 'ds')) return '';
+    // Keystone always leaves this one out.
+    if (operand.segment === 'ds') {
+      this.prefixes.push(PREFIXES.ds!);
+      return '';
+    }
     return `%${operand.segment}:`;
+  }
+
+  /** A copy with the prefixes. */
+  private prefixed(encoded: Uint8Array): Uint8Array {
+    const bytes = withPrefixes(encoded, this.prefixes);
+    if (!bytes) this.fail(`two prefixes of the same kind for "${this.instruction.mnemonic}"`, 'one segment, one size and one repeat prefix');
+    return Uint8Array.from(bytes);
   }
 
   private ask(text: string): Uint8Array {
@@ -682,13 +728,14 @@ class Encoding {
     if (typeof bytes !== 'string') return bytes;
     const written = this.instruction.mnemonic;
     if (bytes === 'crash') this.fail(`"${written}" cannot be encoded: the encoder stopped working on it`);
+    if (bytes === 'restarting') this.fail('the encoder is still starting again', 'another try a moment later');
     if (bytes === 'mnemonic') this.fail(`unknown instruction "${written}"`, 'an instruction, a directive or a macro');
     return this.fail(`operands do not fit "${written}"`, 'operands that the instruction can take');
   }
 
   /** Adds prefixes, finds the open fields. */
   private done(encoded: Uint8Array): EncodedBytes {
-    const bytes = Uint8Array.from(withPrefixes(encoded, this.prefixes));
+    const bytes = this.prefixed(encoded);
     if (bytes.length > 15) this.fail('instruction longer than 15 bytes', 'fewer prefixes');
     if (this.immediate) {
       const { size, expression, kind, place } = this.immediate;

@@ -68,7 +68,8 @@ function squeeze(scanner: Scanner): { text: string; at: number[] } {
       const from = i;
       while (i < scanner.end && (source[i] === ' ' || source[i] === '\t')) i++;
       const before = text[text.length - 1];
-      if (i < scanner.end && before !== undefined && keepsSpace(before) && keepsSpace(source[i]!)) {
+      // White space behind a character constant vanishes always.
+      if (i < scanner.end && before !== undefined && source[at[at.length - 1]!] !== "'" && keepsSpace(before) && keepsSpace(source[i]!)) {
         text += ' ';
         at.push(from);
       }

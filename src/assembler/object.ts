@@ -1,8 +1,8 @@
 /** The end of assembly: values are stored, relocations made, and everything put into a Module. */
 import { InputError } from '../errors.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
-import { constantOf, EvaluationError, type Expression, evaluate, reduce, type Value } from './expression.js';
-import { labelOffset, laidOutDistance, relax, sectionBytes } from './relax.js';
+import { anchorOf, constantOf, EvaluationError, type Expression, evaluate, reduce, type Value } from './expression.js';
+import { laidOutDistance, offsetOf, relax, sectionBytes } from './relax.js';
 import type { Fixup, Section } from './section.js';
 import { errorAt, expansionStack, type Place, positionOf } from './source.js';
 import type { AsmSymbol, SymbolTable } from './symbols.js';
@@ -47,16 +47,6 @@ function fits(value: bigint, size: number, signed: boolean): boolean {
   if (size === 8) return true;
   const bits = BigInt(size * 8);
   return value >= -(1n << (bits - 1n)) && value < (signed ? 1n << (bits - 1n) : 1n << bits);
-}
-
-/** A symbol that is the sum of a label and a number, as the label and the number; undefined symbols stand for themselves. */
-function anchored(symbol: AsmSymbol, place: Place): { symbol: AsmSymbol; constant: bigint } {
-  if (!symbol.equated) return { symbol, constant: 0n };
-  const value = final(symbol.equated, place, `symbol "${symbol.name}"`);
-  if (value.plus.length !== 1 || value.minus.length !== 0)
-    throw errorAt(place, `symbol "${symbol.name}" is not a label plus a number`);
-  const inner = anchored(value.plus[0]!, place);
-  return { symbol: inner.symbol, constant: inner.constant + value.constant };
 }
 
 export class ObjectWriter {
@@ -139,13 +129,13 @@ export class ObjectWriter {
     if (value.plus.length > 1 || value.minus.length > 1) throw errorAt(place, 'the value has more than one label', 'a label plus or minus a number');
     if (value.minus.length === 1) {
       // Something minus a label of this very section is relative to the field.
-      const minus = anchored(value.minus[0]!, place);
-      if (!symbol || kind === 'pc' || kind === 'plt' || minus.symbol.label?.fragment.section !== section) {
+      const minus = anchorOf(value.minus[0]!);
+      if (!symbol || kind === 'pc' || kind === 'plt' || minus?.label.fragment.section !== section) {
         const name = value.minus[0]!.name;
-        const where = minus.symbol.label ? `in section ${minus.symbol.label.fragment.section.name}` : 'not defined';
+        const where = minus ? `in section ${minus.label.fragment.section.name}` : 'not defined';
         throw errorAt(place, `cannot subtract "${name}", which is ${where}`, `a label of section ${section.name}`);
       }
-      constant = BigInt.asIntN(64, constant + BigInt(offset) - labelOffset(minus.symbol) - minus.constant);
+      constant = BigInt.asIntN(64, constant + BigInt(offset) - offsetOf(minus));
       kind = 'pc';
     }
     const relative = kind === 'pc' || kind === 'plt';
@@ -161,37 +151,40 @@ export class ObjectWriter {
       return;
     }
     let name = symbol.name;
-    const target = symbol.equated ? anchored(symbol, place) : { symbol, constant: 0n };
-    const local = symbol.binding === 'local' && target.symbol.label !== undefined;
-    if (local && relative && target.symbol.label!.fragment.section === section) {
-      const distance = labelOffset(target.symbol) + target.constant + constant - BigInt(offset);
-      if (!fits(distance, size, true))
-        throw errorAt(place, `"${shown(symbol)}" is ${distance} bytes away`, `a target within ${size * 8} bits`);
-      store(bytes, offset, size, distance);
-      return;
+    const anchor = anchorOf(symbol);
+    if (symbol.equated && !anchor) {
+      // A name for an undefined symbol plus a number.
+      const inner = final(symbol.equated, place, `symbol "${name}"`);
+      if (inner.plus.length !== 1 || inner.minus.length !== 0)
+        throw errorAt(place, `symbol "${name}" is not a label plus a number`, 'a label plus or minus a number');
+      constant += inner.constant;
+      symbol = inner.plus[0]!;
+      name = symbol.name;
     }
-    if (local) {
-      const { section: home } = target.symbol.label!.fragment;
+    if (anchor && symbol.binding === 'local') {
+      const home = anchor.label.fragment.section;
+      if (relative && home === section) {
+        const distance = offsetOf(anchor) + constant - BigInt(offset);
+        if (!fits(distance, size, true)) throw errorAt(place, `"${name}" is ${distance} bytes away`, `a target within ${size * 8} bits`);
+        store(bytes, offset, size, distance);
+        return;
+      }
       if (kind === 'plt') kind = 'pc';
-      if (!home.flags.merge || symbol.temporary) {
-        constant += labelOffset(target.symbol) + target.constant;
+      // Constants that the linker merges are known by their symbols, unless it is just their address.
+      if (home.flags.merge && (relative || value.constant !== 0n)) symbol.needed = true;
+      else {
+        constant += offsetOf(anchor);
         name = home.name;
         this.sectionSymbols.add(name);
-      } else symbol.needed = true;
-    } else {
-      if (symbol.binding === 'local' && symbol.equated) {
-        // A local name for an undefined symbol plus a number.
-        constant += target.constant;
-        symbol = target.symbol;
-        name = symbol.name;
       }
+    } else {
       symbol.needed = true;
       // A call with an offset is no call of the symbol.
       if (kind === 'plt' && value.constant !== 0n) kind = 'pc';
-      if (fixup.kind !== 'plt' || value.constant !== 0n) symbol.usedAsData = true;
+      if (kind !== 'plt') symbol.usedAsData = true;
     }
     const row = KINDS[`${kind}${size}`];
-    if (!row) throw errorAt(place, `a field of ${size * 8} bits cannot hold "${shown(symbol)}"`, 'a field of 8, 16, 32 or 64 bits');
+    if (!row) throw errorAt(place, `a field of ${size * 8} bits cannot hold "${symbol.name}"`, 'a field of 8, 16, 32 or 64 bits');
     relocations.push({ offset, kind: row, symbol: name, addend: BigInt.asIntN(64, constant), position: positionOf(place) });
   }
 
@@ -201,7 +194,7 @@ export class ObjectWriter {
     let value = 0n;
     if (symbol.label) {
       section = symbol.label.fragment.section.name;
-      value = labelOffset(symbol);
+      value = offsetOf({ label: symbol.label, constant: 0n });
     } else if (symbol.equated) {
       const place = symbol.definedAt!;
       const result = final(symbol.equated, place, `symbol "${symbol.name}"`);
@@ -210,15 +203,15 @@ export class ObjectWriter {
         section = 'absolute';
         value = constant;
       } else {
-        const anchor = anchored(symbol, place);
-        if (!anchor.symbol.label) {
+        const anchor = anchorOf(symbol);
+        if (!anchor) {
           if (symbol.binding === 'local') return;
-          throw errorAt(place, `symbol "${symbol.name}" stands for "${anchor.symbol.name}", which is not defined`, 'a label of this file');
+          throw errorAt(place, `symbol "${symbol.name}" stands for "${result.plus[0]?.name}", which is not defined`, 'a label of this file');
         }
-        section = anchor.symbol.label.fragment.section.name;
-        value = labelOffset(anchor.symbol) + anchor.constant;
+        section = anchor.label.fragment.section.name;
+        value = offsetOf(anchor);
       }
-    } else if (!symbol.needed && symbol.binding !== 'weak') return;
+    } else if (!symbol.needed && symbol.binding !== 'global') return;
     let size = 0n;
     if (symbol.size) {
       const place = symbol.definedAt ?? symbol.usedAt;
@@ -236,13 +229,9 @@ export class ObjectWriter {
       binding: undefinedSymbol && symbol.binding === 'local' ? 'global' : symbol.binding,
       type: symbol.type,
       ...(place ? { position: positionOf(place) } : {}),
-      ...(undefinedSymbol ? { calledOnly: symbol.needed && !symbol.usedAsData } : {}),
+      ...(undefinedSymbol ? { calledOnly: !symbol.usedAsData } : {}),
     });
   }
-}
-
-function shown(symbol: AsmSymbol): string {
-  return symbol.name;
 }
 
 function hex(value: bigint): string {

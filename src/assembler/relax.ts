@@ -5,25 +5,32 @@
  * this pass has already moved things into account, unless an alignment or `.org` before its target may swallow them.
  * GNU as decides in the same order, so both arrive at the same sizes.
  */
-import { constantOf, type Distance, EvaluationError, type Expression, evaluate, reduce } from './expression.js';
+import { anchorOf, constantOf, type Distance, EvaluationError, type Expression, evaluate, reduce } from './expression.js';
 import { fillWithNops } from './nops.js';
 import { type AlignTail, type BranchTail, type Fragment, type OrgTail, SECTION_LIMIT, type Section, type SpaceTail } from './section.js';
 import { errorAt } from './source.js';
-import type { AsmSymbol } from './symbols.js';
+import type { Label } from './symbols.js';
 
 /** No real program needs more; a program that needs more never settles. */
 const PASS_LIMIT = 500;
 
-/** Offset of a label into its section, by the latest addresses. */
-export function labelOffset(symbol: AsmSymbol): bigint {
-  const label = symbol.label!;
-  return BigInt(label.fragment.address + label.offset);
+/** A label and how far behind it. */
+export interface Anchor {
+  readonly label: Label;
+  readonly constant: bigint;
+}
+
+/** Offset into the section, by the latest addresses. */
+export function offsetOf({ label, constant }: Anchor): bigint {
+  return BigInt(label.fragment.address + label.offset) + constant;
 }
 
 /** Distance of labels that are in one section, by the latest addresses. */
 export const laidOutDistance: Distance = (a, b) => {
-  if (!a.label || !b.label || a.label.fragment.section !== b.label.fragment.section) return undefined;
-  return labelOffset(a) - labelOffset(b);
+  const from = anchorOf(a);
+  const to = anchorOf(b);
+  if (!from || !to || from.label.fragment.section !== to.label.fragment.section) return undefined;
+  return offsetOf(from) - offsetOf(to);
 };
 
 function alignmentPadding(address: number, tail: AlignTail): number {
@@ -31,25 +38,19 @@ function alignmentPadding(address: number, tail: AlignTail): number {
   return tail.max !== 0 && padding > tail.max ? 0 : padding;
 }
 
-/** The one label and number that a jump goes to; undefined if the target is no such thing. */
-function jumpTarget(target: Expression): { symbol: AsmSymbol; constant: bigint } | undefined {
-  const value = evaluate(target, laidOutDistance);
+/** The place in this section that an expression stands for; undefined if it is none, or one that others may redefine. */
+function placeIn(section: Section, expression: Expression): Anchor | undefined {
+  const value = evaluate(expression, laidOutDistance);
   const reduced = value && reduce(value, laidOutDistance);
   if (reduced?.plus.length !== 1 || reduced.minus.length !== 0) return undefined;
-  return { symbol: reduced.plus[0]!, constant: reduced.constant };
-}
-
-/** A `.set` name for a label stands for that label. */
-function resolved(symbol: AsmSymbol): { symbol: AsmSymbol; constant: bigint } | undefined {
-  if (!symbol.equated) return { symbol, constant: 0n };
-  return jumpTarget(symbol.equated);
+  const [symbol] = reduced.plus;
+  const anchor = anchorOf(symbol!);
+  if (!anchor || symbol!.binding === 'weak' || anchor.label.fragment.section !== section) return undefined;
+  return { label: anchor.label, constant: anchor.constant + reduced.constant };
 }
 
 function prepareBranch(fragment: Fragment, tail: BranchTail): void {
-  const target = jumpTarget(tail.target);
-  const label = target && resolved(target.symbol);
-  tail.external =
-    !target || !label?.symbol.label || target.symbol.binding === 'weak' || label.symbol.label.fragment.section !== fragment.section;
+  tail.external = placeIn(fragment.section, tail.target) === undefined;
   tail.grown = tail.external;
   fragment.tailSize = (tail.grown ? tail.near : tail.short).length;
 }
@@ -57,10 +58,9 @@ function prepareBranch(fragment: Fragment, tail: BranchTail): void {
 /** How far `fragment`'s branch has to jump, as seen in the middle of a pass. */
 function branchGrows(fragment: Fragment, tail: BranchTail, stretch: number): boolean {
   if (tail.grown) return false;
-  const target = jumpTarget(tail.target)!;
-  const label = resolved(target.symbol)!;
-  const to = label.symbol.label!.fragment;
-  let address = Number(labelOffset(label.symbol) + label.constant + target.constant);
+  const target = placeIn(fragment.section, tail.target)!;
+  const to = target.label.fragment;
+  let address = Number(offsetOf(target));
   const ahead = to.index > fragment.index;
   if (ahead && (stretch < 0 || to.region === fragment.region)) address += stretch;
   const distance = address - (fragment.address + fragment.length + tail.short.length);
@@ -78,11 +78,8 @@ function evaluated(tail: OrgTail | SpaceTail, section: Section): number {
     throw error;
   }
   const reduced = value && reduce(value, laidOutDistance);
-  if (tail.kind === 'org' && reduced?.plus.length === 1 && reduced.minus.length === 0) {
-    const label = resolved(reduced.plus[0]!);
-    if (label?.symbol.label?.fragment.section === section)
-      return Number(labelOffset(label.symbol) + label.constant + reduced.constant);
-  }
+  const target = tail.kind === 'org' ? placeIn(section, tail.target) : undefined;
+  if (target) return Number(offsetOf(target));
   const constant = constantOf(reduced);
   if (constant === undefined) throw errorAt(tail.place, `the value of ${directive} is not known`, 'labels of the same section');
   if (constant > BigInt(SECTION_LIMIT) || constant < -BigInt(SECTION_LIMIT))
@@ -182,15 +179,15 @@ export function sectionBytes(section: Section): Uint8Array {
         const form = tail.grown ? tail.near : tail.short;
         bytes.set(form, at);
         if (tail.external) break;
-        const target = jumpTarget(tail.target)!;
-        const label = resolved(target.symbol)!;
-        const distance = Number(labelOffset(label.symbol) + label.constant + target.constant) - (at + size);
+        const distance = Number(offsetOf(placeIn(section, tail.target)!)) - (at + size);
         const view = new DataView(bytes.buffer);
         if (tail.grown) view.setInt32(at + size - 4, distance, true);
         else view.setInt8(at + size - 1, distance);
         break;
       }
       case 'align':
+        if (tail.fill && size % tail.fill.length !== 0)
+          throw errorAt(tail.place, `padding of ${size} bytes is no multiple of the fill pattern`, `a multiple of ${tail.fill.length}`);
         if (tail.fill) fillWith(bytes, at, size, tail.fill);
         else if (section.flags.exec) fillWithNops(bytes, at, size);
         break;
@@ -205,8 +202,6 @@ export function sectionBytes(section: Section): Uint8Array {
   return bytes;
 }
 
-/** Alignment by a wide pattern starts with zeros, so that the pattern ends at the boundary. */
 function fillWith(bytes: Uint8Array, at: number, size: number, pattern: Uint8Array): void {
-  const odd = size % pattern.length;
-  for (let i = odd; i < size; i++) bytes[at + i] = pattern[(i - odd) % pattern.length]!;
+  for (let i = 0; i < size; i++) bytes[at + i] = pattern[i % pattern.length]!;
 }

@@ -46,6 +46,7 @@ export interface AlignTail {
   readonly fill: Uint8Array | undefined;
   /** Skip the alignment if it would take more bytes than this; 0: no limit. */
   readonly max: number;
+  readonly place: Place;
 }
 
 export interface OrgTail {
@@ -139,24 +140,19 @@ export class Section {
   }
 }
 
-const NAMED: readonly (readonly [prefix: string, flags: string, nobits?: boolean])[] = [
-  ['.text', 'ax'],
-  ['.init_array', 'aw'],
-  ['.fini_array', 'aw'],
-  ['.init', 'ax'],
-  ['.fini', 'ax'],
-  ['.data', 'aw'],
-  ['.data1', 'aw'],
-  ['.tdata', 'aw'],
-  ['.bss', 'aw', true],
-  ['.tbss', 'aw', true],
-  ['.rodata', 'a'],
-  ['.rodata1', 'a'],
+/** Names that imply flags. */
+const NAMED: readonly (readonly [name: RegExp, flags: string, nobits?: boolean])[] = [
+  [/^\.text(\..*)?$/, 'ax'],
+  [/^\.(init|fini)$/, 'ax'],
+  [/^\.(init|fini|preinit)_array(\..*)?$/, 'aw'],
+  [/^\.(data1|(data|tdata)(\..*)?)$/, 'aw'],
+  [/^\.(bss|tbss)(\..*)?$/, 'aw', true],
+  [/^\.(rodata1|rodata(\..*)?)$/, 'a'],
 ];
 
 /** Flags of a section: as written (`"awx"`), else those that its name implies; a name that implies nothing has none. */
 export function sectionFlags(name: string, letters: string | undefined, type: string | undefined): SectionFlags {
-  const known = NAMED.find(([prefix]) => name === prefix || name.startsWith(`${prefix}.`));
+  const known = NAMED.find(([pattern]) => pattern.test(name));
   const set = letters ?? known?.[1] ?? '';
   return {
     alloc: set.includes('a'),

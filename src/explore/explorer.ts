@@ -136,7 +136,7 @@ class Round {
   readonly #subject: Subject;
   readonly #visited = new VisitedSet();
   /** Properties broken when the chain with this number has run to its end. */
-  #outcome = new Uint32Array(1 << 10);
+  #outcome = new Uint32Array(1 << 6);
   #chains = 0;
   #transitions = 0;
   #untilCheck = CHECK_EVERY;
@@ -354,23 +354,25 @@ class Round {
   #settle(row: number): void {
     const rows = this.#live.rows;
     const known = this.#knownNow;
+    const count = this.#live.count;
     for (let k = 0; k < this.#live.used; k++) {
       const alive = rows[row + k]!;
-      const now = known[k]!;
-      if (alive === now) continue;
-      let revived = alive & ~now;
+      if (alive === known[k]) continue;
+      // Numbers that are not given out yet stay known: those words have never been written.
+      const tracked = count - 32 * k >= 32 ? -1 : (1 << (count - 32 * k)) - 1;
+      let revived = alive & ~known[k]! & tracked;
       while (revived !== 0) {
         const bit = 31 - Math.clz32(revived);
         revived &= ~(1 << bit);
-        if (k * 32 + bit < this.#live.count) this.#revive(k * 32 + bit);
+        this.#revive(32 * k + bit);
       }
-      let dropped = known[k]! & ~alive;
+      let dropped = known[k]! & ~alive & tracked;
       while (dropped !== 0) {
         const bit = 31 - Math.clz32(dropped);
         dropped &= ~(1 << bit);
-        if (k * 32 + bit < this.#live.count) this.#drop(k * 32 + bit);
+        this.#drop(32 * k + bit);
       }
-      known[k] = alive;
+      known[k] = alive | ~tracked;
     }
   }
 
@@ -511,7 +513,7 @@ class Round {
     for (;;) {
       this.#account();
       const instruction = machine.peek();
-      const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.words[Word.DEPTH]!);
+      const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.path);
       this.#settle(row);
       this.#hashRegisters();
       if (machine.systemChanged || monitor.changed) this.#keepSlow();

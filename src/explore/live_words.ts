@@ -2,7 +2,7 @@
  * Which words of memory matter at a boundary. A word that every path overwrites before it reads it is dead there: what an
  * earlier event left in it cannot influence anything, and two states that differ only in dead words are one state.
  *
- * The table is learnt, never assumed: for each (instruction, number of open deliveries) it holds the words that some
+ * The table is learnt, never assumed: for each (instruction, interrupted instructions of the handlers below) it holds the words that some
  * explored path reads from there on before it writes them. A path that reads a word which was taken for dead adds the
  * word to every boundary back to its last write, and the search is repeated; a search counts only if the table did not
  * grow while it ran. Then no explored path has ever read a dead word, so each merged state has the same future as
@@ -12,7 +12,6 @@
 /** Words that the masks have room for: 32 for each element of a row. */
 export const MASK_WORDS = 64;
 const MAX_TRACKED = MASK_WORDS * 32;
-const DEPTHS = 8;
 
 export class LiveWords {
   /** Tracked number of a memory word (buffer offset / 8), or -1 if it has never been written. */
@@ -27,8 +26,9 @@ export class LiveWords {
   /** One row of MASK_WORDS elements for each boundary that has been seen. */
   rows = new Uint32Array(1 << 14);
   #rowCount = 0;
-  readonly #rowOf = new Map<number, number>();
-  #cache = new Int32Array(1 << 10).fill(-1);
+  // Open addressing: instruction number + 1, path, row.
+  #table = new Int32Array(3 << 12); // a power of two of entries
+  #entries = 0;
 
   /** `exact` keeps every word live everywhere: no reduction. */
   constructor(
@@ -52,23 +52,39 @@ export class LiveWords {
     return at;
   }
 
-  /** Offset into `rows` of the row for an instruction (its number in the decode cache) at a nesting depth. */
-  row(instruction: number, depth: number): number {
+  /**
+   * Offset into `rows` of the row for an instruction (its number in the decode cache; -1 for none) when the handlers that
+   * `path` stands for are interrupted. Different paths in one row would cost precision, not soundness.
+   */
+  row(instruction: number, path: number): number {
     if (instruction < 0) return 0;
-    const key = instruction * DEPTHS + (depth < DEPTHS ? depth : DEPTHS - 1);
-    if (key >= this.#cache.length) this.#growCache(key);
-    const cached = this.#cache[key]!;
-    if (cached >= 0) return cached;
-    const row = this.#rowOf.get(key) ?? this.#newRow(this.exact);
-    this.#rowOf.set(key, row);
-    this.#cache[key] = row;
+    const key = instruction + 1;
+    const table = this.#table;
+    const mask = table.length / 3 - 1;
+    let slot = (Math.imul(key, 0x9e3779b1) ^ path) & mask;
+    for (;;) {
+      const at = 3 * slot;
+      if (table[at] === key && table[at + 1] === path) return table[at + 2]!;
+      if (table[at] === 0) break;
+      slot = (slot + 1) & mask;
+    }
+    const row = this.#newRow(this.exact);
+    this.#insert(key, path, row);
     return row;
   }
 
-  #growCache(key: number): void {
-    const grown = new Int32Array(Math.max(key + 1, this.#cache.length * 2)).fill(-1);
-    grown.set(this.#cache);
-    this.#cache = grown;
+  #insert(key: number, path: number, row: number): void {
+    if (this.#entries * 6 > this.#table.length) {
+      const old = this.#table;
+      this.#table = new Int32Array(old.length * 2);
+      this.#entries = 0;
+      for (let at = 0; at < old.length; at += 3) if (old[at] !== 0) this.#insert(old[at]!, old[at + 1]!, old[at + 2]!);
+    }
+    const mask = this.#table.length / 3 - 1;
+    let slot = (Math.imul(key, 0x9e3779b1) ^ path) & mask;
+    while (this.#table[3 * slot] !== 0) slot = (slot + 1) & mask;
+    this.#table.set([key, path, row], 3 * slot);
+    this.#entries++;
   }
 
   /** The tracked number of a memory word that is being written; -1 when there is no room for more. */

@@ -11,7 +11,7 @@ export class VisitedSet {
   #slots: number;
   #table: Uint32Array;
 
-  constructor(slots = 1 << 12) {
+  constructor(slots = 1 << 8) {
     this.#slots = slots;
     this.#table = new Uint32Array(slots * ENTRY);
   }

@@ -63,9 +63,11 @@ export const RecordWord = {
   BALANCE_B: 54,
   /** C calls that were running. */
   CALLS: 55,
-  LANE_A: 56,
-  LANE_B: 57,
-  LANE_C: 58,
+  /** Hash of the addresses at which this and the handlers below it are interrupted; for a context, its CS. */
+  PATH: 56,
+  LANE_A: 57,
+  LANE_B: 58,
+  LANE_C: 59,
   SIZE: 60,
 } as const;
 
@@ -228,6 +230,13 @@ export class Monitor {
   /** Offset of the C call that was entered last. */
   get lastCall(): number {
     return CALLS_AT + (this.words[Word.CALLS]! - 1) * CallWord.SIZE;
+  }
+
+  /** A number for how control got here: the stack in use, the handlers that are interrupted now, and where. */
+  get path(): number {
+    const depth = this.words[Word.DEPTH]!;
+    const stack = this.words[Word.STACK]!;
+    return depth === 0 ? stack : (this.words[this.innermost + RecordWord.PATH]! + (depth << 4) + stack) | 0;
   }
 
   /** How many of the running calls, the last one left out, are bodies. */
@@ -485,6 +494,7 @@ export class Monitor {
     } else {
       for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) w[record + i] = 0;
     }
+    w[record + RecordWord.PATH] = context ? before[2 * Reg.CS]! << 8 : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
     this.#lanes.absorb(w, record, record + RecordWord.LANE_A);
     w[record + RecordWord.LANE_A] = this.#lanes.a;
