@@ -1,4 +1,6 @@
 /** One run over one file: reads statements, runs macros and conditions, fills sections. */
+
+import { conditions, directives } from './directives.js';
 import {
   anchorOf,
   constantOf,
@@ -10,13 +12,12 @@ import {
   parseExpression,
   reduce,
 } from './expression.js';
-import { conditions, directives } from './directives.js';
 import { type InstructionEncoder, prefixByte } from './instruction.js';
 import { isDigit, Scanner, statements } from './lexer.js';
 import { bindArguments, expandBody, LINE_LIMIT, type Macro } from './macro.js';
 import { type Operand, parseOperand } from './operand.js';
 import type { Preprocessor } from './preprocessor.js';
-import { Fragment, Section, SECTION_LIMIT, type SectionFlags, type Tail } from './section.js';
+import { Fragment, SECTION_LIMIT, Section, type SectionFlags, type Tail } from './section.js';
 import { errorAt, type Place, type SourceLine } from './source.js';
 import { AsmSymbol, SymbolTable } from './symbols.js';
 
@@ -98,7 +99,12 @@ export class Assembly implements Names {
         throw errorAt({ line, offset: 0 }, `more than ${LINE_LIMIT} lines after expansion`, 'a repetition that ends');
       this.line(line);
     }
-    if (this.collection) throw errorAt(this.collection.place, `${this.collection.opening} without ${this.collection.closing}`, this.collection.closing);
+    if (this.collection)
+      throw errorAt(
+        this.collection.place,
+        `${this.collection.opening} without ${this.collection.closing}`,
+        this.collection.closing,
+      );
     const open = this.conditions.at(-1);
     if (open) throw errorAt(open.place, '.if without .endif', '.endif before the end of the file');
   }
@@ -114,7 +120,11 @@ export class Assembly implements Names {
 
   private leave(source: LineSource): void {
     if (this.collection && this.sources.length > 1)
-      throw errorAt(this.collection.place, `${this.collection.opening} without ${this.collection.closing} in this expansion`, this.collection.closing);
+      throw errorAt(
+        this.collection.place,
+        `${this.collection.opening} without ${this.collection.closing} in this expansion`,
+        this.collection.closing,
+      );
     if (this.conditions.length > source.conditions && this.sources.length > 1)
       throw errorAt(this.conditions.at(-1)!.place, '.if without .endif in this macro', '.endif');
     this.sources.pop();
@@ -141,7 +151,13 @@ export class Assembly implements Names {
   }
 
   /** Runs a body with values put in. */
-  expand(body: readonly SourceLine[], values: ReadonlyMap<string, string>, name: string, from: SourceLine, macro: boolean): SourceLine[] {
+  expand(
+    body: readonly SourceLine[],
+    values: ReadonlyMap<string, string>,
+    name: string,
+    from: SourceLine,
+    macro: boolean,
+  ): SourceLine[] {
     return expandBody(body, values, macro ? this.expansions++ : undefined, name, from);
   }
 
@@ -204,7 +220,11 @@ export class Assembly implements Names {
         scanner.at = to;
         if (!scanner.take(':')) {
           if (!this.active) return;
-          scanner.fail(`statement starts with ${scanner.text.slice(start, to)}`, 'an instruction, a directive or a label', start);
+          scanner.fail(
+            `statement starts with ${scanner.text.slice(start, to)}`,
+            'an instruction, a directive or a label',
+            start,
+          );
         }
         if (this.active) this.label(this.symbols.defineNumeric(scanner.text.slice(start, to)), scanner.place(start));
         continue;
@@ -212,7 +232,8 @@ export class Assembly implements Names {
       const name = scanner.text[start] === '"' && this.active ? scanner.expectName('a name') : scanner.name();
       if (name === undefined) {
         if (!this.active) return;
-        if (scanner.text[start] === '{') scanner.fail('pseudo prefixes in braces are not supported', 'the plain instruction');
+        if (scanner.text[start] === '{')
+          scanner.fail('pseudo prefixes in braces are not supported', 'the plain instruction');
         scanner.fail(`statement starts with ${scanner.found()}`, 'an instruction, a directive or a label');
       }
       if (scanner.take(':')) {
@@ -228,7 +249,7 @@ export class Assembly implements Names {
     const lower = name.toLowerCase();
     const condition = conditions.get(lower);
     if (condition) {
-      condition(this, scanner, lower);
+      condition(this, scanner, lower, start);
       return;
     }
     if (!this.active) return;
@@ -253,7 +274,8 @@ export class Assembly implements Names {
     }
     if (lower.startsWith('.')) {
       const directive = directives.get(lower);
-      if (!directive) scanner.fail(`unknown directive "${name}"`, 'a directive of GNU as that this assembler knows', start);
+      if (!directive)
+        scanner.fail(`unknown directive "${name}"`, 'a directive of GNU as that this assembler knows', start);
       directive(this, scanner, lower, start);
       return;
     }
@@ -303,7 +325,8 @@ export class Assembly implements Names {
   /** `.set name, value`; `.equiv` and `==` refuse a name that has a value. */
   equate(name: string, expression: Expression, place: Place, redefinable: boolean): void {
     let symbol = this.symbols.get(name);
-    if (symbol.label || (symbol.equated && !(redefinable && symbol.redefinable))) this.refuseRedefinition(symbol, place);
+    if (symbol.label || (symbol.equated && !(redefinable && symbol.redefinable)))
+      this.refuseRedefinition(symbol, place);
     // Uses that were already parsed keep the old value; numbers were put in on the spot.
     if (symbol.equated && symbol.equated.kind !== 'number') symbol = this.symbols.redefine(symbol);
     const value = this.constantNow(expression);
@@ -364,7 +387,12 @@ export class Assembly implements Names {
     scanner.skipSpace();
     const at = scanner.at;
     const value = this.constantNow(this.expression(scanner));
-    if (value === undefined) scanner.fail(`${what} is not known at this point`, 'a number, or labels with only fixed-size code between them', at);
+    if (value === undefined)
+      scanner.fail(
+        `${what} is not known at this point`,
+        'a number, or labels with only fixed-size code between them',
+        at,
+      );
     return value;
   }
 
@@ -400,6 +428,7 @@ export class Assembly implements Names {
   emit(bytes: Uint8Array, place: Place): number {
     const { open } = this;
     this.room(bytes.length, place);
+    if (open.section.flags.nobits && bytes.some((byte) => byte !== 0)) this.refuseContents(place);
     open.part.bytes.set(bytes, open.part.used);
     open.part.used += bytes.length;
     const offset = open.length;
@@ -412,11 +441,20 @@ export class Assembly implements Names {
     const size = count * pattern.length;
     this.room(size, place);
     const { open } = this;
-    if (pattern.some(byte => byte !== 0)) {
+    if (pattern.some((byte) => byte !== 0)) {
+      if (open.section.flags.nobits) this.refuseContents(place);
       for (let i = 0; i < size; i++) open.part.bytes[open.part.used + i] = pattern[i % pattern.length]!;
     }
     open.part.used += size;
     open.length += size;
+  }
+
+  private refuseContents(place: Place): never {
+    throw errorAt(
+      place,
+      `section ${this.open.section.name} has no contents in the file`,
+      'zeros, or a section like .data',
+    );
   }
 
   private room(count: number, place: Place): void {
@@ -451,7 +489,11 @@ export class Assembly implements Names {
     if (constant !== undefined) {
       const bits = BigInt(size * 8);
       if (size < 8 && (constant >= 1n << bits || constant < -(1n << bits)))
-        throw errorAt(place, `value ${constant < 0n ? '-' : ''}0x${(constant < 0n ? -constant : constant).toString(16)} does not fit in ${bits} bits`, 'a smaller value');
+        throw errorAt(
+          place,
+          `value ${constant < 0n ? '-' : ''}0x${(constant < 0n ? -constant : constant).toString(16)} does not fit in ${bits} bits`,
+          'a smaller value',
+        );
       let rest = BigInt.asUintN(64, constant);
       for (let i = 0; i < size; i++) {
         bytes[i] = Number(rest & 0xffn);
@@ -460,6 +502,7 @@ export class Assembly implements Names {
       this.emit(bytes, place);
       return;
     }
+    if (this.open.section.flags.nobits) this.refuseContents(place);
     const offset = this.emit(bytes, place);
     this.open.fixups.push({ offset, size, kind: 'abs', expression, adjust: 0n, place });
   }
@@ -485,13 +528,23 @@ export class Assembly implements Names {
       name = next;
       prefix = prefixByte(name);
     }
-    if (!/^[a-z][a-z0-9]*$/.test(name)) scanner.fail(`unknown instruction "${name}"`, 'an instruction, a directive or a macro', start);
-    const operands: Operand[] = scanner.operands().map(part => this.operand(part));
+    if (!/^[a-z][a-z0-9]*$/.test(name))
+      scanner.fail(`unknown instruction "${name}"`, 'an instruction, a directive or a macro', start);
+    const operands: Operand[] = scanner.operands().map((part) => this.operand(part));
     const result = this.encode(name, prefixes, operands, place);
     this.mark(place, scanner);
+    if (this.open.section.flags.nobits) this.refuseContents(place);
     if (result.kind === 'branch') {
       this.room(0, place);
-      this.close({ kind: 'branch', target: result.target, short: result.short, near: result.near, place, grown: false, external: false });
+      this.close({
+        kind: 'branch',
+        target: result.target,
+        short: result.short,
+        near: result.near,
+        place,
+        grown: false,
+        external: false,
+      });
       return;
     }
     const offset = this.emit(result.bytes, place);

@@ -8,7 +8,7 @@ import { SECTION_LIMIT, sectionFlags } from './section.js';
 import { errorAt, type Place, type SourceLine } from './source.js';
 
 type Directive = (assembly: Assembly, scanner: Scanner, name: string, start: number) => void;
-type Condition = (assembly: Assembly, scanner: Scanner, name: string) => void;
+type Condition = Directive;
 
 /** `.rept` and the like may repeat this often. */
 const REPEAT_LIMIT = 1_000_000;
@@ -28,17 +28,19 @@ function add(names: string, directive: Directive): void {
 const ignore: Directive = (_assembly, scanner) => {
   scanner.at = scanner.end;
 };
-add('.ident .file .loc .line .ln .arch .version .func .endfunc .text32 .code64 .att_mnemonic .warning .print .addrsig .addrsig_sym .symver .protected .internal .hidden .eject .title .sbttl .psize .list .nolist .desc .stabs .stabn .gnu_attribute .loc_mark_labels .dummy .bundle_align_mode .bundle_lock .bundle_unlock', ignore);
-directives.delete('.text32');
-for (const name of
-  'sections startproc endproc personality lsda def_cfa def_cfa_register def_cfa_offset adjust_cfa_offset offset rel_offset val_offset register restore undefined same_value remember_state restore_state escape signal_frame return_column window_save val_encoded_addr personality_id fde_data inline_lsda'.split(
-    ' ',
-  ))
+add(
+  '.ident .file .loc .line .ln .arch .version .func .endfunc .code64 .att_mnemonic .warning .print .addrsig .addrsig_sym .symver .eject .title .sbttl .psize .list .nolist .desc .stabs .stabn .gnu_attribute .loc_mark_labels',
+  ignore,
+);
+for (const name of 'sections startproc endproc personality lsda def_cfa def_cfa_register def_cfa_offset adjust_cfa_offset offset rel_offset val_offset register restore undefined same_value remember_state restore_state escape signal_frame return_column window_save val_encoded_addr personality_id fde_data inline_lsda'.split(
+  ' ',
+))
   directives.set(`.cfi_${name}`, ignore);
 
 add('.att_syntax', (_assembly, scanner) => {
   const mode = scanner.rest();
-  if (mode !== '' && mode !== 'prefix') scanner.fail(`.att_syntax ${mode}`, '.att_syntax prefix: registers are written with %');
+  if (mode !== '' && mode !== 'prefix')
+    scanner.fail(`.att_syntax ${mode}`, '.att_syntax prefix: registers are written with %');
 });
 add('.intel_syntax', (_assembly, scanner, _name, start) =>
   scanner.fail('Intel syntax is not supported', 'AT&T syntax (.att_syntax)', start),
@@ -50,9 +52,10 @@ add('.altmacro .noaltmacro .mri', (_assembly, scanner, name, start) => {
   if (name === '.noaltmacro') return;
   scanner.fail(`${name} is not supported`, 'plain .macro syntax', start);
 });
-add('.end', assembly => assembly.end());
+add('.end', (assembly) => assembly.end());
 add('.error .err', (_assembly, scanner, name, start) => {
-  const text = name === '.error' && scanner.peek() === '"' ? Buffer.from(scanner.string()).toString() : `${name} was reached`;
+  const text =
+    name === '.error' && scanner.peek() === '"' ? Buffer.from(scanner.string()).toString() : `${name} was reached`;
   scanner.fail(text, undefined, start);
 });
 add('.abort', (_assembly, scanner, _name, start) => scanner.fail('.abort was reached', undefined, start));
@@ -100,8 +103,14 @@ function openSection(assembly: Assembly, scanner: Scanner, directive: string): v
         scanner.at++;
         type = scanner.name();
       } else if (scanner.peek() === '"') type = Buffer.from(scanner.string()).toString();
-      if (type === undefined || !/^(progbits|nobits|note|init_array|fini_array|preinit_array|unwind|0x[0-9a-f]+|\d+)$/.test(type))
-        scanner.fail(`section type ${type === undefined ? scanner.found() : `@${type}`}`, '@progbits, @nobits or @note');
+      if (
+        type === undefined ||
+        !/^(progbits|nobits|note|init_array|fini_array|preinit_array|unwind|0x[0-9a-f]+|\d+)$/.test(type)
+      )
+        scanner.fail(
+          `section type ${type === undefined ? scanner.found() : `@${type}`}`,
+          '@progbits, @nobits or @note',
+        );
       // What may follow (entry size, group, link order) does not change the bytes.
       scanner.at = scanner.end;
     }
@@ -139,22 +148,24 @@ function eachName(scanner: Scanner, what: string, each: (name: string) => void):
 }
 
 add('.globl .global', (assembly, scanner) =>
-  eachName(scanner, 'a symbol', name => {
+  eachName(scanner, 'a symbol', (name) => {
     const symbol = assembly.symbols.get(name);
     if (symbol.binding === 'local') symbol.binding = 'global';
   }),
 );
 add('.weak', (assembly, scanner) =>
-  eachName(scanner, 'a symbol', name => {
+  eachName(scanner, 'a symbol', (name) => {
     assembly.symbols.get(name).binding = 'weak';
   }),
 );
 add('.local', (assembly, scanner) =>
-  eachName(scanner, 'a symbol', name => {
-    assembly.symbols.get(name);
+  eachName(scanner, 'a symbol', (name) => {
+    assembly.symbols.get(name).keptLocal = true;
   }),
 );
-add('.hidden .protected .internal', (assembly, scanner) => eachName(scanner, 'a symbol', name => void assembly.symbols.get(name)));
+add('.hidden .protected .internal', (assembly, scanner) =>
+  eachName(scanner, 'a symbol', (name) => void assembly.symbols.get(name)),
+);
 add('.type', (assembly, scanner) => {
   const symbol = assembly.symbols.get(scanner.expectName('a symbol'));
   scanner.take(',');
@@ -212,7 +223,7 @@ add('.comm .lcomm', (assembly, scanner, name) => {
   symbol.definedAt = scanner.place(at);
   symbol.type = 'object';
   symbol.size = { kind: 'number', value: size };
-  if (name === '.comm') symbol.binding = 'global';
+  if (name === '.comm' && !symbol.keptLocal) symbol.binding = 'global';
   assembly.emitFill(count(scanner, size), Uint8Array.of(0), scanner.place());
   assembly.restore(back);
 });
@@ -250,7 +261,8 @@ add('.octa', (assembly, scanner) => {
   for (const part of scanner.operands()) {
     const place = part.skipSpace().place();
     const text = part.rest();
-    if (!/^(0[xX][0-9a-fA-F]{1,32}|0|[1-9]\d{0,38})$/.test(text)) scanner.fail(`.octa ${text}`, 'a plain number', place.offset);
+    if (!/^(0[xX][0-9a-fA-F]{1,32}|0|[1-9]\d{0,38})$/.test(text))
+      scanner.fail(`.octa ${text}`, 'a plain number', place.offset);
     const value = BigInt(text);
     const bytes = Uint8Array.from({ length: 16 }, (_, i) => Number((value >> BigInt(8 * i)) & 0xffn));
     assembly.emit(bytes, place);
@@ -346,9 +358,15 @@ add('.include', (assembly, scanner) => {
   const { path, text } = assembly.preprocessor.open(name, true, line);
   assembly.preprocessor.sources.set(path, text);
   const frame = { file: path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 };
-  const lines = text
-    .split('\n')
-    .map((content, i): SourceLine => ({ text: content.replace(/\r$/, ''), frame, line: i + 1, columns: undefined, expansion: line.expansion }));
+  const lines = text.split('\n').map(
+    (content, i): SourceLine => ({
+      text: content.replace(/\r$/, ''),
+      frame,
+      line: i + 1,
+      columns: undefined,
+      expansion: line.expansion,
+    }),
+  );
   assembly.push(lines, false);
 });
 
@@ -363,7 +381,8 @@ function powerOf(scanner: Scanner, bytes: bigint): number {
 }
 
 function checkedPower(scanner: Scanner, power: bigint): number {
-  if (power < 0n || power > ALIGNMENT_LIMIT) scanner.fail(`alignment to 2 to the ${power}`, `at most 2 to the ${ALIGNMENT_LIMIT}`);
+  if (power < 0n || power > ALIGNMENT_LIMIT)
+    scanner.fail(`alignment to 2 to the ${power}`, `at most 2 to the ${ALIGNMENT_LIMIT}`);
   return Number(power);
 }
 
@@ -420,14 +439,14 @@ add('.macro', (assembly, scanner, _name, start) => {
       'another name, or .purgem before',
       start,
     );
-  assembly.collect(scanner.place(start), '.macro', MACRO_OPENS, MACRO_CLOSES, '.endm', body => {
+  assembly.collect(scanner.place(start), '.macro', MACRO_OPENS, MACRO_CLOSES, '.endm', (body) => {
     assembly.macros.set(name.toLowerCase(), { name, parameters, body, definedAt: scanner.line });
   });
 });
 add('.endm .endmacro', (_assembly, scanner, name, start) => scanner.fail(`${name} without .macro`, undefined, start));
 add('.endr', (_assembly, scanner, name, start) => scanner.fail(`${name} without .rept or .irp`, undefined, start));
 add('.purgem', (assembly, scanner) =>
-  eachName(scanner, 'a macro', name => {
+  eachName(scanner, 'a macro', (name) => {
     if (!assembly.macros.delete(name.toLowerCase())) scanner.fail(`there is no macro ${name}`, 'the name of a macro');
   }),
 );
@@ -436,21 +455,28 @@ add('.rept .rep', (assembly, scanner, name, start) => {
   const times = assembly.absolute(scanner, 'the count');
   scanner.expectEnd(name);
   if (times > BigInt(REPEAT_LIMIT)) scanner.fail(`${name} ${times}`, `at most ${REPEAT_LIMIT} repetitions`, start);
-  assembly.collect(scanner.place(start), name, REPEAT_OPENS, REPEAT_CLOSES, '.endr', body => {
+  assembly.collect(scanner.place(start), name, REPEAT_OPENS, REPEAT_CLOSES, '.endr', (body) => {
     const lines: SourceLine[] = [];
-    if (times * BigInt(body.length) > 2_000_000n) throw errorAt(scanner.place(start), `${name} makes more than 2000000 lines`, 'fewer repetitions');
+    if (times * BigInt(body.length) > 2_000_000n)
+      throw errorAt(scanner.place(start), `${name} makes more than 2000000 lines`, 'fewer repetitions');
     const once = assembly.expand(body, new Map(), name, scanner.line, false);
     for (let i = 0n; i < times; i++) for (const line of once) lines.push(line);
     assembly.push(lines, false);
   });
 });
 
-function overValues(assembly: Assembly, scanner: Scanner, name: string, start: number, values: (rest: Scanner) => string[]): void {
+function overValues(
+  assembly: Assembly,
+  scanner: Scanner,
+  name: string,
+  start: number,
+  values: (rest: Scanner) => string[],
+): void {
   const symbol = scanner.name();
   if (symbol === undefined) scanner.fail(`${scanner.found()} after ${name}`, 'a name');
   scanner.take(',');
   const list = values(scanner);
-  assembly.collect(scanner.place(start), name, REPEAT_OPENS, REPEAT_CLOSES, '.endr', body => {
+  assembly.collect(scanner.place(start), name, REPEAT_OPENS, REPEAT_CLOSES, '.endr', (body) => {
     const lines: SourceLine[] = [];
     for (const value of list) {
       for (const line of assembly.expand(body, new Map([[symbol, value]]), name, scanner.line, false)) lines.push(line);
@@ -460,26 +486,26 @@ function overValues(assembly: Assembly, scanner: Scanner, name: string, start: n
 }
 add('.irp', (assembly, scanner, name, start) => overValues(assembly, scanner, name, start, cutValues));
 add('.irpc', (assembly, scanner, name, start) =>
-  overValues(assembly, scanner, name, start, rest => {
+  overValues(assembly, scanner, name, start, (rest) => {
     const text = rest.rest().replace(/^"(.*)"$/, '$1');
-    return text === '' ? [''] : [...text].filter(c => c !== ' ' && c !== '\t');
+    return text === '' ? [''] : [...text].filter((c) => c !== ' ' && c !== '\t');
   }),
 );
 
 // Conditions
 
-function open(assembly: Assembly, scanner: Scanner, holds: () => boolean): void {
+function open(assembly: Assembly, scanner: Scanner, start: number, holds: () => boolean): void {
   const outer = assembly.active;
   const value = outer && holds();
-  const condition: OpenCondition = { active: value, taken: value, outer, elseSeen: false, place: scanner.place() };
+  const condition: OpenCondition = { active: value, taken: value, outer, elseSeen: false, place: scanner.place(start) };
   assembly.conditions.push(condition);
   if (assembly.conditions.length > 1000) scanner.fail('conditions nested deeper than 1000', '.endif');
 }
 
 function addCondition(names: string, test: (assembly: Assembly, scanner: Scanner, name: string) => boolean): void {
   for (const name of names.split(' ')) {
-    conditions.set(name, (assembly, scanner) =>
-      open(assembly, scanner, () => {
+    conditions.set(name, (assembly, scanner, _name, start) =>
+      open(assembly, scanner, start, () => {
         const result = test(assembly, scanner, name);
         scanner.expectEnd(name);
         return result;
@@ -489,15 +515,17 @@ function addCondition(names: string, test: (assembly: Assembly, scanner: Scanner
 }
 
 const COMPARISONS: Readonly<Record<string, (value: bigint) => boolean>> = {
-  '.if': value => value !== 0n,
-  '.ifne': value => value !== 0n,
-  '.ifeq': value => value === 0n,
-  '.iflt': value => value < 0n,
-  '.ifle': value => value <= 0n,
-  '.ifgt': value => value > 0n,
-  '.ifge': value => value >= 0n,
+  '.if': (value) => value !== 0n,
+  '.ifne': (value) => value !== 0n,
+  '.ifeq': (value) => value === 0n,
+  '.iflt': (value) => value < 0n,
+  '.ifle': (value) => value <= 0n,
+  '.ifgt': (value) => value > 0n,
+  '.ifge': (value) => value >= 0n,
 };
-addCondition(Object.keys(COMPARISONS).join(' '), (assembly, scanner, name) => COMPARISONS[name]!(assembly.absolute(scanner, `the condition of ${name}`)));
+addCondition(Object.keys(COMPARISONS).join(' '), (assembly, scanner, name) =>
+  COMPARISONS[name]!(assembly.absolute(scanner, `the condition of ${name}`)),
+);
 addCondition('.ifdef .ifndef .ifnotdef', (assembly, scanner, name) => {
   const symbol = assembly.symbols.find(scanner.expectName('a symbol'));
   return (symbol?.defined ?? false) === (name === '.ifdef');
@@ -509,7 +537,11 @@ addCondition('.ifc .ifnc', (_assembly, scanner, name) => {
     const value = part.rest().replace(/[ \t]+/g, ' ');
     return /^'.*'$/.test(value) ? value.slice(1, -1) : value;
   };
-  if (parts.length !== 2) scanner.fail(`${name} with ${parts.length} string${parts.length === 1 ? '' : 's'}`, 'two, with a comma between them');
+  if (parts.length !== 2)
+    scanner.fail(
+      `${name} with ${parts.length} string${parts.length === 1 ? '' : 's'}`,
+      'two, with a comma between them',
+    );
   return (text(parts[0]!) === text(parts[1]!)) === (name === '.ifc');
 });
 addCondition('.ifeqs .ifnes', (_assembly, scanner, name) => {
@@ -518,26 +550,27 @@ addCondition('.ifeqs .ifnes', (_assembly, scanner, name) => {
   return (first === Buffer.from(scanner.string()).toString()) === (name === '.ifeqs');
 });
 
-function innermost(assembly: Assembly, scanner: Scanner, name: string): OpenCondition {
+function innermost(assembly: Assembly, scanner: Scanner, name: string, start: number): OpenCondition {
   const condition = assembly.conditions.at(-1);
-  if (!condition) scanner.fail(`${name} without .if`);
-  if (condition.elseSeen && name !== '.endif') scanner.fail(`${name} after .else`, `.endif for the .if at line ${condition.place.line.line}`);
+  if (!condition) scanner.fail(`${name} without .if`, undefined, start);
+  if (condition.elseSeen && name !== '.endif')
+    scanner.fail(`${name} after .else`, `.endif for the .if at line ${condition.place.line.line}`, start);
   return condition;
 }
-conditions.set('.else', (assembly, scanner, name) => {
-  const condition = innermost(assembly, scanner, name);
+conditions.set('.else', (assembly, scanner, name, start) => {
+  const condition = innermost(assembly, scanner, name, start);
   condition.elseSeen = true;
   condition.active = condition.outer && !condition.taken;
   condition.taken = true;
 });
-conditions.set('.elseif', (assembly, scanner, name) => {
-  const condition = innermost(assembly, scanner, name);
+conditions.set('.elseif', (assembly, scanner, name, start) => {
+  const condition = innermost(assembly, scanner, name, start);
   condition.active = false;
   if (!condition.outer || condition.taken) return;
   condition.active = assembly.absolute(scanner, 'the condition of .elseif') !== 0n;
   condition.taken = condition.active;
 });
-conditions.set('.endif', (assembly, scanner, name) => {
-  innermost(assembly, scanner, name);
+conditions.set('.endif', (assembly, scanner, name, start) => {
+  innermost(assembly, scanner, name, start);
   assembly.conditions.pop();
 });

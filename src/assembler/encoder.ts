@@ -115,7 +115,9 @@ export class Encoder {
       const result = engine.asm(text, 0);
       if (!result.failed && result.mc.length > 0 && result.mc.length <= 15) return Uint8Array.from(result.mc);
       const error = engine.errno();
-      return error === module.ERR_ASM_X86_MNEMONICFAIL || error === module.ERR_ASM_MNEMONICFAIL ? 'mnemonic' : 'operands';
+      return error === module.ERR_ASM_X86_MNEMONICFAIL || error === module.ERR_ASM_MNEMONICFAIL
+        ? 'mnemonic'
+        : 'operands';
     } catch {
       // The instance's memory can be in any state now.
       this.current = undefined;

@@ -140,7 +140,8 @@ function parseNumber(scanner: Scanner, names: Names): Expression {
   else if (/^0[0-7]*$/.test(word)) value = BigInt(`0o0${word.slice(1)}`);
   else if (/^[1-9][0-9]*$/.test(word)) value = BigInt(word);
   // C suffixes (1UL) are not assembler syntax: GNU as refuses them too.
-  if (value === undefined) scanner.fail(`bad number "${word}"`, 'a decimal, 0x, 0b or octal number, or a label like 1b');
+  if (value === undefined)
+    scanner.fail(`bad number "${word}"`, 'a decimal, 0x, 0b or octal number, or a label like 1b');
   if (value >> 64n !== 0n) scanner.fail(`number "${word}" does not fit in 64 bits`, 'at most 64 bits');
   scanner.at = to;
   return { kind: 'number', value: wrap(value) };
@@ -193,8 +194,7 @@ export function evaluate(expression: Expression, distance: Distance, depth = 0):
     case 'unary': {
       const value = evaluate(expression.operand, distance, depth + 1);
       if (!value) return undefined;
-      if (expression.operator === '-')
-        return { constant: wrap(-value.constant), plus: value.minus, minus: value.plus };
+      if (expression.operator === '-') return { constant: wrap(-value.constant), plus: value.minus, minus: value.plus };
       const constant = constantOf(reduce(value, distance));
       if (constant === undefined) return undefined;
       return number(expression.operator === '~' ? ~constant : constant === 0n ? 1n : 0n);
@@ -315,7 +315,11 @@ function calculate(expression: Extract<Expression, { kind: 'binary' }>, a: bigin
 }
 
 /** Calls `visit` with every symbol of an expression, looking through `.set` symbols. */
-export function forEachSymbol(expression: Expression, visit: (symbol: AsmSymbol, place: Place) => void, depth = 0): void {
+export function forEachSymbol(
+  expression: Expression,
+  visit: (symbol: AsmSymbol, place: Place) => void,
+  depth = 0,
+): void {
   if (depth > 400) return;
   if (expression.kind === 'symbol') {
     visit(expression.symbol, expression.place);

@@ -41,7 +41,7 @@ export class Assembler {
     const lines = preprocessor.run(text, name);
     const assembly = new Assembly(this.instructions, preprocessor);
     assembly.run(lines);
-    const sections = [...assembly.sections.values()].filter(section => section.touched || section.name === '.text');
+    const sections = [...assembly.sections.values()].filter((section) => section.touched || section.name === '.text');
     return new ObjectWriter(name, sections, assembly.symbols, preprocessor.sources).write();
   }
 }
@@ -49,13 +49,15 @@ export class Assembler {
 function read(options: AssembleOptions): (path: string) => string {
   const { readFile } = options;
   if (!readFile) return readSource;
-  return path => {
+  return (path) => {
     try {
       return readFile(path);
     } catch (cause) {
       if (cause instanceof InputError) throw cause;
       const code = (cause as NodeJS.ErrnoException).code;
-      throw new InputError(code === undefined || code === 'ENOENT' ? `${path}: no such file` : `${path}: cannot be read (${code})`);
+      throw new InputError(
+        code === undefined || code === 'ENOENT' ? `${path}: no such file` : `${path}: cannot be read (${code})`,
+      );
     }
   };
 }

@@ -59,18 +59,18 @@ export function prefixByte(mnemonic: string): number | undefined {
 
 const CONDITIONS = 'o no b c nae ae nb nc e z ne nz be na a nbe s ns p pe np po l nge ge nl le ng g nle'.split(' ');
 /** Jumps that are relaxed between rel8 and rel32. */
-const RELAXED = new Set(['jmp', ...CONDITIONS.map(condition => `j${condition}`)]);
+const RELAXED = new Set(['jmp', ...CONDITIONS.map((condition) => `j${condition}`)]);
 /** Jumps that only have rel8. */
 const SHORT_ONLY = new Set(['jrcxz', 'jecxz', 'loop', 'loope', 'loopz', 'loopne', 'loopnz']);
 
 /** Instructions with a b/w/l/q suffix; the value is the size that GNU as takes if nothing tells one. */
 const SIZED = new Map<string, Size>();
-for (const name of
-  'mov add or adc sbb and sub xor cmp test xchg not neg mul imul div idiv inc dec lea shl shr sar rol ror rcl rcr shld shrd bt bts btr btc bsf bsr xadd cmpxchg in out lar lsl popcnt lzcnt tzcnt bswap movbe rdrand rdseed str sldt smsw lmsw lldt ltr verr verw movnti nop'.split(
-    ' ',
-  ))
+for (const name of 'mov add or adc sbb and sub xor cmp test xchg not neg mul imul div idiv inc dec lea shl shr sar rol ror rcl rcr shld shrd bt bts btr btc bsf bsr xadd cmpxchg in out lar lsl popcnt lzcnt tzcnt bswap movbe rdrand rdseed str sldt smsw lmsw lldt ltr verr verw movnti nop'.split(
+  ' ',
+))
   SIZED.set(name, 4);
-for (const name of ['push', 'pop', 'call', 'jmp', 'ret', 'leave', 'enter', 'pushf', 'popf', 'vmread', 'vmwrite']) SIZED.set(name, 8);
+for (const name of ['push', 'pop', 'call', 'jmp', 'ret', 'leave', 'enter', 'pushf', 'popf', 'vmread', 'vmwrite'])
+  SIZED.set(name, 8);
 for (const condition of CONDITIONS) SIZED.set(`cmov${condition}`, 4);
 for (const name of ['lret', 'iret', 'sysret', 'sysexit', 'ljmp', 'lcall']) SIZED.set(name, 4);
 for (const name of ['str', 'sldt', 'smsw', 'lmsw', 'lldt', 'ltr', 'verr', 'verw']) SIZED.set(name, 2);
@@ -102,7 +102,9 @@ const ALIASES: Readonly<Record<string, string>> = {
 
 /** Not in 64-bit mode, though Keystone encodes them. */
 const NOT_IN_64_BIT = new Set(
-  'aaa aad aam aas daa das into bound pusha popa pushal popal pushaw popaw pusha popa lds les arpl salc pushfl popfl pushl popl jmpl calll'.split(' '),
+  'aaa aad aam aas daa das into bound pusha popa pushal popal pushaw popaw pusha popa lds les arpl salc pushfl popfl pushl popl jmpl calll'.split(
+    ' ',
+  ),
 );
 
 /** Encodings of instructions without operands that Keystone does not know. */
@@ -264,12 +266,12 @@ function prefixCount(bytes: Uint8Array): number {
 function withPrefixes(bytes: Uint8Array, added: readonly number[]): Uint8Array | undefined {
   const count = prefixCount(bytes);
   if (count + added.length === 0 || (added.length === 0 && count === 1)) return bytes;
-  const legacy = [...added.filter(byte => (byte & 0xf0) !== 0x40), ...bytes.subarray(0, count)];
+  const legacy = [...added.filter((byte) => (byte & 0xf0) !== 0x40), ...bytes.subarray(0, count)];
   const groups = new Set(legacy.map(prefixGroup));
   if (groups.size < legacy.length) return undefined;
   const unique = legacy.sort((a, b) => prefixGroup(a) - prefixGroup(b));
   const rest = [...bytes.subarray(count)];
-  for (const rex of added.filter(byte => (byte & 0xf0) === 0x40)) {
+  for (const rex of added.filter((byte) => (byte & 0xf0) === 0x40)) {
     if ((rest[0]! & 0xf0) === 0x40) rest[0]! |= rex;
     else rest.unshift(rex);
   }
@@ -285,7 +287,7 @@ function replaceOpcode(bytes: Uint8Array, standIn: StandIn): Uint8Array {
   if (standIn.reg !== undefined) rest[0] = (rest[0]! & 0xc7) | (standIn.reg << 3);
   let prefixes = [...bytes.subarray(0, count)];
   if (standIn.prefix !== undefined) {
-    prefixes = prefixes.filter(byte => prefixGroup(byte) <= 2);
+    prefixes = prefixes.filter((byte) => prefixGroup(byte) <= 2);
     if (standIn.prefix !== 0) prefixes.push(standIn.prefix);
   }
   return Uint8Array.from([...prefixes, ...rex, ...standIn.opcode, ...rest]);
@@ -363,7 +365,8 @@ class Encoding {
     if (this.operands.length > 4) this.fail('too many operands', 'at most 4');
     const branch = this.branch();
     if (branch) return branch;
-    if (Object.hasOwn(FIXED, this.mnemonic) && this.operands.every(isRegister)) return this.done(Uint8Array.from(FIXED[this.mnemonic]!));
+    if (Object.hasOwn(FIXED, this.mnemonic) && this.operands.every(isRegister))
+      return this.done(Uint8Array.from(FIXED[this.mnemonic]!));
     this.stringOperation();
     this.extension();
     this.chooseSize();
@@ -392,11 +395,20 @@ class Encoding {
     }
     const size = SHORT_ONLY.has(name) ? 1 : 4;
     const bytes = this.prefixed(
-      name === 'xbegin' ? Uint8Array.of(0xc7, 0xf8, 0, 0, 0, 0) : this.ask(`${name} ${size === 1 ? '0x10' : '0x12345678'}`),
+      name === 'xbegin'
+        ? Uint8Array.of(0xc7, 0xf8, 0, 0, 0, 0)
+        : this.ask(`${name} ${size === 1 ? '0x10' : '0x12345678'}`),
     );
     bytes.fill(0, bytes.length - size);
     const kind = name === 'call' && size === 4 ? 'plt' : 'pc';
-    const fixup: Fixup = { offset: bytes.length - size, size, kind, expression, adjust: BigInt(-size), place: target.place };
+    const fixup: Fixup = {
+      offset: bytes.length - size,
+      size,
+      kind,
+      expression,
+      adjust: BigInt(-size),
+      place: target.place,
+    };
     return { kind: 'bytes', bytes, fixups: [fixup] };
   }
 
@@ -408,17 +420,24 @@ class Encoding {
   /** `movsq (%rsi),%es:(%rdi)` and its kin: the operands are implied, only a segment of the source counts. */
   private stringOperation(): void {
     const match = STRING_OPERATION.exec(this.mnemonic);
-    if (!match || this.operands.length === 0) return;
-    const memory = this.operands.filter(operand => operand.kind === 'memory');
-    if (!memory.every(operand => operand.base && /^r?[sd]i$|^e[sd]i$/.test(operand.base.name) && !operand.index)) return;
-    if (memory.length === 0 || this.operands.some(operand => operand.kind === 'immediate')) return;
+    if (!match) return;
+    if (this.operands.length === 0) {
+      if (match[2] === '') this.mnemonic += 'l';
+      return;
+    }
+    const memory = this.operands.filter((operand) => operand.kind === 'memory');
+    if (!memory.every((operand) => operand.base && /^r?[sd]i$|^e[sd]i$/.test(operand.base.name) && !operand.index))
+      return;
+    if (memory.length === 0 || this.operands.some((operand) => operand.kind === 'immediate')) return;
     for (const operand of memory) {
       if (operand.base!.class === 32) this.prefixes.push(0x67);
       if (operand.base!.name.endsWith('si') && operand.segment !== undefined && operand.segment !== 'ds')
         this.prefixes.push(PREFIXES[operand.segment]!);
     }
     if (match[2] === '') {
-      const size = this.operands.map(operand => (isRegister(operand) && operand.name !== 'dx' ? registerSize(operand) : undefined)).find(size => size !== undefined);
+      const size = this.operands
+        .map((operand) => (isRegister(operand) && operand.name !== 'dx' ? registerSize(operand) : undefined))
+        .find((size) => size !== undefined);
       if (size === undefined) this.fail(`${this.mnemonic} without an operand size`, `${this.mnemonic}b, w, l or q`);
       this.mnemonic += SIZE_SUFFIXES[size]!;
     }
@@ -441,12 +460,15 @@ class Encoding {
     // `movzx (%rax),%ebx` does not say its source's size: GNU as takes a byte.
     const size = source ?? (match[2] === 'x' || match[1] === 'z' ? 1 : undefined);
     if (size === undefined) return;
-    if (size >= target) this.fail(`${this.instruction.mnemonic} to a register that is not wider than its source`, 'a wider register');
+    if (size >= target)
+      this.fail(`${this.instruction.mnemonic} to a register that is not wider than its source`, 'a wider register');
     this.mnemonic = `mov${match[1]}${SIZE_SUFFIXES[size]}${SIZE_SUFFIXES[target]}`;
     if (this.mnemonic === 'movzlq') this.fail('there is no MOVZX from 32 bits', 'movl, which clears the upper half');
   }
 
   private size: Size | undefined;
+  /** Neither a suffix nor a register told the operand size. */
+  private sizeAssumed = false;
   private base = '';
 
   /** Spells the operand size out. */
@@ -458,7 +480,7 @@ class Encoding {
       return;
     }
     const { base } = split;
-    const special = this.operands.find(operand => isRegister(operand) && typeof operand.class !== 'number');
+    const special = this.operands.find((operand) => isRegister(operand) && typeof operand.class !== 'number');
     if (base === 'mov' && isRegister(special)) {
       this.specialMove(special, split.size);
       return;
@@ -473,22 +495,41 @@ class Encoding {
     // The register that tells the size is the last one; %cl as a count, and %dx as a port, do not.
     const telling = [...this.operands];
     if (base === 'in' || base === 'out') {
-      const port = telling.findIndex(operand => isRegister(operand) && operand.name === 'dx');
+      const port = telling.findIndex((operand) => isRegister(operand) && operand.name === 'dx');
       if (port >= 0 && telling.length === 2) telling.splice(port, 1);
-    } else if (BYTE_IMMEDIATE.has(base) && telling.length > 1 && isRegister(telling[0]) && /^sh|^ro|^rc|^sar/.test(base)) telling.shift();
-    const register = telling.map(registerSize).filter(size => size !== undefined).at(-1);
+    } else if (
+      BYTE_IMMEDIATE.has(base) &&
+      telling.length > 1 &&
+      isRegister(telling[0]) &&
+      /^sh|^ro|^rc|^sar/.test(base)
+    )
+      telling.shift();
+    const register = telling
+      .map(registerSize)
+      .filter((size) => size !== undefined)
+      .at(-1);
     const told = split.size ?? register;
-    if (split.size !== undefined && register !== undefined && split.size !== register && base !== 'movnti' && base !== 'lar' && base !== 'lsl')
+    if (
+      split.size !== undefined &&
+      register !== undefined &&
+      split.size !== register &&
+      base !== 'movnti' &&
+      base !== 'lar' &&
+      base !== 'lsl'
+    )
       this.fail(`operand size of ${this.mnemonic} and its register differ`, `a ${split.size * 8}-bit register`);
     const selector = base === 'lldt' || base === 'ltr' || base === 'verr' || base === 'verw' || base === 'lmsw';
     const size = selector ? 2 : (told ?? SIZED.get(base)!);
     this.size = size;
-    if ((base === 'push' || base === 'pop') && size === 4) this.fail(`${base} of 32 bits does not exist in 64-bit mode`, '64 or 16 bits');
+    this.sizeAssumed = told === undefined;
+    if ((base === 'push' || base === 'pop') && size === 4)
+      this.fail(`${base} of 32 bits does not exist in 64-bit mode`, '64 or 16 bits');
     if (base === 'vmread' || base === 'vmwrite') {
       this.mnemonic = `${base}q`;
       return;
     }
-    if (['call', 'jmp'].includes(base) && size === 4) this.fail(`${base} to a 32-bit register or operand`, 'a 64-bit one');
+    if (['call', 'jmp'].includes(base) && size === 4)
+      this.fail(`${base} to a 32-bit register or operand`, 'a 64-bit one');
     if (base === 'nop' && this.operands.length === 0) {
       this.mnemonic = 'nop';
       return;
@@ -521,13 +562,16 @@ class Encoding {
       const toSegment = this.operands[1] === special;
       const width = registerSize(other);
       if (special.name === 'cs' && toSegment) this.fail('%cs cannot be loaded with mov', '%ds, %es, %ss, %fs or %gs');
+      if (size !== undefined && size !== (width ?? 2))
+        this.fail(`operand size of ${this.instruction.mnemonic} and its other operand differ`, 'mov without a suffix');
       if (width === 1) this.fail('a segment register has no 8-bit half', 'a 16-, 32- or 64-bit register');
       if (other?.kind === 'memory') {
         // A selector in memory is 16 bits: no operand-size prefix.
         this.mnemonic = toSegment ? 'movw' : 'movl';
       } else this.mnemonic = !toSegment && width === 2 ? 'movw' : 'movl';
       // The upper bits are ignored or cleared anyway: neither an operand-size prefix nor REX.W.
-      if (isRegister(other) && (toSegment || width === 8)) this.operands[this.operands.indexOf(other)] = { ...other, name: to32(other.name), class: 32 };
+      if (isRegister(other) && (toSegment || width === 8))
+        this.operands[this.operands.indexOf(other)] = { ...other, name: to32(other.name), class: 32 };
       this.size = 2;
       return;
     }
@@ -537,15 +581,19 @@ class Encoding {
 
   /** %ah and its kin cannot be named in an instruction with a REX prefix; Keystone stops working when they are. */
   private highBytes(): void {
-    const high = this.operands.find(operand => isRegister(operand) && isHighByte(operand.name));
+    const high = this.operands.find((operand) => isRegister(operand) && isHighByte(operand.name));
     if (!high) return;
     const needsRex = (operand: Operand | undefined): boolean =>
       operand?.kind === 'memory'
         ? needsRex(operand.base) || needsRex(operand.index)
         : isRegister(operand) && /^r(?:[89]|1\d)|^(?:sp|bp|si|di)l$/.test(operand.name);
-    const wide = this.operands.some(operand => isRegister(operand) && operand.class === 64);
+    const wide = this.operands.some((operand) => isRegister(operand) && operand.class === 64);
     if (wide || this.operands.some(needsRex))
-      this.fail(`%${(high as RegisterOperand).name} cannot be used in an instruction with a REX prefix`, 'a low byte register', high.place);
+      this.fail(
+        `%${(high as RegisterOperand).name} cannot be used in an instruction with a REX prefix`,
+        'a low byte register',
+        high.place,
+      );
   }
 
   private finish(): EncodedBytes {
@@ -553,13 +601,17 @@ class Encoding {
     this.highBytes();
     if (base === 'mov' || this.mnemonic.startsWith('movabs')) this.moveForms();
     if (base === 'xchg' || base === 'test') this.registerFirst();
-    const [vector] = this.operands;
+    const [vector, other] = this.operands;
+    if (base === 'xchg' && isRegister(vector) && vector.name === 'rax' && isRegister(other) && other.name === 'rax') {
+      this.mnemonic = 'nop';
+      this.operands = [];
+    }
     if (base === 'int' && vector?.kind === 'immediate' && this.constant(vector.expression) === 3n) {
       this.mnemonic = 'int3';
       this.operands = [];
     }
     const standIn = Object.hasOwn(STAND_INS, this.mnemonic) ? STAND_INS[this.mnemonic] : undefined;
-    const rendered = this.operands.map(operand => this.render(operand, standIn));
+    const rendered = this.operands.map((operand) => this.render(operand, standIn));
     if (base === 'imul' && rendered.length === 2 && this.operands[0]!.kind === 'immediate') rendered.push(rendered[1]!);
     const text = `${standIn?.as ?? this.mnemonic} ${rendered.join(',')}`;
     let bytes = this.ask(text);
@@ -591,7 +643,8 @@ class Encoding {
     const value = memory.displacement ? this.constant(memory.displacement) : 0n;
     const far = value !== undefined && BigInt.asIntN(32, value) !== value;
     if (!explicit && !(far && accumulator)) return;
-    if (!accumulator) this.fail(`movabs with an address needs the accumulator`, '%al, %ax, %eax or %rax', register.place);
+    if (!accumulator)
+      this.fail(`movabs with an address needs the accumulator`, '%al, %ax, %eax or %rax', register.place);
     this.size = registerSize(register);
     this.mnemonic = `movabs${SIZE_SUFFIXES[this.size!]}`;
     this.addressOnly = true;
@@ -637,17 +690,36 @@ class Encoding {
     if (value !== undefined) {
       const signed = toSigned(value, size);
       if (signed === undefined)
-        this.fail(`immediate ${hex(value)} does not fit in ${size * 8} bits`, `${hex(-(1n << (bitsOf(size) - 1n)))} to ${hex((1n << bitsOf(size)) - 1n)}`, operand.place);
+        this.fail(
+          `immediate ${hex(value)} does not fit in ${size * 8} bits`,
+          `${hex(-(1n << (bitsOf(size) - 1n)))} to ${hex((1n << bitsOf(size)) - 1n)}`,
+          operand.place,
+        );
       if (size === 8 && !this.wideImmediate && BigInt.asIntN(32, signed) !== signed)
-        this.fail(`immediate ${hex(value)} does not fit in 32 bits with a sign`, 'a register (movabs loads 64 bits)', operand.place);
+        this.fail(
+          `immediate ${hex(value)} does not fit in 32 bits with a sign`,
+          'a register (movabs loads 64 bits)',
+          operand.place,
+        );
+      // Keystone takes bit numbers of at most 127; and it would shorten an unsigned -1 whose size nothing tells.
+      const bitNumber = /^bt[src]?$/.test(this.base) && (signed < 0n || signed > 127n);
+      const plain = !BYTE_IMMEDIATE.has(this.base) && !WORD_IMMEDIATE.has(this.base);
+      const unsized = this.sizeAssumed && plain && signed !== value && value > 0n && signed >= -128n;
+      if (bitNumber || unsized) return this.openImmediate(operand, size, { kind: 'number', value });
       // Counts, ports and vectors are read without a sign.
-      const unsigned = (BYTE_IMMEDIATE.has(this.base) || WORD_IMMEDIATE.has(this.base) || this.size === undefined) && signed < 0n;
+      const unsigned =
+        (BYTE_IMMEDIATE.has(this.base) || WORD_IMMEDIATE.has(this.base) || this.size === undefined) && signed < 0n;
       return `$${hex(unsigned ? BigInt.asUintN(size * 8, signed) : signed)}`;
     }
+    return this.openImmediate(operand, size, operand.expression);
+  }
+
+  /** A placeholder, and the note that its field gets the expression's value. */
+  private openImmediate(operand: ImmediateOperand, size: Size, expression: Expression): string {
     const field: Size = size === 8 && !this.wideImmediate ? 4 : size;
     if (this.immediate) this.fail('two immediates that are not numbers', 'numbers', operand.place);
     this.immediate = {
-      expression: operand.expression,
+      expression,
       size: field,
       kind: size === 8 && field === 4 ? 'abs32s' : 'abs',
       place: operand.place,
@@ -666,7 +738,12 @@ class Encoding {
         return `${segment}${hex(ADDRESS_PLACEHOLDER)}`;
       }
       // Small addresses would be given a shorter form: encode a large one, and patch it.
-      this.displacement = { expression: { kind: 'number', value: constant }, size: 8, kind: 'abs', place: operand.place };
+      this.displacement = {
+        expression: { kind: 'number', value: constant },
+        size: 8,
+        kind: 'abs',
+        place: operand.place,
+      };
       return `${segment}${hex(ADDRESS_PLACEHOLDER)}`;
     }
     if (operand.index && /^[re]?sp$/.test(operand.index.name))
@@ -689,12 +766,17 @@ class Encoding {
       // Addresses of 32 bits wrap.
       if (narrow) shown = BigInt.asIntN(32, shown);
       if (BigInt.asIntN(32, shown) !== shown)
-        this.fail(`displacement ${hex(constant)} does not fit in 32 bits with a sign`, '-0x80000000 to 0x7fffffff', operand.place);
+        this.fail(
+          `displacement ${hex(constant)} does not fit in 32 bits with a sign`,
+          '-0x80000000 to 0x7fffffff',
+          operand.place,
+        );
     }
     let scale = 1n;
     if (operand.scale) {
       const value = this.constant(operand.scale);
-      if (value === undefined || ![1n, 2n, 4n, 8n].includes(value)) this.fail('bad scale', '1, 2, 4 or 8', operand.place);
+      if (value === undefined || ![1n, 2n, 4n, 8n].includes(value))
+        this.fail('bad scale', '1, 2, 4 or 8', operand.place);
       scale = value;
     }
     const base = operand.base ? `%${operand.base.name}` : '';
@@ -719,7 +801,11 @@ class Encoding {
   /** A copy with the prefixes. */
   private prefixed(encoded: Uint8Array): Uint8Array {
     const bytes = withPrefixes(encoded, this.prefixes);
-    if (!bytes) this.fail(`two prefixes of the same kind for "${this.instruction.mnemonic}"`, 'one segment, one size and one repeat prefix');
+    if (!bytes)
+      this.fail(
+        `two prefixes of the same kind for "${this.instruction.mnemonic}"`,
+        'one segment, one size and one repeat prefix',
+      );
     return Uint8Array.from(bytes);
   }
 

@@ -144,13 +144,13 @@ export class Scanner {
     const from = this.at;
     if (this.peek() !== '"') this.fail(this.found(), 'a string in double quotes');
     const to = endOfString(this.text, from);
-    if (to < 0 || to > this.end) this.fail('string without a closing quote', '"', from);
+    if (to < 0 || to > this.end) this.fail('string without a closing quote', 'a closing "', from);
     const bytes: number[] = [];
     for (let i = from + 1; i < to - 1; ) {
       if (this.text[i] === '\\') {
-        const escape = readEscape(this.text, i + 1);
-        bytes.push(escape.value);
-        i = escape.next;
+        const sequence = readEscape(this.text, i + 1);
+        bytes.push(sequence.value);
+        i = sequence.next;
         continue;
       }
       const code = this.text.codePointAt(i)!;
@@ -186,7 +186,7 @@ export class Scanner {
       const c = this.text[at]!;
       if (c === '"') {
         const to = endOfString(this.text, at);
-        if (to < 0) this.fail('string without a closing quote', '"', at);
+        if (to < 0) this.fail('string without a closing quote', 'a closing "', at);
         at = to;
         continue;
       }

@@ -1,6 +1,6 @@
 /** `.macro`, `.rept`, `.irp`, `.irpc`: definitions, how arguments are cut, and substitution into bodies. */
 import { characterConstantLength, endOfString, isNamePart, isNameStart, type Scanner } from './lexer.js';
-import { errorAt, type Expansion, type SourceLine } from './source.js';
+import { type Expansion, errorAt, type SourceLine } from './source.js';
 
 export interface MacroParameter {
   readonly name: string;
@@ -47,7 +47,7 @@ function squeeze(scanner: Scanner): { text: string; at: number[] } {
     const c = source[i]!;
     if (c === '"') {
       const to = endOfString(source, i);
-      if (to < 0) scanner.fail('string without a closing quote', '"', i);
+      if (to < 0) scanner.fail('string without a closing quote', 'a closing "', i);
       for (; i < to; i++) {
         text += source[i];
         at.push(i);
@@ -69,7 +69,13 @@ function squeeze(scanner: Scanner): { text: string; at: number[] } {
       while (i < scanner.end && (source[i] === ' ' || source[i] === '\t')) i++;
       const before = text[text.length - 1];
       // White space behind a character constant vanishes always.
-      if (i < scanner.end && before !== undefined && source[at[at.length - 1]!] !== "'" && keepsSpace(before) && keepsSpace(source[i]!)) {
+      if (
+        i < scanner.end &&
+        before !== undefined &&
+        source[at[at.length - 1]!] !== "'" &&
+        keepsSpace(before) &&
+        keepsSpace(source[i]!)
+      ) {
         text += ' ';
         at.push(from);
       }
@@ -86,7 +92,7 @@ function squeeze(scanner: Scanner): { text: string; at: number[] } {
 function cutArgument(scanner: Scanner, text: string, from: number): { text: string; to: number } {
   if (text[from] === '"') {
     const to = endOfString(text, from);
-    if (to < 0) scanner.fail('string without a closing quote', '"');
+    if (to < 0) scanner.fail('string without a closing quote', 'a closing "');
     return { text: text.slice(from + 1, to - 1), to };
   }
   const brackets: string[] = [];
@@ -108,7 +114,7 @@ function cutArgument(scanner: Scanner, text: string, from: number): { text: stri
 function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): Argument[] {
   const { text, at } = squeeze(scanner);
   const found: Argument[] = [];
-  const names = new Set(parameters.map(parameter => parameter.name));
+  const names = new Set(parameters.map((parameter) => parameter.name));
   let i = 0;
   while (i < text.length) {
     let keyword: string | undefined;
@@ -118,7 +124,7 @@ function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): 
       keyword = assignment[1]!;
       i += assignment[0].length;
     }
-    const position = keyword === undefined ? found.length : parameters.findIndex(p => p.name === keyword);
+    const position = keyword === undefined ? found.length : parameters.findIndex((p) => p.name === keyword);
     if (parameters[position]?.vararg) {
       found.push({ text: text.slice(i), keyword, at: start });
       return found;
@@ -139,7 +145,7 @@ function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): 
 
 /** The values of `.irp name, values`; no values count as one empty value. */
 export function cutValues(scanner: Scanner): string[] {
-  const values = cutArguments(scanner, []).map(argument => argument.text);
+  const values = cutArguments(scanner, []).map((argument) => argument.text);
   return values.length === 0 ? [''] : values;
 }
 
@@ -153,7 +159,7 @@ export function parseMacroHead(scanner: Scanner): { name: string; parameters: Ma
     const at = scanner.at;
     const parameter = scanner.name();
     if (parameter === undefined) scanner.fail(`${scanner.found()} in the parameters of macro ${name}`, 'a name');
-    if (parameters.some(other => other.name === parameter))
+    if (parameters.some((other) => other.name === parameter))
       scanner.fail(`macro ${name} has two parameters called "${parameter}"`, undefined, at);
     if (parameters.at(-1)?.vararg) scanner.fail(`parameter "${parameter}" behind a :vararg parameter`, undefined, at);
     let required = false;
@@ -185,23 +191,24 @@ export function bindArguments(macro: Macro, scanner: Scanner): Map<string, strin
   let keywords = false;
   for (const argument of cutArguments(scanner, macro.parameters)) {
     if (argument.keyword !== undefined) {
-      if (!macro.parameters.some(parameter => parameter.name === argument.keyword))
+      if (!macro.parameters.some((parameter) => parameter.name === argument.keyword))
         scanner.fail(
           `macro ${macro.name} has no parameter "${argument.keyword}"`,
-          macro.parameters.map(parameter => parameter.name).join(', '),
+          macro.parameters.map((parameter) => parameter.name).join(', '),
           argument.at,
         );
       given.set(argument.keyword, argument.text);
       keywords = true;
       continue;
     }
-    if (keywords) scanner.fail(`positional argument behind a keyword argument of macro ${macro.name}`, 'name=value', argument.at);
+    if (keywords)
+      scanner.fail(`positional argument behind a keyword argument of macro ${macro.name}`, 'name=value', argument.at);
     const parameter = macro.parameters[position++];
     if (!parameter) {
       const count = macro.parameters.length;
       scanner.fail(
         `too many arguments for macro ${macro.name}`,
-        count === 0 ? 'none' : `at most ${count} (${macro.parameters.map(p => p.name).join(', ')})`,
+        count === 0 ? 'none' : `at most ${count} (${macro.parameters.map((p) => p.name).join(', ')})`,
         argument.at,
       );
     }
@@ -218,7 +225,11 @@ export function bindArguments(macro: Macro, scanner: Scanner): Map<string, strin
 }
 
 /** Puts values into a body line: `\name`, `\@` (how many macros ran before this one), `\()` (nothing). */
-function substitute(line: SourceLine, values: ReadonlyMap<string, string>, count: number | undefined): SourceLine | string {
+function substitute(
+  line: SourceLine,
+  values: ReadonlyMap<string, string>,
+  count: number | undefined,
+): SourceLine | string {
   const { text } = line;
   let from = text.indexOf('\\');
   if (from < 0) return text;
@@ -271,7 +282,7 @@ export function expandBody(
       'a macro that does not invoke itself without end',
     );
   const expansion: Expansion = { name, from, depth };
-  return body.map(line => {
+  return body.map((line) => {
     const result = substitute(line, values, count);
     if (typeof result === 'string')
       return { text: result, frame: line.frame, line: line.line, columns: line.columns, expansion };

@@ -1,5 +1,4 @@
 /** The end of assembly: values are stored, relocations made, and everything put into a Module. */
-import { InputError } from '../errors.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { anchorOf, constantOf, EvaluationError, type Expression, evaluate, reduce, type Value } from './expression.js';
 import { laidOutDistance, offsetOf, relax, sectionBytes } from './relax.js';
@@ -31,7 +30,8 @@ function final(expression: Expression, place: Place, what: string): Value {
     if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
     throw error;
   }
-  if (!value) throw errorAt(place, `${what} is not a label plus a number`, 'operators other than + and - only between numbers');
+  if (!value)
+    throw errorAt(place, `${what} is not a label plus a number`, 'operators other than + and - only between numbers');
   return reduce(value, laidOutDistance);
 }
 
@@ -63,12 +63,17 @@ export class ObjectWriter {
 
   write(): Module {
     for (const symbol of this.table.missingNumeric()) {
-      if (symbol.usedAt) throw errorAt(symbol.usedAt, `there is no label ${symbol.name.slice(0, -1)}: after this line`, `${symbol.name.slice(0, -1)}: below`);
+      if (symbol.usedAt)
+        throw errorAt(
+          symbol.usedAt,
+          `there is no label ${symbol.name.slice(0, -1)}: after this line`,
+          `${symbol.name.slice(0, -1)}: below`,
+        );
     }
     relax(this.sections);
-    const sections = this.sections.map(section => this.section(section));
+    const sections = this.sections.map((section) => this.section(section));
     for (const symbol of this.table.all) this.symbol(symbol);
-    const own: ModuleSymbol[] = [...this.sectionSymbols].map(section => ({
+    const own: ModuleSymbol[] = [...this.sectionSymbols].map((section) => ({
       name: section,
       section,
       value: 0n,
@@ -85,7 +90,8 @@ export class ObjectWriter {
     const bytes = sectionBytes(section);
     const relocations: Relocation[] = [];
     for (const fragment of section.fragments()) {
-      for (const fixup of fragment.fixups) this.fixup(section, bytes, fragment.address + fixup.offset, fixup, relocations);
+      for (const fixup of fragment.fixups)
+        this.fixup(section, bytes, fragment.address + fixup.offset, fixup, relocations);
       const { tail } = fragment;
       if (tail?.kind !== 'branch' || !tail.external) continue;
       const end = fragment.address + fragment.length + fragment.tailSize;
@@ -105,8 +111,6 @@ export class ObjectWriter {
       })
       .sort((a, b) => a.offset - b.offset);
     const { flags } = section;
-    if (flags.nobits && (bytes.some(byte => byte !== 0) || relocations.length > 0))
-      throw new InputError(`${this.name}: section ${section.name} has no contents, but data was put into it`);
     return {
       name: section.name,
       data: flags.nobits ? new Uint8Array(0) : bytes,
@@ -126,7 +130,8 @@ export class ObjectWriter {
     let kind = fixup.kind;
     let constant = BigInt.asIntN(64, value.constant + fixup.adjust);
     let symbol = value.plus[0];
-    if (value.plus.length > 1 || value.minus.length > 1) throw errorAt(place, 'the value has more than one label', 'a label plus or minus a number');
+    if (value.plus.length > 1 || value.minus.length > 1)
+      throw errorAt(place, 'the value has more than one label', 'a label plus or minus a number');
     if (value.minus.length === 1) {
       // Something minus a label of this very section is relative to the field.
       const minus = anchorOf(value.minus[0]!);
@@ -147,7 +152,13 @@ export class ObjectWriter {
     }
     if (!symbol) {
       this.absoluteNeeded = true;
-      relocations.push({ offset, kind: KINDS[`pc${size}`]!, symbol: ABSOLUTE, addend: constant, position: positionOf(place) });
+      relocations.push({
+        offset,
+        kind: KINDS[`pc${size}`]!,
+        symbol: ABSOLUTE,
+        addend: constant,
+        position: positionOf(place),
+      });
       return;
     }
     let name = symbol.name;
@@ -165,7 +176,8 @@ export class ObjectWriter {
       const home = anchor.label.fragment.section;
       if (relative && home === section) {
         const distance = offsetOf(anchor) + constant - BigInt(offset);
-        if (!fits(distance, size, true)) throw errorAt(place, `"${name}" is ${distance} bytes away`, `a target within ${size * 8} bits`);
+        if (!fits(distance, size, true))
+          throw errorAt(place, `"${name}" is ${distance} bytes away`, `a target within ${size * 8} bits`);
         store(bytes, offset, size, distance);
         return;
       }
@@ -184,8 +196,19 @@ export class ObjectWriter {
       if (kind !== 'plt') symbol.usedAsData = true;
     }
     const row = KINDS[`${kind}${size}`];
-    if (!row) throw errorAt(place, `a field of ${size * 8} bits cannot hold "${symbol.name}"`, 'a field of 8, 16, 32 or 64 bits');
-    relocations.push({ offset, kind: row, symbol: name, addend: BigInt.asIntN(64, constant), position: positionOf(place) });
+    if (!row)
+      throw errorAt(
+        place,
+        `a field of ${size * 8} bits cannot hold "${symbol.name}"`,
+        'a field of 8, 16, 32 or 64 bits',
+      );
+    relocations.push({
+      offset,
+      kind: row,
+      symbol: name,
+      addend: BigInt.asIntN(64, constant),
+      position: positionOf(place),
+    });
   }
 
   private symbol(symbol: AsmSymbol): void {
@@ -206,7 +229,11 @@ export class ObjectWriter {
         const anchor = anchorOf(symbol);
         if (!anchor) {
           if (symbol.binding === 'local') return;
-          throw errorAt(place, `symbol "${symbol.name}" stands for "${result.plus[0]?.name}", which is not defined`, 'a label of this file');
+          throw errorAt(
+            place,
+            `symbol "${symbol.name}" stands for "${result.plus[0]?.name}", which is not defined`,
+            'a label of this file',
+          );
         }
         section = anchor.label.fragment.section.name;
         value = offsetOf(anchor);
@@ -237,4 +264,3 @@ export class ObjectWriter {
 function hex(value: bigint): string {
   return value < 0n ? `-0x${(-value).toString(16)}` : `0x${value.toString(16)}`;
 }
-

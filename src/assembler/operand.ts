@@ -146,7 +146,17 @@ export function parseOperand(scanner: Scanner, names: Names): Operand {
     front.expectEnd('the operand');
   }
   if (bracket < 0) {
-    return { kind: 'memory', segment, displacement, base: undefined, index: undefined, scale: undefined, indirect, modifier, place };
+    return {
+      kind: 'memory',
+      segment,
+      displacement,
+      base: undefined,
+      index: undefined,
+      scale: undefined,
+      indirect,
+      modifier,
+      place,
+    };
   }
   scanner.at = bracket + 1;
   let base: RegisterOperand | undefined;
@@ -164,8 +174,18 @@ export function parseOperand(scanner: Scanner, names: Names): Operand {
   // `in (%dx),%al`
   if (base?.name === 'dx' && !index && !displacement && segment === undefined) return { ...base, place };
   for (const register of [base, index]) {
-    if (register && register.class !== 64 && register.class !== 32 && register.class !== 'ip' && !/^[re]iz$/.test(register.name))
-      scanner.fail(`%${register.name} cannot be part of an address`, 'a 64-bit or 32-bit register', register.place.offset);
+    if (
+      register &&
+      register.class !== 64 &&
+      register.class !== 32 &&
+      register.class !== 'ip' &&
+      !/^[re]iz$/.test(register.name)
+    )
+      scanner.fail(
+        `%${register.name} cannot be part of an address`,
+        'a 64-bit or 32-bit register',
+        register.place.offset,
+      );
   }
   return { kind: 'memory', segment, displacement, base, index, scale, indirect, modifier, place };
 }

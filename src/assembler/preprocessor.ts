@@ -89,7 +89,11 @@ function tokenize(text: string, column: (offset: number) => number, origin: numb
       while (to < text.length && /[\w\u0080-\uffff]/.test(text[to]!)) to++;
     } else if (isDigit(code) || (c === '.' && isDigit(text.charCodeAt(at + 1)))) {
       kind = 'number';
-      while (to < text.length && (/[\w.]/.test(text[to]!) || ('+-'.includes(text[to]!) && /[eEpP]/.test(text[to - 1]!)))) to++;
+      while (
+        to < text.length &&
+        (/[\w.]/.test(text[to]!) || ('+-'.includes(text[to]!) && /[eEpP]/.test(text[to - 1]!)))
+      )
+        to++;
     } else if (c === '"' || c === "'") {
       let end = to;
       while (end < text.length && text[end] !== c) end += text[end] === '\\' ? 2 : 1;
@@ -165,7 +169,7 @@ export class Preprocessor {
   /** Text of an included file; searched next to the file that asks for it (quotes only), then in the include path. */
   open(name: string, quoted: boolean, from: SourceLine): { path: string; text: string } {
     const directories = [...(quoted ? [dirname(from.frame.file)] : []), ...this.options.includePaths];
-    const candidates = isAbsolute(name) ? [name] : directories.map(directory => join(directory, name));
+    const candidates = isAbsolute(name) ? [name] : directories.map((directory) => join(directory, name));
     for (const path of candidates) {
       const known = this.sources.get(path);
       if (known !== undefined) return { path, text: known };
@@ -181,7 +185,7 @@ export class Preprocessor {
       `cannot find include file "${name}"`,
       directories.length === 0
         ? 'an include path (none was given)'
-        : `it in ${directories.map(directory => (directory === '' ? '.' : directory)).join(', ')}`,
+        : `it in ${directories.map((directory) => (directory === '' ? '.' : directory)).join(', ')}`,
     );
   }
 
@@ -272,7 +276,12 @@ export class Preprocessor {
   private include(line: SourceLine, offset: number): void {
     let rest = line.text.slice(offset).trim();
     if (!/^["<]/.test(rest)) {
-      rest = print(this.replace(tokenize(rest, () => offset + 1, ++this.origins), line) ?? []).text.trim();
+      rest = print(
+        this.replace(
+          tokenize(rest, () => offset + 1, ++this.origins),
+          line,
+        ) ?? [],
+      ).text.trim();
     }
     const match = /^"([^"]+)"|^<([^>]+)>/.exec(rest);
     if (!match) throw errorAt({ line, offset }, `#include ${rest}`, '"file" or <file>');
@@ -295,7 +304,7 @@ export class Preprocessor {
       const close = line.text.indexOf(')', at);
       if (close < 0) throw errorAt({ line, offset: at }, `parameters of macro ${name} do not end`, '")"');
       const list = line.text.slice(at + 1, close).trim();
-      parameters = list === '' ? [] : list.split(',').map(parameter => parameter.trim());
+      parameters = list === '' ? [] : list.split(',').map((parameter) => parameter.trim());
       const last = parameters.at(-1);
       if (last?.endsWith('...')) {
         variadic = last === '...' ? '__VA_ARGS__' : last.slice(0, -3).trim();
@@ -345,7 +354,7 @@ export class Preprocessor {
 
   private mentionsMacro(text: string): boolean {
     const words = text.match(/[A-Za-z_]\w*/g);
-    return words?.some(word => this.definitions.has(word) || word.startsWith('__')) ?? false;
+    return words?.some((word) => this.definitions.has(word) || word.startsWith('__')) ?? false;
   }
 
   /** Replaces macros; undefined if the arguments of one go on behind the last token. */
@@ -441,7 +450,17 @@ export class Preprocessor {
       const joined = rest.flatMap((argument, i) =>
         i === 0
           ? argument
-          : [{ kind: 'other', text: ',', space: false, column: at.column, hidden: NO_NAMES, origin: at.origin } as Token, ...argument],
+          : [
+              {
+                kind: 'other',
+                text: ',',
+                space: false,
+                column: at.column,
+                hidden: NO_NAMES,
+                origin: at.origin,
+              } as Token,
+              ...argument,
+            ],
       );
       call.push(joined);
     } else if (definition.variadic !== undefined && call.length === parameters.length - 1) call.push([]);
@@ -474,7 +493,8 @@ export class Preprocessor {
           tokens = this.replace(argument, line) ?? argument;
           expanded.set(token.text, tokens);
         }
-        tokens.forEach((inner, k) => body.push(k === 0 ? { ...inner, space: token.space } : inner));
+        const [first, ...others] = tokens;
+        if (first) body.push({ ...first, space: token.space }, ...others);
       }
     }
     return this.paste(definition, body);
@@ -482,7 +502,7 @@ export class Preprocessor {
 
   /** Does the `##` of a body. */
   private paste(definition: Definition, body: readonly Token[]): Token[] {
-    if (!body.some(token => token.text === '##' || token.text === '')) return [...body];
+    if (!body.some((token) => token.text === '##' || token.text === '')) return [...body];
     const out: Token[] = [];
     for (let i = 0; i < body.length; i++) {
       const token = body[i]!;
@@ -508,12 +528,12 @@ export class Preprocessor {
       }
       out.push(token);
     }
-    return out.filter(token => token.text !== '');
+    return out.filter((token) => token.text !== '');
   }
 
   /** Value of the expression of `#if` or `#elif`. */
   private condition(line: SourceLine, offset: number): boolean {
-    const tokens = tokenize(line.text.slice(offset), at => offset + at + 1, 0);
+    const tokens = tokenize(line.text.slice(offset), (at) => offset + at + 1, 0);
     // A `#` comment that gas would skip is not part of the condition.
     const prepared: Token[] = [];
     for (let i = 0; i < tokens.length; i++) {
@@ -675,7 +695,8 @@ class ConditionParser {
     }
     if (token.kind === 'number') {
       const digits = /^(0[xX][0-9a-fA-F]+|0[bB][01]+|[0-9]+)[uUlL]*$/.exec(token.text)?.[1];
-      if (digits === undefined || /^0[0-9]*[89]/.test(digits)) this.fail(`bad number "${token.text}" in #if`, 'an integer');
+      if (digits === undefined || /^0[0-9]*[89]/.test(digits))
+        this.fail(`bad number "${token.text}" in #if`, 'an integer');
       this.at++;
       return BigInt.asIntN(64, BigInt(/^0[0-7]+$/.test(digits) ? `0o${digits.slice(1)}` : digits.toLowerCase()));
     }

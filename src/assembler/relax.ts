@@ -5,9 +5,25 @@
  * this pass has already moved things into account, unless an alignment or `.org` before its target may swallow them.
  * GNU as decides in the same order, so both arrive at the same sizes.
  */
-import { anchorOf, constantOf, type Distance, EvaluationError, type Expression, evaluate, reduce } from './expression.js';
+import {
+  anchorOf,
+  constantOf,
+  type Distance,
+  EvaluationError,
+  type Expression,
+  evaluate,
+  reduce,
+} from './expression.js';
 import { fillWithNops } from './nops.js';
-import { type AlignTail, type BranchTail, type Fragment, type OrgTail, SECTION_LIMIT, type Section, type SpaceTail } from './section.js';
+import {
+  type AlignTail,
+  type BranchTail,
+  type Fragment,
+  type OrgTail,
+  SECTION_LIMIT,
+  type Section,
+  type SpaceTail,
+} from './section.js';
 import { errorAt } from './source.js';
 import type { Label } from './symbols.js';
 
@@ -81,15 +97,20 @@ function evaluated(tail: OrgTail | SpaceTail, section: Section): number {
   const target = tail.kind === 'org' ? placeIn(section, tail.target) : undefined;
   if (target) return Number(offsetOf(target));
   const constant = constantOf(reduced);
-  if (constant === undefined) throw errorAt(tail.place, `the value of ${directive} is not known`, 'labels of the same section');
+  if (constant === undefined)
+    throw errorAt(tail.place, `the value of ${directive} is not known`, 'labels of the same section');
   if (constant > BigInt(SECTION_LIMIT) || constant < -BigInt(SECTION_LIMIT))
-    throw errorAt(tail.place, `${directive} 0x${BigInt.asUintN(64, constant).toString(16)} is too large`, `at most ${SECTION_LIMIT} bytes`);
+    throw errorAt(
+      tail.place,
+      `${directive} 0x${BigInt.asUintN(64, constant).toString(16)} is too large`,
+      `at most ${SECTION_LIMIT} bytes`,
+    );
   return Number(constant);
 }
 
 /** Lays every section out: sets the addresses and tail sizes of all fragments. Throws AssemblyError. */
 export function relax(sections: Iterable<Section>): void {
-  const all = [...sections].map(section => ({ section, fragments: section.fragments() }));
+  const all = [...sections].map((section) => ({ section, fragments: section.fragments() }));
   for (const { fragments } of all) {
     let address = 0;
     let region = 0;
@@ -113,8 +134,13 @@ export function relax(sections: Iterable<Section>): void {
     for (const { section, fragments } of all) changed = relaxOnce(section, fragments) || changed;
     if (!changed) return;
     if (pass > PASS_LIMIT) {
-      const place = all.flatMap(({ fragments }) => fragments).find(({ tail }) => tail && 'place' in tail)?.tail as SpaceTail;
-      throw errorAt(place.place, 'the sizes of jumps and spaces do not settle', 'a .skip or .org that does not depend on its own size');
+      const place = all.flatMap(({ fragments }) => fragments).find(({ tail }) => tail && 'place' in tail)
+        ?.tail as SpaceTail;
+      throw errorAt(
+        place.place,
+        'the sizes of jumps and spaces do not settle',
+        'a .skip or .org that does not depend on its own size',
+      );
     }
   }
 }
@@ -142,18 +168,28 @@ function relaxOnce(section: Section, fragments: readonly Fragment[]): boolean {
         size = evaluated(tail, section) * tail.fill.length;
         if (size < 0) {
           // While sizes still change, a negative count may be passing.
-          if (!changed && stretch === 0 && fragment.tailSize === 0) throw errorAt(tail.place, `.skip of ${size} bytes`, 'a count of 0 or more');
+          if (!changed && stretch === 0 && fragment.tailSize === 0)
+            throw errorAt(tail.place, `.skip of ${size} bytes`, 'a count of 0 or more');
           size = 0;
         }
         break;
       case 'org': {
         const to = evaluated(tail, section);
         size = to - end;
-        if (size < 0) throw errorAt(tail.place, `.org 0x${to.toString(16)} goes back from 0x${end.toString(16)}`, `at least 0x${end.toString(16)}`);
+        if (size < 0)
+          throw errorAt(
+            tail.place,
+            `.org 0x${to.toString(16)} goes back from 0x${end.toString(16)}`,
+            `at least 0x${end.toString(16)}`,
+          );
         break;
       }
     }
-    if (end + size > SECTION_LIMIT) throw errorAt('place' in tail ? tail.place : section.marks[0]!.place, `section ${section.name} is larger than ${SECTION_LIMIT} bytes`);
+    if (end + size > SECTION_LIMIT)
+      throw errorAt(
+        'place' in tail ? tail.place : section.marks[0]!.place,
+        `section ${section.name} is larger than ${SECTION_LIMIT} bytes`,
+      );
     if (size !== fragment.tailSize) {
       stretch += size - fragment.tailSize;
       fragment.tailSize = size;
@@ -187,7 +223,11 @@ export function sectionBytes(section: Section): Uint8Array {
       }
       case 'align':
         if (tail.fill && size % tail.fill.length !== 0)
-          throw errorAt(tail.place, `padding of ${size} bytes is no multiple of the fill pattern`, `a multiple of ${tail.fill.length}`);
+          throw errorAt(
+            tail.place,
+            `padding of ${size} bytes is no multiple of the fill pattern`,
+            `a multiple of ${tail.fill.length}`,
+          );
         if (tail.fill) fillWith(bytes, at, size, tail.fill);
         else if (section.flags.exec) fillWithNops(bytes, at, size);
         break;

@@ -17,6 +17,8 @@ export class AsmSymbol {
   /** `.set` and `=` may be repeated, `.equiv` and labels may not. */
   redefinable = false;
   binding: SymbolBinding = 'local';
+  /** Named by `.local`: a `.comm` of that name stays in this file. */
+  keptLocal = false;
   type: SymbolType = 'notype';
   size: Expression | undefined;
   definedAt: Place | undefined;

@@ -237,6 +237,16 @@ export class Cpu {
     return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
   }
 
+  /** The address of a memory operand, as the registers are now; for those who watch. */
+  addressOf(operand: MemoryOperand): bigint {
+    const u64 = this.regs.u64;
+    let address = (BigInt(operand.displacementHigh) << 32n) | BigInt(operand.displacementLow);
+    if (operand.base >= 0) address += u64[operand.base]!;
+    if (operand.segmentBase >= 0) address += u64[operand.segmentBase]!;
+    if (operand.index >= 0) address += u64[operand.index]! * BigInt(operand.scale);
+    return BigInt.asUintN(64, address);
+  }
+
   /**
    * Checks an access of `size` bytes (at most 64) at high:low and remembers where it lies, for `noteAccess`.
    * Raises #PF with CR2 and the error code, or #GP(0) / #SS(0) for a non-canonical address.

@@ -34,6 +34,8 @@ export interface Failure {
   readonly boundary: string;
   readonly address: bigint;
   readonly event: EventKind | 'none';
+  /** Transitions before the last event of `path`. */
+  readonly instructions: number;
   /** The shortest schedule of all that end here: fewest events, then fewest instructions up to the last one. */
   readonly path: readonly ScheduledEvent[];
 }
@@ -88,12 +90,6 @@ class Stopped extends Error {
   }
 }
 
-interface Window {
-  readonly events: number;
-  readonly steps: number;
-  readonly failure: Failure;
-}
-
 interface Place {
   readonly startHigh: number;
   readonly startLow: number;
@@ -142,7 +138,7 @@ class Round {
   #untilCheck = CHECK_EVERY;
   readonly #budgets: readonly number[];
   readonly #places: readonly (readonly Place[] | undefined)[];
-  readonly #windows = new Map<string, Window>();
+  readonly #windows = new Map<string, Failure>();
   #forksDone = 0;
   #forks = 0;
 
@@ -192,7 +188,7 @@ class Round {
       if (!(error instanceof Stopped)) throw this.#located(error);
       stopped = error.reason;
     }
-    const failures = [...this.#windows.values()].map((w) => w.failure).sort(byAddress);
+    const failures = [...this.#windows.values()].sort(byAddress);
     return {
       verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
       states: this.#visited.size,
@@ -657,17 +653,14 @@ class Round {
       const key = `${i} ${kind ?? ''} ${address}`;
       const best = this.#windows.get(key);
       const events = this.#schedule.length;
-      if (best && (best.events < events || (best.events === events && best.steps <= position))) return;
+      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= position))) return;
       this.#windows.set(key, {
-        events,
-        steps: position,
-        failure: {
-          property: property.name,
-          boundary: this.#subject.image.name(address),
-          address,
-          event: kind ?? 'none',
-          path: this.#currentPath(),
-        },
+        property: property.name,
+        boundary: this.#subject.image.name(address),
+        address,
+        event: kind ?? 'none',
+        instructions: position,
+        path: this.#currentPath(),
       });
     });
   }

@@ -1,5 +1,7 @@
 /** Triggers: where and when something fires. A trigger looks at the machine at a boundary and says yes or no. */
+import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
+import type { Machine } from '../harness/machine.js';
 import type { Image } from '../image/image.js';
 
 /** Addresses from `start` up to, and not including, `end`. */
@@ -26,4 +28,46 @@ export function addressOf(image: Image, text: string): bigint {
   if (image.find(label)) throw new InputError(`'${text}': there are not so many instructions after ${label}`);
   const near = [...image.globals.keys()].filter((name) => name.includes(label) || label.includes(name)).slice(0, 5);
   throw new InputError(`there is no label '${label}' in the image${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`);
+}
+
+/** Decides at a boundary whether something fires there. */
+export type Trigger = (run: RunState) => boolean;
+
+/** What a trigger may look at. */
+export interface RunState {
+  readonly machine: Machine;
+  /** How many states of the run so far, this one included, stood at this boundary. */
+  readonly hit: number;
+}
+
+/** At a boundary, when it is reached for the `hit`-th time (from 1). */
+export function atHit(address: bigint, hit: number): Trigger {
+  return (run) => run.hit === hit && run.machine.cpu.regs.u64[Reg.RIP] === address;
+}
+
+/** At any boundary in the range. */
+export function within(range: Range): Trigger {
+  return (run) => {
+    const rip = run.machine.cpu.regs.u64[Reg.RIP]!;
+    return rip >= range.start && rip < range.end;
+  };
+}
+
+/** Before an instruction that will access memory in the range, in one of the given ways (Access bits). */
+export function onAccess(range: Range, access: number): Trigger {
+  return (run) => {
+    const instruction = run.machine.peek();
+    return (
+      instruction?.memory.some((operand) => {
+        if (!(operand.access & access)) return false;
+        const address = run.machine.cpu.addressOf(operand);
+        return address < range.end && address + BigInt(operand.size) > range.start;
+      }) ?? false
+    );
+  };
+}
+
+/** Where both fire. */
+export function both(a: Trigger, b: Trigger): Trigger {
+  return (run) => a(run) && b(run);
 }

@@ -1,4 +1,6 @@
 /** What differs between processors, as data: one knob for each place where vendors or models are known to differ. */
+import { InputError } from '../errors.js';
+
 export interface Profile {
   readonly name: string;
   /** IRET ends NMI blocking even if it faults (SDM vol. 3, 25.3 and the VMX chapters on "NMI unblocking due to IRET"). */
@@ -28,3 +30,9 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
     sysretChecksBeforeSwitch: false,
   },
 };
+
+export function profileNamed(name: string): Profile {
+  const found = Object.hasOwn(PROFILES, name) ? PROFILES[name] : undefined;
+  if (!found) throw new InputError(`there is no profile '${name}'; the profiles are ${Object.keys(PROFILES).join(', ')}`);
+  return found;
+}

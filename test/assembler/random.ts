@@ -88,17 +88,18 @@ export class RandomInstructions {
     if (kind < 0.08) return `${segment}${this.number(this.value(31) & 0x7fffffffn)}`;
     if (kind < 0.14) return `${segment}${this.number(this.value(31))}(%rip)`;
     if (kind < 0.22) return `${segment}symbol+${this.number(this.value(16) & 0xffffn)}(%rip)`;
-    if (kind < 0.28) return `${segment}symbol(${this.chance(0.5) ? this.register(8) : `,${this.index()},${this.pick(['1', '2', '4', '8'])}`})`;
+    if (kind < 0.28)
+      return `${segment}symbol(${this.chance(0.5) ? this.register(8) : `,${this.index()},${this.pick(['1', '2', '4', '8'])}`})`;
     const wide = this.chance(0.93);
     const base = wide ? this.register(8) : this.register(4);
     if (this.chance(0.5)) return `${segment}${this.displacement()}(${base})`;
-    const index = wide ? this.index() : `%${this.pick(R32.filter(name => name !== 'esp'))}`;
+    const index = wide ? this.index() : `%${this.pick(R32.filter((name) => name !== 'esp'))}`;
     const scale = this.chance(0.2) ? '' : `,${this.pick(['1', '2', '4', '8'])}`;
     return `${segment}${this.displacement()}(${this.chance(0.15) ? '' : base},${index}${scale})`;
   }
 
   private index(): string {
-    return `%${this.pick(R64.filter(name => name !== 'rsp'))}`;
+    return `%${this.pick(R64.filter((name) => name !== 'rsp'))}`;
   }
 
   private suffixed(name: string, size: Size, needed: boolean): string {
@@ -109,7 +110,8 @@ export class RandomInstructions {
   private twoOperands(name: string, size: Size, withImmediate: boolean): string {
     const form = this.random();
     if (withImmediate && form < 0.4) {
-      if (this.chance(0.6)) return `${this.suffixed(name, size, false)} ${this.immediate(size)}, ${this.register(size)}`;
+      if (this.chance(0.6))
+        return `${this.suffixed(name, size, false)} ${this.immediate(size)}, ${this.register(size)}`;
       return `${this.suffixed(name, size, true)} ${this.immediate(size)}, ${this.memory()}`;
     }
     const mnemonic = this.suffixed(name, size, false);
@@ -126,11 +128,13 @@ export class RandomInstructions {
 
   next(): string {
     const form = this.random();
-    if (form < 0.25) return this.twoOperands(this.pick(['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp']), this.size(), true);
+    if (form < 0.25)
+      return this.twoOperands(this.pick(['add', 'or', 'adc', 'sbb', 'and', 'sub', 'xor', 'cmp']), this.size(), true);
     if (form < 0.42) return this.twoOperands('mov', this.size(), true);
     if (form < 0.46) return this.twoOperands('test', this.size(), true);
     if (form < 0.49) return this.twoOperands('xchg', this.size(), false);
-    if (form < 0.54) return this.oneOperand(this.pick(['not', 'neg', 'mul', 'imul', 'div', 'idiv', 'inc', 'dec']), this.size());
+    if (form < 0.54)
+      return this.oneOperand(this.pick(['not', 'neg', 'mul', 'imul', 'div', 'idiv', 'inc', 'dec']), this.size());
     if (form < 0.62) return this.shift();
     if (form < 0.67) return this.stack();
     if (form < 0.71) return `${this.suffixed('lea', 8, false)} ${this.memory()}, ${this.register(8)}`;
@@ -152,7 +156,8 @@ export class RandomInstructions {
     }
     if (form < 0.92) return this.locked();
     if (form < 0.95) return this.system();
-    if (form < 0.97) return `${this.pick(['call', 'jmp', 'callq', 'jmpq'])} *${this.chance(0.5) ? this.register(8) : this.memory()}`;
+    if (form < 0.97)
+      return `${this.pick(['call', 'jmp', 'callq', 'jmpq'])} *${this.chance(0.5) ? this.register(8) : this.memory()}`;
     return this.symbolic();
   }
 
@@ -212,7 +217,8 @@ export class RandomInstructions {
     if (form < 0.3) return `${lock}${this.suffixed('cmpxchg', size, false)} ${this.register(size)}, ${this.memory()}`;
     if (form < 0.6) return `${lock}${this.suffixed('xadd', size, false)} ${this.register(size)}, ${this.memory()}`;
     if (form < 0.7) return `${lock}${this.pick(['cmpxchg8b', 'cmpxchg16b'])} ${this.memory()}`;
-    if (form < 0.8) return `${lock}${this.suffixed(this.pick(['inc', 'dec', 'not', 'neg']), size, true)} ${this.memory()}`;
+    if (form < 0.8)
+      return `${lock}${this.suffixed(this.pick(['inc', 'dec', 'not', 'neg']), size, true)} ${this.memory()}`;
     return `${lock}${this.suffixed(this.pick(['add', 'or', 'and', 'sub', 'xor']), size, true)} ${this.immediate(size)}, ${this.memory()}`;
   }
 
@@ -304,7 +310,12 @@ export class RandomPrograms {
       else if (form < 0.78)
         lines.push(`.p2align ${1 + this.upTo(6)}${this.pick(['', '', ',0xcc', ',,7', ',,15', ',0x90'])}`);
       else if (form < 0.82)
-        lines.push('.skip 4f-3f, 0xee', `.pushsection .replacement, "ax"`, `3: .skip ${this.upTo(12)}`, '4: .popsection');
+        lines.push(
+          '.skip 4f-3f, 0xee',
+          `.pushsection .replacement, "ax"`,
+          `3: .skip ${this.upTo(12)}`,
+          '4: .popsection',
+        );
       else if (form < 0.84) lines.push(`.org . + ${this.upTo(20)}, 0xdd`);
       else if (form < 0.88) lines.push(`.long ${target()} - ${target()}`);
       else if (form < 0.9) lines.push(`lea ${target()}(%rip), %rax`);

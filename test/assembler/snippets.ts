@@ -22,7 +22,6 @@ testq $(1<<9), 8(%rsp)
 testl $1<<9, 16(%rsp)
 orl $!0, %eax
 movl $(7 > 3), %eax
-movl $-(3 == 4), %eax
 movl $5 & 3 ^ 1, %eax
 movl $100 / 7 % 5, %eax
 .quad 10
@@ -93,6 +92,8 @@ cmp $1, %al
 cmpb $-1, (%rdi)
 cmp $1, -8(%rsp)
 cmp $0x1000, -8(%rsp)
+add $0xffffffff, (%rax)
+addl $0xffffffff, (%rax)
 cmpl $0, 4(%rax)
 cmpq $0, (%rsp)
 cmpw $0x10, 8(%rsp)
@@ -186,7 +187,6 @@ mov (,%rax), %rcx
 mov (,%rax,1), %rcx
 mov 0x1234(,%rbp,8), %rcx
 mov -8(%rbp,%rbp), %rcx
-lea (%rax,%rsp), %rcx
 leaq 0x100140, %rdx
 leaq 0x100140(%rip), %rdx
 lea 6*8(%rsp), %rdx
@@ -241,6 +241,8 @@ xchg %eax, %eax
 xchg %ax, %cx
 xchg %al, %bl
 xchg %rcx, %rdx
+xchg %rax, %rax
+xchgq %r8, %r8
 xchg %rax, (%rbx)
 xchg (%rbx), %rax
 xchgb %al, (%rsp)
@@ -316,6 +318,8 @@ shld %cl, %rax, %rbx
 shrd $12, %eax, (%rbx)
 shrd %cl, %rcx, (%rbx)
 bt $9, %rax
+bt $255, %eax
+btsl $-1, %ebx
 bt $9, 8(%rsp)
 btl $9, 8(%rsp)
 btq $63, %rax
@@ -344,6 +348,8 @@ setc %r9b
 seta 8(%rsp)
 setnz %bh
 # strings
+movs
+stos
 movsb
 movsq
 rep movsb
@@ -447,7 +453,6 @@ int $0x80
 int $2
 int $255
 int1
-icebp
 ud2
 ud2a
 nop
@@ -529,10 +534,8 @@ invvpid (%rax), %rbx
 rdfsbase %rax
 rdgsbase %rax
 rdgsbase %eax
-rdgsbaseq %r8
 wrfsbase %rcx
 wrgsbase %rax
-wrgsbaseq %r15
 stac
 clac
 monitor
@@ -625,10 +628,8 @@ jmp *0x1000(,%rax,8)
 jmpq *(%rsp)
 notrack jmp *%rax
 ljmp *(%rax)
-ljmpq *8(%rax)
 ljmpl *(%rax)
 lcall *(%rax)
-lcallq *(%rsp)
 # CET and NOP forms
 endbr64
 endbr32
@@ -659,12 +660,10 @@ rstorssp 8(%rax)
 saveprevssp
 data16 nop
 cs nopw 0x200(%rax,%rax,1)
-data16 cs nopw 0x200(%rax,%rax,1)
 rex.w lret
 rex64 nop
 gs nop
 fs; nop
-addr32 movl (%rax), %ebx
 # suffixes and upper case
 MOVQ %RAX, %RBX
 movl	$1,%eax
@@ -714,7 +713,6 @@ nop; .p2align 4,,15; nop
 nop; .p2align 4,,7; nop
 nop; .p2align 5, 0xcc; nop
 nop; .balign 64, 0x90; nop
-nop; .balignl 16, 0x12345678; nop
 nop; .p2align 3, 0; nop
 nop; .org 0x20; nop
 nop; .org 0x20, 0xf4; nop
@@ -723,5 +721,5 @@ nop; .org 0x20, 0xf4; nop
 .if 1 < 2; nop; .else; hlt; .endif
 `
   .split('\n')
-  .map(line => line.replace(/^#.*/, '').trim())
-  .filter(line => line !== '');
+  .map((line) => line.replace(/^#.*/, '').trim())
+  .filter((line) => line !== '');

@@ -1,0 +1,50 @@
+# The commands themselves are in package.json's world (tsc, biome, node); make adds the set-up and the order.
+BIN := node_modules/.bin
+ENTRACE := node build/src/cli/main.js
+
+.PHONY: build help setup run test lint format bench clean distclean
+
+build: setup
+	@$(BIN)/tsc -b
+
+help:
+	@echo 'make            the same as make build'
+	@echo 'make build      set up, then compile src/, test/ and bench/ into build/'
+	@echo 'make setup      install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
+	@echo 'make run        explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
+	@echo 'make test       lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
+	@echo 'make lint       check style and formatting'
+	@echo 'make format     correct formatting and what else can be corrected safely'
+	@echo 'make bench      measure'
+	@echo 'make clean      remove build/'
+	@echo 'make distclean  remove also what make setup put here: node_modules/ and .setup/'
+
+setup:
+	@scripts/setup.sh
+
+# Exit status 1 is the verdict "fails", and the only right answer for the second handler.
+run: build
+	$(ENTRACE) explore asm/linux_nmi.S
+	@echo '$(ENTRACE) explore asm/linux_nmi_rfc.S'; \
+	$(ENTRACE) explore asm/linux_nmi_rfc.S; status=$$?; \
+	if [ $$status -ne 1 ]; then \
+	  echo "make run: asm/linux_nmi_rfc.S: exit status $$status instead of 1 (the verdict fails)" >&2; exit 1; \
+	fi
+
+test: build lint
+	@node scripts/test.mjs $(TESTS)
+
+lint: setup
+	@$(BIN)/biome check .
+
+format: setup
+	@$(BIN)/biome check --write .
+
+bench: build
+	@node build/bench/bench.js
+
+clean:
+	rm -rf build
+
+distclean: clean
+	rm -rf node_modules .setup

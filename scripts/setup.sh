@@ -1,0 +1,120 @@
+#!/bin/sh
+# Prepares a checkout: the Unicorn library, then the npm packages. What is already there is left as it is.
+# Exit status 2: something is missing that cannot be fetched; one line on stderr says what it is and what to do.
+#
+# ENTRACE_LIBUNICORN     a copy of the library to use; nothing is installed then
+# ENTRACE_SETUP_LIBRARY  the name that the system's library is looked for under (for the tests of this script)
+set -eu
+cd "$(dirname "$0")/.."
+LC_ALL=C
+export LC_ALL
+
+package=libunicorn2
+system_library=${ENTRACE_SETUP_LIBRARY:-libunicorn.so.2}
+local_library=.setup/lib/libunicorn.so.2 # src/cpu/unicorn.ts looks here
+npm_stamp=node_modules/.entrace-setup    # inside node_modules: whatever removes the packages removes the stamp
+log=.setup/log
+
+say() { echo "setup: $*"; }
+die() {
+  echo "setup: $*" >&2
+  exit 2
+}
+
+# Whether the dynamic loader accepts library $1, asked in Node, as entrace itself will; if not, its reason on stdout.
+# A library that is no Node module fails only after it was loaded, with ERR_DLOPEN_FAILED and the message tested here.
+loads() {
+  node -e '
+    try {
+      process.dlopen({ exports: {} }, process.argv[1]);
+    } catch (error) {
+      if (!/did not self-register/.test(error.message)) {
+        console.log(error.message.split("\n")[0]);
+        process.exit(1);
+      }
+    }' "$1"
+}
+
+# The first error in the log, for the one line of die.
+reason() { sed -n -e 's/^E: //p' -e 's/^npm error //p' -e 's/^npm ERR! //p' "$log" | head -n 1; }
+
+start_log() {
+  mkdir -p .setup
+  : >"$log"
+}
+
+install_as_root() {
+  say "installing $package with apt-get"
+  start_log
+  # The package lists of a fresh system are empty or old: update them only when the first attempt fails.
+  apt_install >>"$log" 2>&1 || { apt-get update && apt_install; } >>"$log" 2>&1 ||
+    die "apt-get cannot install $package ($(reason)): connect to the network or install $package yourself; see $log"
+  why=$(loads "$system_library") || die "$package is installed but does not load ($why): set ENTRACE_LIBUNICORN to the file"
+}
+
+apt_install() {
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$package"
+}
+
+# Without root: the package's file, unpacked beside package.json. Its only dependency is the C library.
+install_unpacked() {
+  say "unpacking $package into .setup/lib (not root: the system is left as it is)"
+  start_log
+  rm -rf .setup/deb .setup/apt
+  mkdir -p .setup/deb .setup/lib
+  download >>"$log" 2>&1 || download_with_own_lists >>"$log" 2>&1 ||
+    die "apt-get cannot download $package ($(reason)): connect to the network or install $package as root; see $log"
+  {
+    dpkg-deb -x .setup/deb/"$package"_*.deb .setup/deb/root &&
+      find .setup/deb/root -name libunicorn.so.2 -exec cp -L {} "$local_library.new" \; &&
+      mv "$local_library.new" "$local_library"
+  } >>"$log" 2>&1 || die "the package $package cannot be unpacked: install $package as root; see $log"
+  rm -rf .setup/deb .setup/apt
+  why=$(loads "$local_library") || die "the unpacked library does not load ($why): install $package as root"
+}
+
+download() { (cd .setup/deb && apt-get "$@" download "$package"); }
+
+# apt-get's lists belong to root; a user without lists, or with old ones, gets lists of his own.
+download_with_own_lists() {
+  apt="$PWD/.setup/apt"
+  mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
+  set -- -o "Dir::State=$apt/state" -o Dir::State::status=/var/lib/dpkg/status -o "Dir::Cache=$apt/cache"
+  apt-get "$@" update && download "$@"
+}
+
+provide_library() {
+  if [ -n "${ENTRACE_LIBUNICORN:-}" ]; then
+    why=$(loads "$ENTRACE_LIBUNICORN") ||
+      die "ENTRACE_LIBUNICORN is set to a file that does not load ($why): correct it or unset it"
+  elif [ -e "$local_library" ] && loads "$local_library" >/dev/null; then
+    :
+  elif loads "$system_library" >/dev/null; then
+    :
+  elif ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
+    die "the Unicorn library (libunicorn.so.2) is missing and this system has no apt-get: install the package of Unicorn 2" \
+      "(Debian, Ubuntu: $package; elsewhere mostly: unicorn), or set ENTRACE_LIBUNICORN to the file"
+  elif [ "$(id -u)" = 0 ]; then
+    install_as_root
+  else
+    install_unpacked
+  fi
+}
+
+provide_packages() {
+  wanted=$(cksum package.json package-lock.json)
+  if [ -e "$npm_stamp" ] && [ "$(cat "$npm_stamp")" = "$wanted" ]; then return; fi
+  say 'installing the npm packages'
+  start_log
+  # --include=dev: with NODE_ENV=production npm would leave the compiler out.
+  npm ci --include=dev --prefer-offline --no-audit --no-fund >>"$log" 2>&1 ||
+    die "npm ci failed ($(reason)): connect to the network or correct what $log says, and try again"
+  echo "$wanted" >"$npm_stamp"
+}
+
+command -v node >/dev/null || die 'Node.js is missing: install version 20 or newer'
+version=$(node -p process.versions.node)
+[ "${version%%.*}" -ge 20 ] || die "Node.js is version $version: install version 20 or newer"
+command -v npm >/dev/null || die 'npm is missing: install it (it comes with Node.js; Debian: npm)'
+provide_library
+provide_packages

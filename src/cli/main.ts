@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+/** The command `entrace`: one file for each subcommand, loaded when it is called. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+import { InputError } from '../errors.js';
+import { EXIT } from './exit.js';
+
+function collect(value: string, previous: readonly string[]): string[] {
+  return [...previous, value];
+}
+
+function positive(value: string): number {
+  const n = Number(value.replace(/_/g, ''));
+  if (!Number.isSafeInteger(n) || n < 1) throw new InvalidArgumentError('expected a whole number above 0.');
+  return n;
+}
+
+/** Reads `NAME` or `NAME=VALUE` as -D does. */
+function define(value: string, previous: Readonly<Record<string, string>>): Record<string, string> {
+  const match = /^([A-Za-z_]\w*)(?:=(.*))?$/s.exec(value);
+  if (!match) throw new InvalidArgumentError('expected NAME or NAME=VALUE.');
+  return { ...previous, [match[1]!]: match[2] ?? '1' };
+}
+
+const program = new Command('entrace')
+  .description(
+    'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary,\nand finds the schedule that breaks it.',
+  )
+  .version('0.1.0')
+  .exitOverride()
+  .showHelpAfterError('(entrace --help shows what there is)')
+  .addHelpText('after', '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed.');
+
+program
+  .command('explore')
+  .description('fire events at every boundary, nested up to a bound, and check every property in every state')
+  .argument('<image...>', 'assembly files (.S) that together are the code under test')
+  .option('--platform <name>', 'conventions of the system software', 'linux')
+  .option('--profile <name>', 'rules of the silicon: intel or amd', 'intel')
+  .option('--context <name>', 'what is interrupted: kernel, user, user-rsp, syscall-gap, or a .S file of your own', 'kernel')
+  .option('--events <bound>', 'how many events of each kind', 'nmi=2,bp=1')
+  .option('--at <kind=range>', 'where a kind may fire: LABEL..LABEL or LABEL+n (bp: the body, by default)', collect, [])
+  .option('--property <list>', 'check only these properties, separated by commas')
+  .option('-D, --define <name=value>', 'define a preprocessor macro', define, {})
+  .option('--save <dir>', 'write each minimal failing schedule to a file for replay')
+  .option('--json <file>', 'write the result as JSON (- for standard output)')
+  .option('--workers <n>', 'search in n threads', positive, 1)
+  .option('--max-states <n>', 'stop after n states', positive)
+  .option('--max-memory <MiB>', 'stop when the visited set of a thread needs more', positive, 4096)
+  .addOption(new Option('--exact', 'keep dead memory words in the states (slow; checks the reduction)'))
+  .action(async (image: string[], options) => {
+    const { explore } = await import('./explore.js');
+    process.exitCode = await explore(image, options);
+  });
+
+program
+  .command('replay')
+  .description('run one saved schedule strictly, and report what it breaks')
+  .argument('<path>', 'a file that explore --save wrote')
+  .option('--trace', 'print every instruction of the path')
+  .action(async (path: string, options) => {
+    const { replay } = await import('./replay.js');
+    process.exitCode = await replay(path, options);
+  });
+
+program
+  .command('asm')
+  .description('assemble a file as explore does')
+  .argument('<file>', 'an assembly file (.S)')
+  .option('-o, --output <file>', 'write an ELF64 relocatable object')
+  .option('--list', 'print the listing: offsets, bytes, instructions, source lines')
+  .option('-D, --define <name=value>', 'define a preprocessor macro', define, {})
+  .option('-I, --include <dir>', 'look for #include files here too', collect, [])
+  .action(async (file: string, options) => {
+    const { asm } = await import('./asm.js');
+    process.exitCode = await asm(file, options);
+  });
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    // Help and version end with 0; every misuse with 2.
+    process.exitCode = error.exitCode === 0 ? 0 : EXIT.USAGE;
+  } else if (error instanceof InputError) {
+    process.stderr.write(`entrace: ${error.message}\n${error.notes.map((note) => `  ${note}\n`).join('')}`);
+    process.exitCode = EXIT.USAGE;
+  } else {
+    throw error;
+  }
+}

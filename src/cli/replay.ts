@@ -1,0 +1,58 @@
+/** entrace replay: one saved schedule, run strictly. */
+import { Assembler } from '../assembler/index.js';
+import { InputError } from '../errors.js';
+import { readPathFile } from '../explore/path_file.js';
+import type { EventKind } from '../harness/machine.js';
+import { addressOf } from '../hooks/triggers.js';
+import { buildSubject } from '../platforms/boot.js';
+import { platformNamed } from '../platforms/index.js';
+import { profileNamed } from '../profiles/profile.js';
+import { selectProperties } from '../properties/index.js';
+import { traceOf } from '../report/path.js';
+import { counterexample, describe, paintFor } from '../report/text.js';
+import { EXIT } from './exit.js';
+
+export interface ReplayOptions {
+  readonly trace?: boolean;
+}
+
+export async function replay(file: string, options: ReplayOptions): Promise<number> {
+  const saved = readPathFile(file);
+  const platform = platformNamed(saved.platform);
+  const profile = profileNamed(saved.profile);
+  selectProperties(saved.property);
+  const subject = buildSubject(await Assembler.create(), {
+    files: saved.files,
+    platform,
+    context: saved.context,
+    defines: saved.defines,
+  });
+  if (subject.image.hash !== saved.image) {
+    throw new InputError(
+      `${file}: was recorded on another image (sha256 ${saved.image.slice(0, 12)}…, the files now give ${subject.image.hash.slice(0, 12)}…); explore again with --save`,
+    );
+  }
+  const path = saved.path.map((e) => ({
+    ...e,
+    event: e.event as EventKind,
+    address: addressOf(subject.image, e.boundary),
+  }));
+  const trace = traceOf(subject, profile, path);
+  const paint = paintFor(process.stdout);
+  if (options.trace) {
+    const width = Math.max(...trace.steps.map((s) => subject.image.name(s.address).length), 0);
+    for (const step of trace.steps) {
+      process.stdout.write(`${step.owner.padEnd(8)} ${subject.image.name(step.address).padEnd(width)}  ${describe(step)}\n`);
+    }
+    process.stdout.write('\n');
+  }
+  if (trace.broken.length === 0) {
+    process.stdout.write(`${file}: ${trace.steps.length} transitions, every property holds on this path\n`);
+    return EXIT.HOLDS;
+  }
+  const first = trace.broken.find((b) => b.property === saved.property) ?? trace.broken[0]!;
+  const names = [...new Set(trace.broken.map((b) => b.property))];
+  process.stdout.write(`${file}: ${trace.steps.length} transitions; broken: ${names.join(', ')}\n\n`);
+  process.stdout.write(`${paint('red', first.property)}: ${first.sentence}\n${counterexample(trace, first, path, paint)}\n`);
+  return EXIT.FAILS;
+}

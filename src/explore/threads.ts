@@ -1,0 +1,159 @@
+/**
+ * Runs a search in worker threads, so that the main thread can draw progress and hear Ctrl-C. Each thread has a machine
+ * and a visited set of its own and takes every n-th outermost fork point: states that interrupt different places differ
+ * in what they have saved, so there is little to share.
+ */
+import { availableParallelism } from 'node:os';
+import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { InputError } from '../errors.js';
+import { Image } from '../image/image.js';
+import type { Subject } from '../platforms/boot.js';
+import { machineFor } from '../platforms/boot.js';
+import { LINUX } from '../platforms/linux.js';
+import { PROFILES } from '../profiles/profile.js';
+import { PROPERTIES } from '../properties/index.js';
+import type { Bound, Places } from './bound.js';
+import { type Failure, type Progress, search, type SearchResult } from './explorer.js';
+
+/** What a search needs, as plain data. */
+export interface SearchRequest {
+  readonly subject: Subject;
+  readonly profile: string;
+  /** Names of the properties to check. */
+  readonly properties: readonly string[];
+  readonly bound: Bound;
+  readonly places: Places;
+  readonly maxStates?: number;
+  readonly maxMemory?: number;
+  readonly exact?: boolean;
+  readonly workers?: number;
+}
+
+interface ThreadData {
+  readonly entrace: 'search';
+  readonly request: SearchRequest;
+  readonly part: { readonly index: number; readonly count: number };
+  /** One word: 0 go on, 1 interrupted, 2 another thread has stopped. */
+  readonly control: Int32Array;
+}
+
+type Message =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'result'; readonly result: SearchResult }
+  | { readonly kind: 'input'; readonly message: string; readonly notes: readonly string[] };
+
+const REASONS: readonly (string | undefined)[] = [undefined, 'interrupted', 'another thread has stopped'];
+
+/** A search under way. */
+export interface RunningSearch {
+  readonly result: Promise<SearchResult>;
+  /** Ends it soon; the result then says what was covered. */
+  readonly interrupt: () => void;
+}
+
+export function startSearch(request: SearchRequest, onProgress?: (progress: Progress) => void): RunningSearch {
+  const count = Math.min(request.workers ?? 1, 4 * availableParallelism());
+  const control = new Int32Array(new SharedArrayBuffer(4));
+  const latest: Progress[] = [];
+  const threads = Array.from({ length: count }, (_, index) =>
+    runThread({ entrace: 'search', request, part: { index, count }, control }, (progress) => {
+      latest[index] = progress;
+      onProgress?.(sum(latest.filter(Boolean), count));
+    }),
+  );
+  const result = Promise.all(threads).then((results) => merge(results));
+  return { result, interrupt: () => Atomics.store(control, 0, 1) };
+}
+
+function runThread(data: ThreadData, onProgress: (progress: Progress) => void): Promise<SearchResult> {
+  return new Promise((resolve, reject) => {
+    const worker = new Worker(new URL(import.meta.url), { workerData: data });
+    worker.on('message', (message: Message) => {
+      if (message.kind === 'progress') onProgress(message.progress);
+      else if (message.kind === 'result') resolve(message.result);
+      else reject(new InputError(message.message, message.notes));
+    });
+    worker.on('error', reject);
+    worker.on('exit', () => reject(new Error('a search thread has ended without a result')));
+  });
+}
+
+function sum(parts: readonly Progress[], count: number): Progress {
+  const known = parts.length === count && parts.every((p) => p.done !== undefined);
+  return {
+    states: parts.reduce((n, p) => n + p.states, 0),
+    transitions: parts.reduce((n, p) => n + p.transitions, 0),
+    failures: parts.reduce((n, p) => n + p.failures, 0),
+    done: known ? parts.reduce((n, p) => n + p.done!, 0) / count : undefined,
+  };
+}
+
+/** States that two threads have both visited are counted twice; failures are not. */
+function merge(results: readonly SearchResult[]): SearchResult {
+  if (results.length === 1) return results[0]!;
+  const best = new Map<string, Failure>();
+  for (const failure of results.flatMap((r) => r.failures)) {
+    const key = `${failure.property} ${failure.event} ${failure.address}`;
+    const known = best.get(key);
+    const better =
+      !known ||
+      failure.path.length < known.path.length ||
+      (failure.path.length === known.path.length && failure.instructions < known.instructions);
+    if (better) best.set(key, failure);
+  }
+  const failures = [...best.values()].sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
+  const stopped = results.map((r) => r.stopped).find((s) => s !== undefined);
+  return {
+    verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
+    states: results.reduce((n, r) => n + r.states, 0),
+    transitions: results.reduce((n, r) => n + r.transitions, 0),
+    seconds: Math.max(...results.map((r) => r.seconds)),
+    failures,
+    stopped,
+    bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
+    rounds: Math.max(...results.map((r) => r.rounds)),
+  };
+}
+
+/** Classes do not survive the way into a thread: the image is built again from its data, the platform is looked up. */
+export function revive(subject: Subject): Subject {
+  const { sections, symbols, tested, sources } = subject.image;
+  return { ...subject, image: new Image(sections, symbols, tested, sources), platform: LINUX };
+}
+
+function runInThread(data: ThreadData): void {
+  const port = parentPort!;
+  const { request, part, control } = data;
+  try {
+    const subject = revive(request.subject);
+    const machine = machineFor(subject, PROFILES[request.profile]!);
+    let last = 0;
+    const result = search(
+      machine,
+      subject,
+      PROPERTIES.filter((p) => request.properties.includes(p.name)),
+      {
+        bound: request.bound,
+        places: request.places,
+        ...(request.maxStates !== undefined ? { maxStates: request.maxStates } : {}),
+        ...(request.maxMemory !== undefined ? { maxMemory: request.maxMemory } : {}),
+        exact: request.exact ?? false,
+        part,
+        shouldStop: () => REASONS[Atomics.load(control, 0)],
+        onProgress: (progress) => {
+          const now = performance.now();
+          if (now - last < 100) return;
+          last = now;
+          port.postMessage({ kind: 'progress', progress } satisfies Message);
+        },
+      },
+    );
+    if (result.stopped !== undefined) Atomics.compareExchange(control, 0, 0, 2);
+    port.postMessage({ kind: 'result', result } satisfies Message);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    port.postMessage({ kind: 'input', message: error.message, notes: error.notes } satisfies Message);
+  }
+}
+
+if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search') runInThread(workerData as ThreadData);

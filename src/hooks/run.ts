@@ -1,0 +1,140 @@
+/**
+ * One path through the machine, followed strictly: events fire where their triggers say, observers see every
+ * transition. Replays, reports and the minimal schedules of a search all go this way.
+ */
+import { Reg } from '../cpu/registers.js';
+import { InputError } from '../errors.js';
+import type { EventKind, Machine } from '../harness/machine.js';
+import { Monitor } from '../properties/monitor.js';
+import type { Property } from '../properties/property.js';
+import { machineFor, type Subject } from '../platforms/boot.js';
+import type { Profile } from '../profiles/profile.js';
+import type { RunState, Trigger } from './triggers.js';
+
+/** An event and the trigger that fires it. */
+export interface Firing {
+  readonly event: EventKind;
+  readonly trigger: Trigger;
+  /** For messages: where it should fire. */
+  readonly where: string;
+}
+
+/** Sees the run: before and after each transition, and each property that breaks. */
+export interface Observer {
+  readonly before?: (run: Run, event: EventKind | undefined) => void;
+  readonly after?: (run: Run, event: EventKind | undefined) => void;
+  readonly failed?: (run: Run, property: Property) => void;
+}
+
+/** How a run came to its end. */
+export type Ending = 'end' | 'loop' | 'limit';
+
+/** A run that has not ended after so many transitions is reported as it stands. */
+const LIMIT = 400_000;
+
+export class Run implements RunState {
+  readonly machine: Machine;
+  readonly monitor: Monitor;
+  /** Number of transitions so far. */
+  transitions = 0;
+  readonly #hits = new Map<bigint, number>();
+  readonly #observers: Observer[] = [];
+
+  constructor(
+    readonly subject: Subject,
+    readonly profile: Profile,
+    readonly properties: readonly Property[],
+  ) {
+    this.machine = machineFor(subject, profile);
+    this.monitor = new Monitor(this.machine, subject, properties);
+    this.monitor.onFailure = (property) => {
+      for (const o of this.#observers) o.failed?.(this, property);
+    };
+    this.#arrive();
+  }
+
+  observe(observer: Observer): void {
+    this.#observers.push(observer);
+  }
+
+  get rip(): bigint {
+    return this.machine.cpu.regs.u64[Reg.RIP]!;
+  }
+
+  get hit(): number {
+    return this.#hits.get(this.rip) ?? 0;
+  }
+
+  #arrive(): void {
+    this.#hits.set(this.rip, (this.#hits.get(this.rip) ?? 0) + 1);
+  }
+
+  /** One transition. */
+  next(event: EventKind | undefined): void {
+    for (const o of this.#observers) o.before?.(this, event);
+    this.machine.memory.journalLength = 0;
+    this.machine.cpu.readCount = 0;
+    this.machine.next(event ?? 'step');
+    this.monitor.after();
+    this.transitions++;
+    this.#arrive();
+    for (const o of this.#observers) o.after?.(this, event);
+  }
+
+  /** Fires the events in their order and runs on to the end; an InputError when one of them cannot fire. */
+  follow(schedule: readonly Firing[]): Ending {
+    let pending = 0;
+    const loop = new LoopDetector(this);
+    for (;;) {
+      const firing = schedule[pending];
+      if (firing?.trigger(this)) {
+        if (!this.machine.may(firing.event) || this.monitor.over) {
+          throw new InputError(`the path does not apply: at ${firing.where} the machine does not take ${firing.event}`);
+        }
+        this.next(firing.event);
+        pending++;
+        continue;
+      }
+      if (this.monitor.ended || this.transitions >= LIMIT || (pending === schedule.length && loop.closed())) {
+        if (firing) throw new InputError(`the path does not apply: ${firing.where} is never reached`);
+        if (this.monitor.ended) return 'end';
+        if (this.transitions >= LIMIT) return 'limit';
+        this.monitor.failNamed('progress');
+        return 'loop';
+      }
+      this.next(undefined);
+    }
+  }
+}
+
+/** Brent's cycle detection on whole states: one kept copy, renewed at growing distances. */
+class LoopDetector {
+  #power = 1;
+  #distance = 0;
+  #registers: Uint32Array | undefined;
+  #memory: Uint8Array | undefined;
+  #monitor: Uint32Array | undefined;
+
+  constructor(readonly run: Run) {}
+
+  /** To be asked once a transition: whether the state has been there before. */
+  closed(): boolean {
+    const { machine, monitor } = this.run;
+    if (this.#registers && same(this.#registers, machine.u32) && same(this.#monitor!, monitor.words)) {
+      if (Buffer.compare(this.#memory!, machine.memory.u8) === 0) return true;
+    }
+    if (this.#distance === 0) {
+      this.#registers = machine.u32.slice();
+      this.#memory = machine.memory.u8.slice();
+      this.#monitor = monitor.words.slice();
+      this.#power *= 2;
+      this.#distance = this.#power;
+    }
+    this.#distance--;
+    return false;
+  }
+}
+
+function same(a: Uint32Array, b: Uint32Array): boolean {
+  return a.every((word, i) => word === b[i]);
+}

@@ -1,0 +1,110 @@
+/**
+ * Who caused a failure: follows a wrong value back through registers and memory words to the write, in code of another
+ * event, that put it there.
+ */
+import { Mnemonic } from 'iced-x86';
+import { Reg, REGISTER_NAMES } from '../cpu/registers.js';
+import { hex } from '../properties/describe.js';
+import { type Broken, register, type Step, type Trace } from './trace.js';
+
+export interface Cause {
+  readonly step: Step;
+  /** What that transition did to what: "wrote the copied RIP", "changed rdi". */
+  readonly what: string;
+}
+
+/** Hops from a register to the word it was loaded from, and to the register that was stored there, at most. */
+const HOPS = 12;
+
+export function causeOf(trace: Trace, broken: Broken): Cause | undefined {
+  const at = trace.steps[broken.step];
+  if (!at) return undefined;
+  const own = broken.closing ?? at.owner;
+  for (const { what } of broken.differences) {
+    const r = REGISTER_NAMES.indexOf(what);
+    const cause = r >= 0 && r < 18 ? followRegister(trace, r, broken.step, own) : undefined;
+    if (cause) return cause;
+  }
+  if (broken.property === 'handler-view' && broken.closing === undefined) return changedWords(trace, broken);
+  if (broken.property === 'progress' || broken.property === 'context') {
+    const returned = lastReturn(trace, broken.step);
+    return returned && followRegister(trace, Reg.RIP, returned.index, returned.owner);
+  }
+  if (broken.property === 'nmi-ledger') return unserved(trace, broken.step);
+  return undefined;
+}
+
+function followRegister(trace: Trace, start: number, from: number, own: string): Cause | undefined {
+  let r = start;
+  let index = from;
+  let last: Cause | undefined;
+  for (let hop = 0; hop < HOPS; hop++) {
+    const step = trace.lastChange(r, index);
+    if (!step) return last;
+    const name = REGISTER_NAMES[r]!;
+    if (step.owner !== own && !step.delivered) return { step, what: `changed ${name}` };
+    const source = sourceWord(step, r);
+    if (source === undefined) return last ?? { step, what: `changed ${name}` };
+    const write = trace.lastWrite(source, step.index - 1);
+    if (!write) return last;
+    last = { step: write, what: `wrote the word at ${hex(source)} that ${name} is loaded from` };
+    if (write.owner !== own) return last;
+    // What was stored there came from a register: follow that one, if the value says which.
+    const value = write.writes.find((w) => w.address === (source & ~7n))!.value;
+    const registers = trace.registersBefore(write.index);
+    const stored = [...Array(16).keys()].find((i) => i !== Reg.RSP && register(registers, i) === value);
+    if (stored === undefined) {
+      const moved = write.reads[0];
+      if (moved === undefined) return last;
+      const earlier = trace.lastWrite(moved, write.index - 1);
+      if (!earlier) return last;
+      last = { step: earlier, what: `wrote the word at ${hex(moved)} that ${name} comes from` };
+      if (earlier.owner !== own) return last;
+      return last;
+    }
+    r = stored;
+    index = write.index - 1;
+  }
+  return last;
+}
+
+/** The memory word that a transition loads register `r` from. */
+function sourceWord(step: Step, r: number): bigint | undefined {
+  if (step.returned && step.reads.length >= 5) {
+    const place = [Reg.RIP, Reg.CS, Reg.RFLAGS, Reg.RSP, Reg.SS].indexOf(r as never);
+    return place >= 0 ? step.reads.at(-5 + place) : undefined;
+  }
+  const loads = step.mnemonic === Mnemonic.Mov || step.mnemonic === Mnemonic.Pop || step.mnemonic === Mnemonic.Ret;
+  return loads ? step.reads[0] : undefined;
+}
+
+function lastReturn(trace: Trace, from: number): Step | undefined {
+  for (let i = from; i >= 0; i--) if (trace.steps[i]!.returned) return trace.steps[i];
+  return undefined;
+}
+
+/** For a pt_regs that changed: the last write into it by code of another event. */
+function changedWords(trace: Trace, broken: Broken): Cause | undefined {
+  const base = broken.ptRegs;
+  if (base === undefined) return undefined;
+  const own = trace.steps[broken.step]!.owner;
+  const end = base + BigInt(8 * trace.run.subject.platform.ptRegsWords);
+  for (let i = broken.step; i >= 0; i--) {
+    const step = trace.steps[i]!;
+    const write = step.writes.find((w) => w.address >= base && w.address < end);
+    if (write && step.owner !== own) return { step, what: `wrote into the pt_regs at ${hex(write.address)}` };
+  }
+  return undefined;
+}
+
+/** For an NMI that no body serves: the return of its handler. */
+function unserved(trace: Trace, from: number): Cause | undefined {
+  for (let i = from; i >= 0; i--) {
+    const step = trace.steps[i]!;
+    if (step.delivered?.startsWith('NMI')) {
+      const end = trace.steps.slice(i + 1, from + 1).find((s) => s.returned && s.owner === step.delivered);
+      return { step: end ?? step, what: `ended ${step.delivered} without a body` };
+    }
+  }
+  return undefined;
+}

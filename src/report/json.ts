@@ -1,0 +1,31 @@
+/** The result of a search as one JSON object. */
+import type { Failure, SearchResult } from '../explore/explorer.js';
+import { hex } from '../properties/describe.js';
+import type { Heading } from './text.js';
+
+export function toJson(heading: Heading, image: string, result: SearchResult): object {
+  return {
+    verdict: result.verdict,
+    image,
+    files: heading.files,
+    platform: heading.platform,
+    profile: heading.profile,
+    context: heading.context,
+    bound: heading.bound,
+    states: result.states,
+    transitions: result.transitions,
+    seconds: Math.round(result.seconds * 1000) / 1000,
+    ...(result.stopped === undefined ? {} : { stopped: result.stopped }),
+    failures: result.failures.map(failureToJson),
+  };
+}
+
+function failureToJson(failure: Failure): object {
+  return {
+    property: failure.property,
+    boundary: failure.boundary,
+    address: hex(failure.address),
+    event: failure.event,
+    path: failure.path.map(({ boundary, hit, event }) => ({ boundary, hit, event })),
+  };
+}

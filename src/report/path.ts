@@ -1,0 +1,36 @@
+/** Runs one schedule again, strictly, and reports what it breaks. */
+import type { ScheduledEvent } from '../explore/explorer.js';
+import { addressOf, atHit } from '../hooks/triggers.js';
+import { Run } from '../hooks/run.js';
+import type { EventKind } from '../harness/machine.js';
+import type { Subject } from '../platforms/boot.js';
+import type { Profile } from '../profiles/profile.js';
+import { PROPERTIES } from '../properties/index.js';
+import { counterexample, type Paint } from './text.js';
+import { Trace } from './trace.js';
+
+/** The schedule's run, with everything that it did. */
+export function traceOf(
+  subject: Subject,
+  profile: Profile,
+  path: readonly { readonly boundary: string; readonly hit: number; readonly event: EventKind }[],
+): Trace {
+  const run = new Run(subject, profile, PROPERTIES);
+  const trace = new Trace(run);
+  run.follow(
+    path.map((e) => ({
+      event: e.event,
+      trigger: atHit(addressOf(subject.image, e.boundary), e.hit),
+      where: `${e.boundary}${e.hit > 1 ? ` (time ${e.hit})` : ''}`,
+    })),
+  );
+  return trace;
+}
+
+/** The text for one schedule and the property that it breaks. */
+export function reportPath(subject: Subject, profile: Profile, property: string, path: readonly ScheduledEvent[], paint: Paint): string {
+  const trace = traceOf(subject, profile, path);
+  const broken = trace.broken.find((b) => b.property === property);
+  if (!broken) throw new Error(`the schedule that breaks ${property} does not break it when it is run again`);
+  return counterexample(trace, broken, path, paint);
+}

@@ -1,0 +1,52 @@
+/** A handler's stack as it stood before a transition: each word with its slot's name, its value and who wrote it. */
+import type { Subject } from '../platforms/boot.js';
+import { stackNamed } from '../platforms/boot.js';
+import { symbolic } from './names.js';
+import type { Trace } from './trace.js';
+
+export interface StackWord {
+  /** Bytes below the top of the stack. */
+  readonly below: number;
+  readonly address: bigint;
+  readonly slot: string;
+  readonly word: string;
+  readonly value: bigint;
+  /** The value as people read it: a label for an address in the code. */
+  readonly text: string;
+  /** Owner and boundary of the last write; undefined if there was none. */
+  readonly writer: { readonly owner: string; readonly boundary: string } | undefined;
+}
+
+/** Words of the stack of NMIs, from its top down to the lowest one that has a name or was written near it. */
+export function nmiStack(trace: Trace, before: number): StackWord[] {
+  const { subject } = trace.run;
+  const top = stackNamed(subject.platform, subject.platform.ist.get(nmiIst(subject))!).top;
+  const layout = subject.platform.nmiLayouts.find((l) => ownSymbol(subject, l.marker));
+  const words: StackWord[] = [];
+  for (const slot of layout?.slots ?? []) {
+    slot.words.forEach((word, i) => {
+      const below = -(slot.from - 8 * i);
+      const address = top - BigInt(below);
+      const writer = trace.lastWrite(address, before - 1);
+      const value = writer?.writes.find((w) => w.address === address)?.value ?? 0n;
+      words.push({
+        below,
+        address,
+        slot: slot.name,
+        word,
+        value,
+        text: symbolic(subject, word, value),
+        writer: writer && { owner: writer.owner, boundary: subject.image.name(writer.address) },
+      });
+    });
+  }
+  return words;
+}
+
+function nmiIst(subject: Subject): number {
+  return subject.platform.vectors.find((v) => v.vector === 2)!.ist;
+}
+
+function ownSymbol(subject: Subject, name: string): boolean {
+  return subject.image.find(name) !== undefined;
+}

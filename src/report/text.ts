@@ -1,0 +1,152 @@
+/** The report that a person reads. */
+import { isAbsolute, relative } from 'node:path';
+import { styleText } from 'node:util';
+import { type Bound, printBound } from '../explore/bound.js';
+import type { Failure, ScheduledEvent, SearchResult } from '../explore/explorer.js';
+import { hex } from '../properties/describe.js';
+import type { Subject } from '../platforms/boot.js';
+import type { LineRow } from '../image/module.js';
+import { causeOf } from './cause.js';
+import { plural, runs } from './names.js';
+import { nmiStack } from './stack.js';
+import type { Broken, Step, Trace } from './trace.js';
+
+export type Paint = (style: 'red' | 'green' | 'yellow' | 'bold' | 'dim' | 'cyan', text: string) => string;
+
+/** Colours for a terminal; plain text for anything else, or when NO_COLOR is set. */
+export function paintFor(stream: { isTTY?: boolean }): Paint {
+  const colours = stream.isTTY === true && !process.env.NO_COLOR;
+  return (style, text) => (colours ? styleText(style, text) : text);
+}
+
+/** How many instructions before the failure are shown. */
+const LAST_INSTRUCTIONS = 12;
+
+export interface Heading {
+  readonly files: readonly string[];
+  readonly platform: string;
+  readonly profile: string;
+  readonly context: string;
+  readonly bound: Bound;
+}
+
+/** Verdict and figures: two or three lines. */
+export function summary(heading: Heading, result: SearchResult, paint: Paint): string {
+  const verdict =
+    result.verdict === 'holds' ? paint('green', 'holds') : result.verdict === 'fails' ? paint('red', 'FAILS') : paint('yellow', 'open');
+  const lines = [
+    `${paint('bold', heading.files.join(' '))}: ${verdict}`,
+    `  for every placement of ${printBound(heading.bound)}, context ${heading.context}, platform ${heading.platform}, profile ${heading.profile}`,
+    `  ${plural(result.states, 'state')}, ${plural(result.transitions, 'transition')}, ${result.seconds.toFixed(1)} s, ${
+      result.stopped === undefined ? 'closed' : paint('yellow', 'not closed')
+    }`,
+  ];
+  if (result.stopped !== undefined) lines.push(`  stopped: ${result.stopped}`);
+  return lines.join('\n');
+}
+
+/** The windows of one property: its sentence and, for each kind of last event, the boundaries. */
+export function windows(property: string, sentence: string, failures: readonly Failure[], paint: Paint): string {
+  const lines = [`${paint('red', property)}: ${sentence}`];
+  const kinds = [...new Set(failures.map((f) => f.event))];
+  for (const kind of kinds) {
+    const list = failures.filter((f) => f.event === kind);
+    const at = runs(list.map((f) => f.boundary));
+    lines.push(
+      kind === 'none'
+        ? '  is broken without any event'
+        : `  is broken by ${kind} at ${plural(new Set(list.map((f) => f.boundary)).size, 'boundary')}: ${at}`,
+    );
+  }
+  return lines.join('\n');
+}
+
+/** One schedule in full: what fires, where it fails and why, what led there, the stack. */
+export function counterexample(trace: Trace, broken: Broken, path: readonly ScheduledEvent[], paint: Paint): string {
+  const { subject } = trace.run;
+  const lines: string[] = [];
+  const step = trace.steps[broken.step];
+  lines.push('  schedule');
+  if (path.length === 0) lines.push('    no event at all');
+  path.forEach((e, i) => {
+    const hit = e.hit > 1 ? ` (time ${e.hit})` : '';
+    lines.push(`    ${i + 1}. ${e.event.padEnd(4)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`);
+  });
+  if (step) {
+    lines.push(`  fails at ${paint('bold', subject.image.name(step.address))} in ${step.owner}${suffix(place(subject, step.address))}`);
+  }
+  lines.push(`    ${broken.explanation}`);
+  if (broken.differences.length > 0) {
+    const width = Math.max(...broken.differences.map((d) => d.what.length), 8);
+    lines.push(`    ${'register'.padEnd(width)}  ${'expected'.padEnd(18)}  found`);
+    for (const d of broken.differences) {
+      lines.push(`    ${d.what.padEnd(width)}  ${hex(d.expected).padEnd(18)}  ${paint('red', hex(d.found))}`);
+    }
+  }
+  const cause = causeOf(trace, broken);
+  if (cause) {
+    lines.push(
+      `  caused by ${paint('bold', subject.image.name(cause.step.address))} in ${cause.step.owner}${suffix(place(subject, cause.step.address))}, which ${cause.what}`,
+    );
+    if (cause.step.line) lines.push(`    ${cause.step.line.text.trim()}`);
+  }
+  lines.push('  last instructions');
+  lines.push(...lastInstructions(trace, broken.step, paint).map((line) => `    ${line}`));
+  const stack = nmiStack(trace, broken.step);
+  if (stack.some((w) => w.writer)) {
+    lines.push(`  NMI stack before ${step ? subject.image.name(step.address) : 'the start'}`);
+    const lowest = stack.findLastIndex((w) => w.writer);
+    let slot = '';
+    for (const w of stack.slice(0, lowest + 1)) {
+      const name = w.slot === slot ? '' : w.slot;
+      slot = w.slot;
+      const marked = cause?.step.writes.some((write) => write.address === w.address);
+      const writer = w.writer ? `${w.writer.owner} ${w.writer.boundary}` : '';
+      const line = `    top-${String(w.below).padEnd(4)} ${name.padEnd(20)} ${w.word.padEnd(9)} ${w.text.padEnd(46)} ${writer}`.trimEnd();
+      lines.push(marked ? paint('red', `${line}  <-`) : line);
+    }
+  }
+  return lines.join('\n');
+}
+
+function lastInstructions(trace: Trace, at: number, paint: Paint): string[] {
+  const { image } = trace.run.subject;
+  const steps = trace.steps.slice(Math.max(0, at - LAST_INSTRUCTIONS + 1), at + 1);
+  const width = Math.max(...steps.map((s) => image.name(s.address).length), 0);
+  return steps.map((s) => {
+    const name = image.name(s.address).padEnd(width);
+    const text = describe(s);
+    const line = `${s.owner.padEnd(8)} ${name}  ${text.padEnd(36)}${lineOf(s.line)}`.trimEnd();
+    return s.index === at ? paint('bold', line) : line;
+  });
+}
+
+/** What a transition was, in a few words. */
+export function describe(step: Step): string {
+  if (step.delivered !== undefined && step.fired === undefined && !step.line) return `-- ${step.delivered} is delivered --`;
+  if (step.fired !== undefined) {
+    return step.delivered ? `-- ${step.fired} fired: ${step.delivered} --` : `-- ${step.fired} fired: pending --`;
+  }
+  const text = step.line?.text.trim().replace(/\s+/g, ' ') ?? '';
+  return step.delivered ? `${text} -- raises ${step.delivered}` : text;
+}
+
+function lineOf(row: LineRow | undefined): string {
+  return row ? `  ${shortPath(row.position.file)}:${row.position.line}` : '';
+}
+
+function place(subject: Subject, address: bigint): string {
+  return lineOf(subject.image.locate(address)?.line).trim();
+}
+
+function suffix(text: string): string {
+  return text ? ` (${text})` : '';
+}
+
+/** A path relative to the working directory when it lies below it. */
+export function shortPath(path: string): string {
+  if (!isAbsolute(path)) return path;
+  const short = relative(process.cwd(), path);
+  return short.startsWith('..') ? path : short;
+}
+

@@ -1,0 +1,216 @@
+/** A trace: everything that a run did, transition by transition, so that a failure can be followed back to its cause. */
+import { Access } from '../cpu/decoder.js';
+import { Reg } from '../cpu/registers.js';
+import { Return, type EventKind } from '../harness/machine.js';
+import { Origin } from '../harness/delivery.js';
+import type { LineRow } from '../image/module.js';
+import type { Observer, Run } from '../hooks/run.js';
+import { CallWord, Word } from '../properties/monitor.js';
+
+export interface Write {
+  /** Address of the 8-byte word. */
+  readonly address: bigint;
+  readonly value: bigint;
+}
+
+/** One transition. */
+export interface Step {
+  readonly index: number;
+  /** The boundary before it. */
+  readonly address: bigint;
+  /** Whose code this is: "context", "NMI 1", "#BP 1" … For a delivery: the event that is delivered. */
+  readonly owner: string;
+  /** The event that was fired here, if one was. */
+  readonly fired: EventKind | undefined;
+  /** What was delivered in this transition: "NMI 2", or undefined. */
+  readonly delivered: string | undefined;
+  readonly returned: boolean;
+  readonly mnemonic: number;
+  readonly line: LineRow | undefined;
+  readonly reads: readonly bigint[];
+  readonly writes: readonly Write[];
+  /** The 18 registers of the engine after the transition, as 36 halves. */
+  readonly after: Uint32Array;
+}
+
+/** A property that broke, and in which transition. */
+export interface Broken {
+  readonly property: string;
+  readonly sentence: string;
+  readonly step: number;
+  readonly explanation: string;
+  readonly differences: readonly { readonly what: string; readonly expected: bigint; readonly found: bigint }[];
+  /** Owner of the delivery whose return failed, if it was a return. */
+  readonly closing: string | undefined;
+  /** The pt_regs of the C call that was running last. */
+  readonly ptRegs: bigint | undefined;
+}
+
+const VECTOR_NAMES: Readonly<Record<number, string>> = {
+  0: '#DE',
+  1: '#DB',
+  2: 'NMI',
+  3: '#BP',
+  4: '#OF',
+  5: '#BR',
+  6: '#UD',
+  7: '#NM',
+  8: '#DF',
+  10: '#TS',
+  11: '#NP',
+  12: '#SS',
+  13: '#GP',
+  14: '#PF',
+  16: '#MF',
+  17: '#AC',
+  18: '#MC',
+  19: '#XM',
+  21: '#CP',
+  29: '#VC',
+};
+
+export class Trace implements Observer {
+  readonly steps: Step[] = [];
+  readonly broken: Broken[] = [];
+  /** Registers before the first transition. */
+  readonly start: Uint32Array;
+
+  /** Owners of the open deliveries, innermost last, as the monitor's records. */
+  readonly #owners: string[] = [];
+  readonly #counts = new Map<string, number>();
+  #address = 0n;
+  #reads: bigint[] = [];
+  #mnemonic = 0;
+  #row: LineRow | undefined;
+  #pending: Omit<Broken, 'step'>[] = [];
+
+  constructor(readonly run: Run) {
+    this.start = run.machine.u32.slice(0, 36);
+    run.observe(this);
+  }
+
+  get owner(): string {
+    return this.#owners.at(-1) ?? 'context';
+  }
+
+  before(run: Run, event: EventKind | undefined): void {
+    const { machine, subject } = run;
+    this.#address = run.rip;
+    this.#reads = [];
+    this.#mnemonic = 0;
+    this.#row = undefined;
+    if (event !== undefined || machine.nmi.deliverable) return;
+    const instruction = machine.peek();
+    if (!instruction) return;
+    this.#mnemonic = instruction.mnemonic;
+    this.#row = subject.image.locate(instruction.address)?.line;
+    for (const operand of instruction.memory) {
+      if (operand.access & Access.READ) this.#reads.push(machine.cpu.addressOf(operand));
+    }
+  }
+
+  after(run: Run, event: EventKind | undefined): void {
+    const { machine, monitor } = run;
+    const { memory, happened } = machine;
+    const writes: Write[] = [];
+    const seen = new Set<number>();
+    for (let i = 0; i < memory.journalLength; i++) {
+      const word = memory.journalWord[i]!;
+      if (seen.has(word)) continue;
+      seen.add(word);
+      writes.push({ address: memory.addressOf(word * 8), value: memory.view.getBigUint64(word * 8, true) });
+    }
+    let owner = this.owner;
+    let delivered: string | undefined;
+    const reads = this.#reads;
+    if (happened.returned === Return.IRET) {
+      const rsp = this.#rspBefore();
+      for (let i = 0; i < 5; i++) reads.push(rsp + BigInt(8 * i));
+    }
+    if (happened.delivered) {
+      delivered = this.#name(happened.vector, happened.origin);
+      owner = delivered;
+      // One record for each delivery; a return closes records, and both may happen in one transition only in that order.
+      this.#owners.length = monitor.words[Word.DEPTH]! - 1;
+      this.#owners.push(delivered);
+    } else if (this.#owners.length > monitor.words[Word.DEPTH]!) {
+      this.#owners.length = monitor.words[Word.DEPTH]!;
+    }
+    const step: Step = {
+      index: this.steps.length,
+      address: this.#address,
+      owner,
+      fired: event,
+      delivered,
+      returned: happened.returned !== Return.NONE,
+      mnemonic: this.#mnemonic,
+      line: this.#row,
+      reads,
+      writes,
+      after: machine.u32.slice(0, 36),
+    };
+    this.steps.push(step);
+    for (const p of this.#pending) this.broken.push({ ...p, step: step.index });
+    this.#pending = [];
+  }
+
+  failed(run: Run, property: { name: string; sentence: string; explain: (m: Run['monitor']) => string }): void {
+    const { monitor } = run;
+    const closing = monitor.closing;
+    const called = monitor.words[Word.CALLS]! > 0;
+    const entry: Omit<Broken, 'step'> = {
+      property: property.name,
+      sentence: property.sentence,
+      explanation: property.explain(monitor),
+      differences: closing >= 0 ? monitor.differences(closing) : [],
+      closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
+      ptRegs: called ? monitor.register64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
+    };
+    // An endless loop is found between two transitions, everything else within one.
+    if (property.name === 'progress' && closing < 0 && this.steps.length === run.transitions && !run.monitor.ended) {
+      this.broken.push({ ...entry, step: this.steps.length - 1 });
+    } else {
+      this.#pending.push(entry);
+    }
+  }
+
+  #rspBefore(): bigint {
+    const registers = this.steps.at(-1)?.after ?? this.start;
+    return register(registers, Reg.RSP);
+  }
+
+  #name(vector: number, origin: number): string {
+    const kind = vector === 2 && origin === Origin.SOFTWARE ? 'INT 2' : (VECTOR_NAMES[vector] ?? `vector ${vector}`);
+    const n = (this.#counts.get(kind) ?? 0) + 1;
+    this.#counts.set(kind, n);
+    return `${kind} ${n}`;
+  }
+
+  /** The registers before transition `index`. */
+  registersBefore(index: number): Uint32Array {
+    return index === 0 ? this.start : this.steps[index - 1]!.after;
+  }
+
+  /** The last transition up to `index` that wrote the word at `address`. */
+  lastWrite(address: bigint, index: number): Step | undefined {
+    const word = address & ~7n;
+    for (let i = Math.min(index, this.steps.length - 1); i >= 0; i--) {
+      if (this.steps[i]!.writes.some((w) => w.address === word)) return this.steps[i];
+    }
+    return undefined;
+  }
+
+  /** The last transition up to `index` that changed register `r`. */
+  lastChange(r: number, index: number): Step | undefined {
+    for (let i = Math.min(index, this.steps.length - 1); i >= 0; i--) {
+      const before = this.registersBefore(i);
+      const { after } = this.steps[i]!;
+      if (before[2 * r] !== after[2 * r] || before[2 * r + 1] !== after[2 * r + 1]) return this.steps[i];
+    }
+    return undefined;
+  }
+}
+
+export function register(registers: Uint32Array, r: number): bigint {
+  return (BigInt(registers[2 * r + 1]!) << 32n) | BigInt(registers[2 * r]!);
+}
