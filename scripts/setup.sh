@@ -35,8 +35,8 @@ loads() {
     }' "$1"
 }
 
-# The first error in the log, for the one line of die.
-reason() { sed -n -e 's/^E: //p' -e 's/^npm error //p' -e 's/^npm ERR! //p' "$log" | head -n 1; }
+# The first error in the log (npm begins with two lines: a code, then what happened), for the one line of die.
+reason() { sed -n -e 's/^E: //p' -e 's/^npm error \(.\)/\1/p' -e 's/^npm ERR! \(.\)/\1/p' "$log" | head -n "$1" | paste -s -d ' ' -; }
 
 start_log() {
   mkdir -p .setup
@@ -48,7 +48,7 @@ install_as_root() {
   start_log
   # The package lists of a fresh system are empty or old: update them only when the first attempt fails.
   apt_install >>"$log" 2>&1 || { apt-get update && apt_install; } >>"$log" 2>&1 ||
-    die "apt-get cannot install $package ($(reason)): connect to the network or install $package yourself; see $log"
+    die "apt-get cannot install $package ($(reason 1)): connect to the network or install $package yourself; see $log"
   why=$(loads "$system_library") || die "$package is installed but does not load ($why): set ENTRACE_LIBUNICORN to the file"
 }
 
@@ -63,7 +63,7 @@ install_unpacked() {
   rm -rf .setup/deb .setup/apt
   mkdir -p .setup/deb .setup/lib
   download >>"$log" 2>&1 || download_with_own_lists >>"$log" 2>&1 ||
-    die "apt-get cannot download $package ($(reason)): connect to the network or install $package as root; see $log"
+    die "apt-get cannot download $package ($(reason 1)): connect to the network or install $package as root; see $log"
   {
     dpkg-deb -x .setup/deb/"$package"_*.deb .setup/deb/root &&
       find .setup/deb/root -name libunicorn.so.2 -exec cp -L {} "$local_library.new" \; &&
@@ -108,13 +108,18 @@ provide_packages() {
   start_log
   # --include=dev: with NODE_ENV=production npm would leave the compiler out.
   npm ci --include=dev --prefer-offline --no-audit --no-fund >>"$log" 2>&1 ||
-    die "npm ci failed ($(reason)): connect to the network or correct what $log says, and try again"
+    die "npm ci failed ($(reason 2)): connect to the network or correct what $log says, and try again"
   echo "$wanted" >"$npm_stamp"
 }
 
 command -v node >/dev/null || die 'Node.js is missing: install version 20 or newer'
-version=$(node -p process.versions.node)
-[ "${version%%.*}" -ge 20 ] || die "Node.js is version $version: install version 20 or newer"
+# Compared with what package.json asks for (">=major.minor"); old versions of Node must be able to read this.
+outdated=$(node -p '
+  var wanted = require("./package.json").engines.node.replace(/[^0-9.]/g, "").split(".");
+  var version = process.versions.node.split(".");
+  var newer = version[0] - wanted[0] || version[1] - (wanted[1] || 0);
+  newer < 0 ? version.join(".") + ": install version " + wanted.join(".") : "";')
+[ -z "$outdated" ] || die "Node.js is version $outdated or newer"
 command -v npm >/dev/null || die 'npm is missing: install it (it comes with Node.js; Debian: npm)'
 provide_library
 provide_packages

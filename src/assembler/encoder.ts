@@ -111,6 +111,7 @@ export class Encoder {
     this.current ??= this.spares.pop();
     if (!this.current) return 'restarting';
     const { engine, module } = this.current;
+    const { exitCode } = process;
     try {
       const result = engine.asm(text, 0);
       if (!result.failed && result.mc.length > 0 && result.mc.length <= 15) return Uint8Array.from(result.mc);
@@ -119,6 +120,8 @@ export class Encoder {
         ? 'mnemonic'
         : 'operands';
     } catch {
+      // Keystone ends "its" program, and Emscripten takes that for this one.
+      process.exitCode = exitCode;
       // The instance's memory can be in any state now.
       this.current = undefined;
       void this.refill();

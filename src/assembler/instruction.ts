@@ -339,6 +339,15 @@ class Encoding {
   private readonly place: Place;
   private readonly prefixes: number[];
   private readonly fixups: Fixup[] = [];
+  /** The mnemonic without its size suffix. */
+  private base = '';
+  /** Operand size, where the mnemonic has one. */
+  private size: Size | undefined;
+  /** Neither a suffix nor a register told the operand size. */
+  private sizeAssumed = false;
+  /** MOVABS: the immediate is 64 bits wide, or the address is (and nothing else is in the address). */
+  private wideImmediate = false;
+  private addressOnly = false;
   /** What stands in the displacement and in the immediate if they are not numbers yet. */
   private displacement: { expression: Expression; size: 4 | 8; kind: FieldKind; place: Place } | undefined;
   private immediate: { expression: Expression; size: Size; kind: FieldKind; place: Place } | undefined;
@@ -465,11 +474,6 @@ class Encoding {
     this.mnemonic = `mov${match[1]}${SIZE_SUFFIXES[size]}${SIZE_SUFFIXES[target]}`;
     if (this.mnemonic === 'movzlq') this.fail('there is no MOVZX from 32 bits', 'movl, which clears the upper half');
   }
-
-  private size: Size | undefined;
-  /** Neither a suffix nor a register told the operand size. */
-  private sizeAssumed = false;
-  private base = '';
 
   /** Spells the operand size out. */
   private chooseSize(): void {
@@ -649,9 +653,6 @@ class Encoding {
     this.mnemonic = `movabs${SIZE_SUFFIXES[this.size!]}`;
     this.addressOnly = true;
   }
-
-  private wideImmediate = false;
-  private addressOnly = false;
 
   /** XCHG and TEST are the same both ways round; GNU as and Keystone want the register first or last. */
   private registerFirst(): void {

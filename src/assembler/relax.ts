@@ -134,10 +134,11 @@ export function relax(sections: Iterable<Section>): void {
     for (const { section, fragments } of all) changed = relaxOnce(section, fragments) || changed;
     if (!changed) return;
     if (pass > PASS_LIMIT) {
-      const place = all.flatMap(({ fragments }) => fragments).find(({ tail }) => tail && 'place' in tail)
-        ?.tail as SpaceTail;
+      // Jumps only grow and alignment follows them: it is a computed space that never rests.
+      const tails = all.flatMap(({ fragments }) => fragments.flatMap(({ tail }) => tail ?? []));
+      const restless = tails.find((tail) => tail.kind === 'space') ?? tails[0]!;
       throw errorAt(
-        place.place,
+        restless.place,
         'the sizes of jumps and spaces do not settle',
         'a .skip or .org that does not depend on its own size',
       );
@@ -186,10 +187,7 @@ function relaxOnce(section: Section, fragments: readonly Fragment[]): boolean {
       }
     }
     if (end + size > SECTION_LIMIT)
-      throw errorAt(
-        'place' in tail ? tail.place : section.marks[0]!.place,
-        `section ${section.name} is larger than ${SECTION_LIMIT} bytes`,
-      );
+      throw errorAt(tail.place, `section ${section.name} is larger than ${SECTION_LIMIT} bytes`);
     if (size !== fragment.tailSize) {
       stretch += size - fragment.tailSize;
       fragment.tailSize = size;

@@ -322,6 +322,7 @@ export class Cpu {
 
   /** Reads up to 8 bytes at the access that was checked last. */
   loadChecked(size: number): bigint {
+    if (size === 8 && this.#secondOffset < 0) return this.memory.view.getBigUint64(this.#operandOffset, true);
     let value = 0n;
     for (let i = size - 1; i >= 0; i--) value = (value << 8n) | BigInt(this.memory.u8[this.#byteOffset(i)]!);
     return value;
@@ -329,6 +330,10 @@ export class Cpu {
 
   /** Writes up to 8 bytes at the access that was checked last. */
   storeChecked(size: number, value: bigint): void {
+    if (size === 8 && this.#secondOffset < 0) {
+      this.memory.view.setBigUint64(this.#operandOffset, value, true);
+      return;
+    }
     for (let i = 0; i < size; i++) {
       this.memory.u8[this.#byteOffset(i)] = Number(BigInt.asUintN(8, value >> BigInt(8 * i)));
     }

@@ -45,6 +45,8 @@ export interface SearchResult {
   readonly states: number;
   readonly transitions: number;
   readonly seconds: number;
+  /** Seconds of the last round alone: the one whose states and transitions are given. */
+  readonly lastRoundSeconds: number;
   readonly failures: readonly Failure[];
   /** Why the search stopped before it closed the bound. */
   readonly stopped: string | undefined;
@@ -83,6 +85,9 @@ const CHECK_EVERY = 4096;
 const REGISTER_WORDS = 36;
 const SYSTEM_WORDS = REGISTER_COUNT * 2 - REGISTER_WORDS;
 const LANE_WORDS = 8;
+/** Words in front of a copy of the slow part: its lanes and those of the system registers in it. */
+const SLOW_LANES = 6;
+const SLOW_EVENTS = SLOW_LANES + 2 * Reg.EVENTS - REGISTER_WORDS;
 
 class Stopped extends Error {
   constructor(readonly reason: string) {
@@ -111,13 +116,15 @@ export function search(machine: Machine, subject: Subject, properties: readonly 
     machine.restore(start);
     live.grown = false;
     rounds++;
+    const roundBegan = performance.now();
     const round = new Round(machine, subject, properties, { ...options, bound }, live);
     const result = round.run();
     const full = limit >= most;
     // A stopped search ends here whatever the table has learnt: what it has seen fail has failed, and it claims no more.
     if (result.stopped !== undefined || (full && !live.grown)) {
       machine.restore(start);
-      return { ...result, seconds: (performance.now() - began) / 1000, rounds };
+      const now = performance.now();
+      return { ...result, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
     }
     if (!live.grown) limit++;
   }
@@ -161,7 +168,8 @@ class Round {
   readonly #registerLanes = new Lanes();
   readonly #memoryLanes = new Lanes();
   readonly #slowLanes = new Lanes();
-  readonly #hashed = new Uint32Array(REGISTER_WORDS);
+  readonly #systemLanes = new Lanes();
+  readonly #hashed = new Uint32Array(REGISTER_WORDS + SYSTEM_WORDS);
   /** Bit t: tracked word t has been written since it was last dead, or was never written: its value may be used. */
   readonly #knownNow = new Uint32Array(MASK_WORDS);
   readonly #startMemory: Uint32Array;
@@ -179,7 +187,7 @@ class Round {
     this.#knownNow.fill(0xffffffff);
   }
 
-  run(): Omit<SearchResult, 'rounds' | 'seconds'> {
+  run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds'> {
     let stopped: string | undefined;
     try {
       this.#firstState();
@@ -216,19 +224,26 @@ class Round {
     this.#machine.memory.journalLength = 0;
     this.#registerLanes.a = this.#registerLanes.b = this.#registerLanes.c = 0;
     this.#memoryLanes.a = this.#memoryLanes.b = this.#memoryLanes.c = 0;
-    this.#hashed.set(this.#machine.u32.subarray(0, REGISTER_WORDS));
+    this.#hashed.set(this.#machine.u32);
     for (let i = 0; i < REGISTER_WORDS; i += 2) this.#registerLanes.add(i, this.#hashed[i]!, this.#hashed[i + 1]!);
+    this.#systemLanes.a = this.#systemLanes.b = this.#systemLanes.c = 0;
+    for (let i = REGISTER_WORDS; i < this.#hashed.length; i += 2) {
+      this.#systemLanes.add(i, this.#hashed[i]!, this.#hashed[i + 1]!);
+    }
     this.#machine.cpu.readCount = 0;
     this.#accounted = 0;
-    this.#keepSlow();
+    this.#machine.systemChanged = true;
   }
 
   /** Brings the fingerprint of the general registers up to date: only what has changed is hashed. */
   #hashRegisters(): void {
+    this.#rehash(this.#registerLanes, 0, REGISTER_WORDS);
+  }
+
+  #rehash(lanes: Lanes, from: number, to: number): void {
     const u32 = this.#machine.u32;
     const hashed = this.#hashed;
-    const lanes = this.#registerLanes;
-    for (let i = 0; i < REGISTER_WORDS; i += 2) {
+    for (let i = from; i < to; i += 2) {
       const low = u32[i]!;
       const high = u32[i + 1]!;
       if (low === hashed[i] && high === hashed[i + 1]) continue;
@@ -239,38 +254,52 @@ class Round {
     }
   }
 
-  /** Copies everything but the general registers, if it may have changed, and hashes it. */
-  #keepSlow(): void {
-    const machine = this.#machine;
-    const monitor = this.#monitor;
-    machine.systemChanged = false;
-    monitor.changed = false;
-    const w = monitor.words;
+  /** Hashes everything but the general registers and memory. */
+  #hashSlow(): void {
+    const w = this.#monitor.words;
+    this.#rehash(this.#systemLanes, REGISTER_WORDS, REGISTER_WORDS + SYSTEM_WORDS);
+    const lanes = this.#slowLanes;
+    lanes.a = this.#systemLanes.a;
+    lanes.b = this.#systemLanes.b;
+    lanes.c = this.#systemLanes.c;
+    lanes.absorb(w, 0, Word.RECORDS);
     const depth = w[Word.DEPTH]!;
-    const recordsEnd = Word.RECORDS + depth * RecordWord.SIZE;
+    for (let i = 0; i < depth; i++) {
+      const record = Word.RECORDS + i * RecordWord.SIZE;
+      lanes.absorb(w, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
+    }
+    lanes.absorb(w, Monitor.CALLS_AT, Monitor.CALLS_AT + w[Word.CALLS]! * Monitor.CALL_SIZE);
+  }
+
+  /** Copies everything but the general registers and memory, with its hashes in front. */
+  #keepSlow(): void {
+    const w = this.#monitor.words;
+    const recordsEnd = Word.RECORDS + w[Word.DEPTH]! * RecordWord.SIZE;
     const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
-    const length = SYSTEM_WORDS + recordsEnd + calls;
-    if (this.#slowTop + length > this.#slowWords.length) {
+    const at = this.#slowTop;
+    const length = SLOW_LANES + SYSTEM_WORDS + recordsEnd + calls;
+    if (at + length > this.#slowWords.length) {
       const grown = new Uint32Array(this.#slowWords.length * 2);
       grown.set(this.#slowWords);
       this.#slowWords = grown;
     }
-    const at = this.#slowTop;
     const s = this.#slowWords;
-    const u32 = machine.u32;
-    for (let i = 0; i < SYSTEM_WORDS; i++) s[at + i] = u32[REGISTER_WORDS + i]!;
-    for (let i = 0; i < recordsEnd; i++) s[at + SYSTEM_WORDS + i] = w[i]!;
-    for (let i = 0; i < calls; i++) s[at + SYSTEM_WORDS + recordsEnd + i] = w[Monitor.CALLS_AT + i]!;
-    const lanes = this.#slowLanes;
-    lanes.reset();
-    lanes.absorb(s, at, at + SYSTEM_WORDS + Word.RECORDS);
-    for (let i = 0; i < depth; i++) {
-      const record = at + SYSTEM_WORDS + Word.RECORDS + i * RecordWord.SIZE;
-      lanes.absorb(s, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
-    }
-    lanes.absorb(s, at + SYSTEM_WORDS + recordsEnd, at + length);
+    const u32 = this.#machine.u32;
+    s[at] = this.#slowLanes.a;
+    s[at + 1] = this.#slowLanes.b;
+    s[at + 2] = this.#slowLanes.c;
+    s[at + 3] = this.#systemLanes.a;
+    s[at + 4] = this.#systemLanes.b;
+    s[at + 5] = this.#systemLanes.c;
+    const system = at + SLOW_LANES;
+    for (let i = 0; i < SYSTEM_WORDS; i++) s[system + i] = u32[REGISTER_WORDS + i]!;
+    const from = system + SYSTEM_WORDS;
+    for (let i = 0; i < recordsEnd; i++) s[from + i] = w[i]!;
+    for (let i = 0; i < calls; i++) s[from + recordsEnd + i] = w[Monitor.CALLS_AT + i]!;
     this.#slowCurrent = at;
     this.#slowTop = at + length;
+    this.#machine.systemChanged = false;
+    this.#monitor.changed = false;
   }
 
   /** Accounts for the words that the last transition read and wrote. */
@@ -457,9 +486,21 @@ class Round {
     const s = this.#slowWords;
     const machine = this.#machine;
     const u32 = machine.u32;
-    for (let i = 0; i < SYSTEM_WORDS; i++) u32[REGISTER_WORDS + i] = s[at + i]!;
+    const hashed = this.#hashed;
+    this.#slowLanes.a = s[at]!;
+    this.#slowLanes.b = s[at + 1]!;
+    this.#slowLanes.c = s[at + 2]!;
+    this.#systemLanes.a = s[at + 3]!;
+    this.#systemLanes.b = s[at + 4]!;
+    this.#systemLanes.c = s[at + 5]!;
+    const system = at + SLOW_LANES;
+    for (let i = 0; i < SYSTEM_WORDS; i++) {
+      const word = s[system + i]!;
+      u32[REGISTER_WORDS + i] = word;
+      hashed[REGISTER_WORDS + i] = word;
+    }
     const w = this.#monitor.words;
-    const from = at + SYSTEM_WORDS;
+    const from = system + SYSTEM_WORDS;
     const recordsEnd = Word.RECORDS + s[from + Word.DEPTH]! * RecordWord.SIZE;
     for (let i = 0; i < recordsEnd; i++) w[i] = s[from + i]!;
     const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
@@ -468,28 +509,6 @@ class Round {
     machine.systemChanged = false;
     this.#monitor.changed = false;
     this.#slowCurrent = at;
-    // The lanes of this part are kept with the copy's last use: hash them anew only when a state needs them.
-    this.#slowLanesStale = true;
-  }
-
-  #slowLanesStale = false;
-
-  #hashSlow(): void {
-    const s = this.#slowWords;
-    const at = this.#slowCurrent;
-    const from = at + SYSTEM_WORDS;
-    const depth = s[from + Word.DEPTH]!;
-    const calls = s[from + Word.CALLS]! * Monitor.CALL_SIZE;
-    const lanes = this.#slowLanes;
-    lanes.reset();
-    lanes.absorb(s, at, from + Word.RECORDS);
-    for (let i = 0; i < depth; i++) {
-      const record = from + Word.RECORDS + i * RecordWord.SIZE;
-      lanes.absorb(s, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
-    }
-    const recordsEnd = from + Word.RECORDS + depth * RecordWord.SIZE;
-    lanes.absorb(s, recordsEnd, recordsEnd + calls);
-    this.#slowLanesStale = false;
   }
 
   // The search ---------------------------------------------------------------------------------------------------------
@@ -512,8 +531,8 @@ class Round {
       const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.path);
       this.#settle(row);
       this.#hashRegisters();
-      if (machine.systemChanged || monitor.changed) this.#keepSlow();
-      else if (this.#slowLanesStale) this.#hashSlow();
+      const slowChanged = machine.systemChanged || monitor.changed;
+      if (slowChanged) this.#hashSlow();
       const a = this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491);
       const b = this.#registerLanes.b + this.#memoryLanes.b + Math.imul(this.#slowLanes.b, 0x41c64e6d);
       const c = this.#registerLanes.c + this.#memoryLanes.c + Math.imul(this.#slowLanes.c, 0x6c078965);
@@ -528,6 +547,7 @@ class Round {
         break;
       }
       if (this.#top === base) this.#openChain();
+      if (slowChanged) this.#keepSlow();
       this.#push(row);
       if (monitor.ended) {
         outcome = monitor.failed;
@@ -549,11 +569,18 @@ class Round {
         if (outcome !== 0) this.#failed(outcome, undefined);
         this.#forks = this.#top - base;
       }
-      this.#fireAlong(base, outcome, depth);
+      // The number of events fired is the same all along a chain.
+      if (this.#mayFireMore()) this.#fireAlong(base, outcome, depth);
     }
     this.#top = base;
     this.#slowTop = slowBase;
     return outcome;
+  }
+
+  #mayFireMore(): boolean {
+    const fired = this.#monitor.words[Word.FIRED]!;
+    for (let k = 0; k < EVENT_KINDS.length; k++) if (((fired >>> (8 * k)) & 255) < this.#budgets[k]!) return true;
+    return false;
   }
 
   #openChain(): void {
@@ -569,21 +596,19 @@ class Round {
     const machine = this.#machine;
     const monitor = this.#monitor;
     const part = this.#options.part;
-    for (let p = this.#top - 1; p >= base; p--) {
+    const fired = monitor.words[Word.FIRED]!;
+    // Events are not fired any more where nothing that follows means anything.
+    for (let p = this.#lastLiving(base); p >= base; p--) {
       this.#top = p + 1;
       if (depth === 0) {
         this.#forksDone = this.#forks - (p - base) - 1;
         if (part !== undefined && p % part.count !== part.index) continue;
       }
-      this.#goTo(p);
-      // Copies that belong to later positions are not needed any more.
-      if (monitor.over) continue;
-      const fired = monitor.words[Word.FIRED]!;
+      const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
       for (let k = 0; k < EVENT_KINDS.length; k++) {
-        const count = (fired >>> (8 * k)) & 255;
-        if (count >= this.#budgets[k]!) continue;
         const kind = EVENT_KINDS[k]!;
-        if (!this.#allowed(k) || !machine.may(kind)) continue;
+        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p)) continue;
+        this.#goTo(p);
         machine.fire(kind);
         monitor.words[Word.FIRED] = fired + (1 << (8 * k));
         monitor.changed = true;
@@ -594,16 +619,26 @@ class Round {
         if (broken !== 0) this.#failed(broken, kind);
         this.#schedule.pop();
         this.#top = p + 1;
-        this.#goTo(p);
       }
     }
   }
 
-  #allowed(kind: number): boolean {
+  /** The last position of the chain at which events are still worth firing. */
+  #lastLiving(base: number): number {
+    const s = this.#slowWords;
+    for (let p = this.#top - 1; p >= base; p--) {
+      const words = this.#slow[p]! + SLOW_LANES + SYSTEM_WORDS;
+      if (!this.#monitor.isOver(s[words + Word.FAILED]!, s[words + Word.END]!)) return p;
+    }
+    return base - 1;
+  }
+
+  #allowed(kind: number, position: number): boolean {
     const places = this.#places[kind];
     if (places === undefined) return true;
-    const low = this.#machine.u32[2 * Reg.RIP]!;
-    const high = this.#machine.u32[2 * Reg.RIP + 1]!;
+    const at = position * REGISTER_WORDS + 2 * Reg.RIP;
+    const low = this.#registers[at]!;
+    const high = this.#registers[at + 1]!;
     for (let i = 0; i < places.length; i++) {
       const place = places[i]!;
       if (place.startHigh === high && low >= place.startLow && low < place.endLow) return true;

@@ -108,6 +108,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     states: results.reduce((n, r) => n + r.states, 0),
     transitions: results.reduce((n, r) => n + r.transitions, 0),
     seconds: Math.max(...results.map((r) => r.seconds)),
+    lastRoundSeconds: Math.max(...results.map((r) => r.lastRoundSeconds)),
     failures,
     stopped,
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),

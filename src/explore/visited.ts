@@ -59,16 +59,12 @@ export class VisitedSet {
       if (old[at + 3] === 0) continue;
       let slot = (old[at]! ^ (old[at + 1]! >>> 7)) & mask;
       while (table[slot * ENTRY + 3] !== 0) slot = (slot + 1) & mask;
-      table.set(old.subarray(at, at + ENTRY), slot * ENTRY);
+      const to = slot * ENTRY;
+      table[to] = old[at]!;
+      table[to + 1] = old[at + 1]!;
+      table[to + 2] = old[at + 2]!;
+      table[to + 3] = old[at + 3]!;
     }
     this.#table = table;
-  }
-
-  /** The entries' fingerprints, for counting what several searches have visited together. */
-  *fingerprints(): Generator<readonly [number, number, number]> {
-    const table = this.#table;
-    for (let at = 0; at < table.length; at += ENTRY) {
-      if (table[at + 3] !== 0) yield [table[at]!, table[at + 1]!, table[at + 2]!];
-    }
   }
 }

@@ -107,12 +107,16 @@ export class Machine {
 
   /** Whether an event can be fired at this boundary. */
   may(kind: EventKind): boolean {
-    const events = this.u32[EVENTS]!;
+    return this.mayWith(kind, this.u32[EVENTS]!);
+  }
+
+  /** The same for a boundary with other contents of Reg.EVENTS. */
+  mayWith(kind: EventKind, events: number): boolean {
     if (events & EventState.SHUTDOWN) return false;
     // A second NMI collapses into the pending one: nothing would change.
     if (kind === 'nmi') return !(events & EventState.NMI_PENDING);
     // A pending NMI is delivered before the instruction that a breakpoint would stand at.
-    return !(events & EventState.HALTED) && !this.nmi.deliverable;
+    return !(events & EventState.HALTED) && !this.nmi.deliverableWith(events);
   }
 
   /** Makes `action` happen. It must be one of `actions()`. */

@@ -29,9 +29,11 @@ export class NmiLatch {
 
   /** Whether a pending NMI would be delivered at this boundary. */
   get deliverable(): boolean {
-    const events = this.u32[EVENTS]!;
-    if (!(events & EventState.NMI_PENDING)) return false;
-    return !(events & this.blockingMask);
+    return this.deliverableWith(this.u32[EVENTS]!);
+  }
+
+  deliverableWith(events: number): boolean {
+    return (events & EventState.NMI_PENDING) !== 0 && !(events & this.blockingMask);
   }
 
   /** What holds NMIs back: the latch, a MOV SS, and on some processors an STI. */

@@ -349,7 +349,12 @@ export class Monitor {
 
   /** Whether further events are worth firing: not after the context is lost, nor after the end. */
   get over(): boolean {
-    return this.words[Word.END] !== End.NONE || (this.words[Word.FAILED]! & this.#ends) !== 0;
+    return this.isOver(this.words[Word.FAILED]!, this.words[Word.END]!);
+  }
+
+  /** The same for other contents of Word.FAILED and Word.END. */
+  isOver(failed: number, end: number): boolean {
+    return end !== End.NONE || (failed & this.#ends) !== 0;
   }
 
   isContext(address: bigint): boolean {

@@ -104,7 +104,7 @@ test('an error in an included file names the files that include it', () => {
 
 test('an error in a macro of an included file names both stacks', () => {
   const error = failure('#include "a.h"\n.rept 2\n m 7\n.endr\n', { 'a.h': '.macro m x\n movq $\\x, %bad\n.endm\n' });
-  assert.equal(error.message, 'a.h:2:11: unknown register "%bad"; expected a register of x86-64');
+  assert.equal(error.message, 'a.h:2:12: unknown register "%bad"; expected a register of x86-64');
   assert.deepEqual(error.notes, [
     'in expansion of macro m at test.S:3',
     'in expansion of .rept at test.S:2',

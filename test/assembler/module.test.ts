@@ -95,8 +95,6 @@ test('defines, includes and sources', () => {
   try {
     writeFileSync(join(directory, 'main.S'), '#include "own.h"\n#include <path.h>\n .byte OWN, PATH, GIVEN\n');
     writeFileSync(join(directory, 'own.h'), '#define OWN 1\n');
-    const other = join(directory, 'include');
-    rmSync(other, { recursive: true, force: true });
     writeFileSync(join(directory, 'path.h'), '#define PATH 2\n');
     const path = join(directory, 'main.S');
     const module = assembler.assemble(path, { defines: { GIVEN: '3' }, includePaths: [directory] });

@@ -39,8 +39,8 @@ export class RandomInstructions {
     return this.pick(sizes.length > 0 ? sizes : ([1, 2, 4, 8] as const));
   }
 
-  private register(size: Size, high = true): string {
-    if (size === 1) return `%${high && this.chance(0.15) ? this.pick(HIGH) : this.pick(R8)}`;
+  private register(size: Size): string {
+    if (size === 1) return `%${this.chance(0.15) ? this.pick(HIGH) : this.pick(R8)}`;
     return `%${this.pick(size === 2 ? R16 : size === 4 ? R32 : R64)}`;
   }
 
@@ -81,8 +81,7 @@ export class RandomInstructions {
     return this.number(value);
   }
 
-  private memory(high = true): string {
-    void high;
+  private memory(): string {
     const segment = this.chance(0.15) ? `%${this.pick(SEGMENTS)}:` : '';
     const kind = this.random();
     if (kind < 0.08) return `${segment}${this.number(this.value(31) & 0x7fffffffn)}`;
