@@ -35,8 +35,14 @@ loads() {
     }' "$1"
 }
 
-# The first error in the log (npm begins with two lines: a code, then what happened), for the one line of die.
-reason() { sed -n -e 's/^E: //p' -e 's/^npm error \(.\)/\1/p' -e 's/^npm ERR! \(.\)/\1/p' "$log" | head -n "$1" | paste -s -d ' ' -; }
+# The error that the log of apt-get or npm tells first, for the one line of die. An unreachable network is what apt-get
+# warns of before it fails over the consequence; npm takes two lines: a code, then what happened.
+apt_error() {
+  { sed -n 's/^[EW]: \(Failed to fetch\)/\1/p' "$log" && sed -n 's/^E: //p' "$log"; } | head -n 1
+}
+npm_error() {
+  sed -n -e 's/^npm error \(.\)/\1/p' -e 's/^npm ERR! \(.\)/\1/p' "$log" | head -n 2 | paste -s -d ' ' -
+}
 
 start_log() {
   mkdir -p .setup
@@ -48,7 +54,7 @@ install_as_root() {
   start_log
   # The package lists of a fresh system are empty or old: update them only when the first attempt fails.
   apt_install >>"$log" 2>&1 || { apt-get update && apt_install; } >>"$log" 2>&1 ||
-    die "apt-get cannot install $package ($(reason 1)): connect to the network or install $package yourself; see $log"
+    die "apt-get cannot install $package ($(apt_error)): connect to the network or install $package yourself; see $log"
   why=$(loads "$system_library") || die "$package is installed but does not load ($why): set ENTRACE_LIBUNICORN to the file"
 }
 
@@ -63,7 +69,7 @@ install_unpacked() {
   rm -rf .setup/deb .setup/apt
   mkdir -p .setup/deb .setup/lib
   download >>"$log" 2>&1 || download_with_own_lists >>"$log" 2>&1 ||
-    die "apt-get cannot download $package ($(reason 1)): connect to the network or install $package as root; see $log"
+    die "apt-get cannot download $package ($(apt_error)): connect to the network or install $package as root; see $log"
   {
     dpkg-deb -x .setup/deb/"$package"_*.deb .setup/deb/root &&
       find .setup/deb/root -name libunicorn.so.2 -exec cp -L {} "$local_library.new" \; &&
@@ -107,8 +113,10 @@ provide_packages() {
   say 'installing the npm packages'
   start_log
   # --include=dev: with NODE_ENV=production npm would leave the compiler out.
-  npm ci --include=dev --prefer-offline --no-audit --no-fund >>"$log" 2>&1 ||
-    die "npm ci failed ($(reason 2)): connect to the network or correct what $log says, and try again"
+  # The shorter waits: without a network npm would take more than a minute to say so.
+  npm ci --include=dev --prefer-offline --no-audit --no-fund \
+    --fetch-retry-mintimeout=2000 --fetch-retry-maxtimeout=10000 >>"$log" 2>&1 ||
+    die "npm ci failed ($(npm_error)): connect to the network or correct what $log says, and try again"
   echo "$wanted" >"$npm_stamp"
 }
 

@@ -26,41 +26,44 @@ export const Reg = {
   RFLAGS: 17,
   CS: 18,
   SS: 19,
-  DS: 20,
-  ES: 21,
-  FS: 22,
-  GS: 23,
-  FS_BASE: 24,
-  GS_BASE: 25,
-  KERNEL_GS_BASE: 26,
-  CR0: 27,
-  CR2: 28,
-  CR3: 29,
-  CR4: 30,
-  EFER: 31,
-  STAR: 32,
-  LSTAR: 33,
-  FMASK: 34,
-  TR_BASE: 35,
-  TR_LIMIT: 36,
-  GDTR_BASE: 37,
-  GDTR_LIMIT: 38,
-  IDTR_BASE: 39,
-  IDTR_LIMIT: 40,
-  TSC_AUX: 41,
+  FS_BASE: 20,
+  GS_BASE: 21,
+  KERNEL_GS_BASE: 22,
+  CR2: 23,
+  CR3: 24,
   /** What the processor remembers about events between instructions: see src/harness/event_state.ts. */
-  EVENTS: 42,
+  EVENTS: 25,
+  // From here on, registers that entry code hardly ever changes.
+  DS: 26,
+  ES: 27,
+  FS: 28,
+  GS: 29,
+  CR0: 30,
+  CR4: 31,
+  EFER: 32,
+  STAR: 33,
+  LSTAR: 34,
+  FMASK: 35,
+  TR_BASE: 36,
+  TR_LIMIT: 37,
+  GDTR_BASE: 38,
+  GDTR_LIMIT: 39,
+  IDTR_BASE: 40,
+  IDTR_LIMIT: 41,
+  TSC_AUX: 42,
 } as const;
 
 /** How many registers the engine computes with: the general registers, RIP and RFLAGS. */
 export const ENGINE_REGISTERS = 18;
+/** The first of the registers that entry code hardly ever changes: whoever changes one calls Machine.rareChange. */
+export const RARE_REGISTERS = 26;
 export const REGISTER_COUNT = 43;
 
 export const REGISTER_NAMES: readonly string[] = [
   ...['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'],
-  ...['rip', 'rflags', 'cs', 'ss', 'ds', 'es', 'fs', 'gs', 'fs_base', 'gs_base', 'kernel_gs_base'],
-  ...['cr0', 'cr2', 'cr3', 'cr4', 'efer', 'star', 'lstar', 'fmask', 'tr_base', 'tr_limit'],
-  ...['gdtr_base', 'gdtr_limit', 'idtr_base', 'idtr_limit', 'tsc_aux', 'events'],
+  ...['rip', 'rflags', 'cs', 'ss', 'fs_base', 'gs_base', 'kernel_gs_base', 'cr2', 'cr3', 'events', 'ds', 'es', 'fs', 'gs'],
+  ...['cr0', 'cr4', 'efer', 'star', 'lstar', 'fmask', 'tr_base', 'tr_limit'],
+  ...['gdtr_base', 'gdtr_limit', 'idtr_base', 'idtr_limit', 'tsc_aux'],
 ];
 
 /** RFLAGS bits (SDM vol. 1, 3.4.3). */

@@ -6,12 +6,12 @@
  * by the journal on the way, so a fork costs what it changes. When a chain runs into a known state, how that state
  * goes on without further events is known too: that decides whether a schedule is minimal.
  */
-import { Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
 import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
-import { RecordWord, Monitor, Word } from '../properties/monitor.js';
+import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Range } from '../hooks/triggers.js';
@@ -83,7 +83,9 @@ export interface SearchOptions {
 export const MAX_CHAIN = 200_000;
 const CHECK_EVERY = 4096;
 const REGISTER_WORDS = 36;
-const SYSTEM_WORDS = REGISTER_COUNT * 2 - REGISTER_WORDS;
+/** Ends of the registers that a copy of the slow part holds: the usual ones, or all of them. */
+const USUAL_END = RARE_REGISTERS * 2;
+const ALL_END = REGISTER_COUNT * 2;
 const LANE_WORDS = 8;
 /** Words in front of a copy of the slow part: its lanes and those of the system registers in it. */
 const SLOW_LANES = 6;
@@ -94,6 +96,9 @@ class Stopped extends Error {
     super(reason);
   }
 }
+
+/** A register that is usually left alone has changed: the round must be repeated with all registers in the state. */
+class RareRegisters extends Error {}
 
 interface Place {
   readonly startHigh: number;
@@ -117,8 +122,13 @@ export function search(machine: Machine, subject: Subject, properties: readonly 
     live.grown = false;
     rounds++;
     const roundBegan = performance.now();
-    const round = new Round(machine, subject, properties, { ...options, bound }, live);
-    const result = round.run();
+    let result: ReturnType<Round['run']>;
+    try {
+      result = new Round(machine, subject, properties, { ...options, bound }, live, machine.rareChanged).run();
+    } catch (error) {
+      if (error instanceof RareRegisters) continue;
+      throw error;
+    }
     const full = limit >= most;
     // A stopped search ends here whatever the table has learnt: what it has seen fail has failed, and it claims no more.
     if (result.stopped !== undefined || (full && !live.grown)) {
@@ -169,13 +179,16 @@ class Round {
   readonly #memoryLanes = new Lanes();
   readonly #slowLanes = new Lanes();
   readonly #systemLanes = new Lanes();
-  readonly #hashed = new Uint32Array(REGISTER_WORDS + SYSTEM_WORDS);
+  /** System registers as `#systemLanes` has them. */
+  readonly #hashedSystem = new Uint32Array(ALL_END);
+  readonly #systemEnd: number;
   /** Bit t: tracked word t has been written since it was last dead, or was never written: its value may be used. */
   readonly #knownNow = new Uint32Array(MASK_WORDS);
   readonly #startMemory: Uint32Array;
   #accounted = 0;
 
-  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords) {
+  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords, allRegisters: boolean) {
+    this.#systemEnd = allRegisters ? ALL_END : USUAL_END;
     this.#machine = machine;
     this.#subject = subject;
     this.#options = options;
@@ -224,26 +237,50 @@ class Round {
     this.#machine.memory.journalLength = 0;
     this.#registerLanes.a = this.#registerLanes.b = this.#registerLanes.c = 0;
     this.#memoryLanes.a = this.#memoryLanes.b = this.#memoryLanes.c = 0;
-    this.#hashed.set(this.#machine.u32);
-    for (let i = 0; i < REGISTER_WORDS; i += 2) this.#registerLanes.add(i, this.#hashed[i]!, this.#hashed[i + 1]!);
+    const u32 = this.#machine.u32;
+    this.#hashedSystem.set(u32);
     this.#systemLanes.a = this.#systemLanes.b = this.#systemLanes.c = 0;
-    for (let i = REGISTER_WORDS; i < this.#hashed.length; i += 2) {
-      this.#systemLanes.add(i, this.#hashed[i]!, this.#hashed[i + 1]!);
-    }
+    for (let i = REGISTER_WORDS; i < this.#systemEnd; i += 2) this.#systemLanes.add(i, u32[i]!, u32[i + 1]!);
     this.#machine.cpu.readCount = 0;
     this.#accounted = 0;
     this.#machine.systemChanged = true;
   }
 
-  /** Brings the fingerprint of the general registers up to date: only what has changed is hashed. */
-  #hashRegisters(): void {
-    this.#rehash(this.#registerLanes, 0, REGISTER_WORDS);
+  /**
+   * Copies the general registers to the next position of the path and brings their fingerprint up to date: only what
+   * differs from the position before is hashed.
+   */
+  #takeRegisters(): void {
+    const p = this.#top;
+    if (p === this.#journal.length) this.#growPath();
+    const u32 = this.#machine.u32;
+    const registers = this.#registers;
+    const lanes = this.#registerLanes;
+    const to = p * REGISTER_WORDS;
+    if (p === 0) {
+      for (let i = 0; i < REGISTER_WORDS; i += 2) lanes.add(i, u32[i]!, u32[i + 1]!);
+      registers.set(u32.subarray(0, REGISTER_WORDS), 0);
+      return;
+    }
+    for (let i = 0; i < REGISTER_WORDS; i += 2) {
+      const low = u32[i]!;
+      const high = u32[i + 1]!;
+      const at = to + i;
+      const oldLow = registers[at - REGISTER_WORDS]!;
+      const oldHigh = registers[at - REGISTER_WORDS + 1]!;
+      registers[at] = low;
+      registers[at + 1] = high;
+      if (low === oldLow && high === oldHigh) continue;
+      lanes.subtract(i, oldLow, oldHigh);
+      lanes.add(i, low, high);
+    }
   }
 
-  #rehash(lanes: Lanes, from: number, to: number): void {
+  #hashSystem(): void {
     const u32 = this.#machine.u32;
-    const hashed = this.#hashed;
-    for (let i = from; i < to; i += 2) {
+    const hashed = this.#hashedSystem;
+    const lanes = this.#systemLanes;
+    for (let i = REGISTER_WORDS; i < this.#systemEnd; i += 2) {
       const low = u32[i]!;
       const high = u32[i + 1]!;
       if (low === hashed[i] && high === hashed[i + 1]) continue;
@@ -256,17 +293,18 @@ class Round {
 
   /** Hashes everything but the general registers and memory. */
   #hashSlow(): void {
+    if (this.#machine.rareChanged && this.#systemEnd !== ALL_END) throw new RareRegisters();
     const w = this.#monitor.words;
-    this.#rehash(this.#systemLanes, REGISTER_WORDS, REGISTER_WORDS + SYSTEM_WORDS);
+    this.#hashSystem();
     const lanes = this.#slowLanes;
     lanes.a = this.#systemLanes.a;
     lanes.b = this.#systemLanes.b;
     lanes.c = this.#systemLanes.c;
-    lanes.absorb(w, 0, Word.RECORDS);
+    lanes.absorb(w, 0, HEADER_WORDS);
     const depth = w[Word.DEPTH]!;
     for (let i = 0; i < depth; i++) {
-      const record = Word.RECORDS + i * RecordWord.SIZE;
-      lanes.absorb(w, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
+      const record = w[Word.OPEN + i]!;
+      lanes.absorb(this.#monitor.records, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
     }
     lanes.absorb(w, Monitor.CALLS_AT, Monitor.CALLS_AT + w[Word.CALLS]! * Monitor.CALL_SIZE);
   }
@@ -274,10 +312,12 @@ class Round {
   /** Copies everything but the general registers and memory, with its hashes in front. */
   #keepSlow(): void {
     const w = this.#monitor.words;
-    const recordsEnd = Word.RECORDS + w[Word.DEPTH]! * RecordWord.SIZE;
+    const openEnd = Word.OPEN + w[Word.DEPTH]!;
     const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
     const at = this.#slowTop;
-    const length = SLOW_LANES + SYSTEM_WORDS + recordsEnd + calls;
+    const systemEnd = this.#systemEnd;
+    const from = at + SLOW_LANES + systemEnd - REGISTER_WORDS;
+    const length = from - at + openEnd + calls;
     if (at + length > this.#slowWords.length) {
       const grown = new Uint32Array(this.#slowWords.length * 2);
       grown.set(this.#slowWords);
@@ -291,11 +331,10 @@ class Round {
     s[at + 3] = this.#systemLanes.a;
     s[at + 4] = this.#systemLanes.b;
     s[at + 5] = this.#systemLanes.c;
-    const system = at + SLOW_LANES;
-    for (let i = 0; i < SYSTEM_WORDS; i++) s[system + i] = u32[REGISTER_WORDS + i]!;
-    const from = system + SYSTEM_WORDS;
-    for (let i = 0; i < recordsEnd; i++) s[from + i] = w[i]!;
-    for (let i = 0; i < calls; i++) s[from + recordsEnd + i] = w[Monitor.CALLS_AT + i]!;
+    const system = at + SLOW_LANES - REGISTER_WORDS;
+    for (let i = REGISTER_WORDS; i < systemEnd; i++) s[system + i] = u32[i]!;
+    for (let i = 0; i < openEnd; i++) s[from + i] = w[i]!;
+    for (let i = 0; i < calls; i++) s[from + openEnd + i] = w[Monitor.CALLS_AT + i]!;
     this.#slowCurrent = at;
     this.#slowTop = at + length;
     this.#machine.systemChanged = false;
@@ -413,13 +452,9 @@ class Round {
 
   // The path -----------------------------------------------------------------------------------------------------------
 
+  /** Adds the current state to the path; its registers are there already. */
   #push(row: number): void {
     const p = this.#top;
-    if (p === this.#journal.length) this.#growPath();
-    const u32 = this.#machine.u32;
-    const registers = this.#registers;
-    const at = p * REGISTER_WORDS;
-    for (let i = 0; i < REGISTER_WORDS; i++) registers[at + i] = u32[i]!;
     const lanes = p * LANE_WORDS;
     this.#lanes[lanes] = this.#registerLanes.a;
     this.#lanes[lanes + 1] = this.#registerLanes.b;
@@ -459,12 +494,7 @@ class Round {
     this.#accounted = this.#journal[p]!;
     const at = p * REGISTER_WORDS;
     const registers = this.#registers;
-    const hashed = this.#hashed;
-    for (let i = 0; i < REGISTER_WORDS; i++) {
-      const word = registers[at + i]!;
-      u32[i] = word;
-      hashed[i] = word;
-    }
+    for (let i = 0; i < REGISTER_WORDS; i++) u32[i] = registers[at + i]!;
     const lanes = p * LANE_WORDS;
     this.#registerLanes.a = this.#lanes[lanes]!;
     this.#registerLanes.b = this.#lanes[lanes + 1]!;
@@ -486,25 +516,26 @@ class Round {
     const s = this.#slowWords;
     const machine = this.#machine;
     const u32 = machine.u32;
-    const hashed = this.#hashed;
-    this.#slowLanes.a = s[at]!;
-    this.#slowLanes.b = s[at + 1]!;
-    this.#slowLanes.c = s[at + 2]!;
-    this.#systemLanes.a = s[at + 3]!;
-    this.#systemLanes.b = s[at + 4]!;
-    this.#systemLanes.c = s[at + 5]!;
-    const system = at + SLOW_LANES;
-    for (let i = 0; i < SYSTEM_WORDS; i++) {
+    const hashed = this.#hashedSystem;
+    const systemEnd = this.#systemEnd;
+    this.#slowLanes.a = s[at]! | 0;
+    this.#slowLanes.b = s[at + 1]! | 0;
+    this.#slowLanes.c = s[at + 2]! | 0;
+    this.#systemLanes.a = s[at + 3]! | 0;
+    this.#systemLanes.b = s[at + 4]! | 0;
+    this.#systemLanes.c = s[at + 5]! | 0;
+    const system = at + SLOW_LANES - REGISTER_WORDS;
+    for (let i = REGISTER_WORDS; i < systemEnd; i++) {
       const word = s[system + i]!;
-      u32[REGISTER_WORDS + i] = word;
-      hashed[REGISTER_WORDS + i] = word;
+      u32[i] = word;
+      hashed[i] = word;
     }
     const w = this.#monitor.words;
-    const from = system + SYSTEM_WORDS;
-    const recordsEnd = Word.RECORDS + s[from + Word.DEPTH]! * RecordWord.SIZE;
-    for (let i = 0; i < recordsEnd; i++) w[i] = s[from + i]!;
+    const from = system + systemEnd;
+    const openEnd = Word.OPEN + s[from + Word.DEPTH]!;
+    for (let i = 0; i < openEnd; i++) w[i] = s[from + i]!;
     const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
-    for (let i = 0; i < calls; i++) w[Monitor.CALLS_AT + i] = s[from + recordsEnd + i]!;
+    for (let i = 0; i < calls; i++) w[Monitor.CALLS_AT + i] = s[from + openEnd + i]!;
     machine.cpu.basesChanged = true;
     machine.systemChanged = false;
     this.#monitor.changed = false;
@@ -530,7 +561,7 @@ class Round {
       const instruction = machine.peek();
       const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.path);
       this.#settle(row);
-      this.#hashRegisters();
+      this.#takeRegisters();
       const slowChanged = machine.systemChanged || monitor.changed;
       if (slowChanged) this.#hashSlow();
       const a = this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491);
@@ -627,7 +658,7 @@ class Round {
   #lastLiving(base: number): number {
     const s = this.#slowWords;
     for (let p = this.#top - 1; p >= base; p--) {
-      const words = this.#slow[p]! + SLOW_LANES + SYSTEM_WORDS;
+      const words = this.#slow[p]! + SLOW_LANES + this.#systemEnd - REGISTER_WORDS;
       if (!this.#monitor.isOver(s[words + Word.FAILED]!, s[words + Word.END]!)) return p;
     }
     return base - 1;

@@ -5,7 +5,7 @@
 import { Cpu, Vector } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
 import type { GuestMemory } from '../cpu/memory.js';
-import { Flag, Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { Flag, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import type { Profile } from '../profiles/profile.js';
 import { deliver, deliverFault, Origin } from './delivery.js';
@@ -69,6 +69,8 @@ export class Machine {
   };
   /** Set when a register beyond the engine's 18 may have changed; cleared by whoever keeps copies. */
   systemChanged = true;
+  /** Set when a register from RARE_REGISTERS on has changed since the machine was made. */
+  rareChanged = false;
   /** Selector of the task register, for error codes. */
   taskRegister = 0;
 
@@ -215,6 +217,11 @@ export class Machine {
     this.cpu.registersChanged = true;
     this.cpu.basesChanged = true;
     this.systemChanged = true;
+  }
+
+  /** To be called by microcode that writes a register from RARE_REGISTERS on. */
+  rareChange(register: number): void {
+    if (register >= RARE_REGISTERS) this.rareChanged = true;
   }
 
   /** To be called when the engine's registers have been replaced, and nothing else. */

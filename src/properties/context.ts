@@ -9,7 +9,7 @@ export const context: Property = {
   ends: true,
   returned: (m, record) =>
     record >= 0 &&
-    m.words[record + RecordWord.KIND] === Kind.CONTEXT &&
+    m.records[record + RecordWord.KIND] === Kind.CONTEXT &&
     (!m.sameRegisters(record) || !m.sameLiveWords(record)),
   explain: (m) => {
     const record = m.closing;

@@ -18,5 +18,5 @@ export const handlerView: Property = {
 };
 
 function isHandler(m: Monitor, record: number): boolean {
-  return m.words[record + RecordWord.KIND] === Kind.HANDLER;
+  return m.records[record + RecordWord.KIND] === Kind.HANDLER;
 }

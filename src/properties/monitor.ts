@@ -32,8 +32,14 @@ export const Word = {
   END: 6,
   /** Events fired so far, 8 bits for each kind. */
   FIRED: 7,
-  RECORDS: 8,
+  /** Number of the next free record; not part of the state: records may lie anywhere. */
+  NEXT_RECORD: 8,
+  /** Offsets of the open records into `records`, the innermost last. */
+  OPEN: 9,
 } as const;
+
+/** Words in front of `words` that say something about the state. */
+export const HEADER_WORDS = Word.NEXT_RECORD;
 
 export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5 } as const;
 
@@ -94,7 +100,7 @@ export const BODY = 2;
 /** More deliveries than this within each other are an endless recursion. */
 export const MAX_RECORDS = 24;
 const MAX_CALLS = 32;
-const CALLS_AT = Word.RECORDS + MAX_RECORDS * RecordWord.SIZE;
+const CALLS_AT = Word.OPEN + MAX_RECORDS;
 const TOTAL = CALLS_AT + MAX_CALLS * CallWord.SIZE;
 
 interface Entry {
@@ -129,6 +135,11 @@ export class Monitor {
   static readonly CALL_SIZE = CallWord.SIZE;
 
   readonly words = new Uint32Array(TOTAL);
+  /**
+   * The records. A record never changes once it is made, and a path makes each one behind those that it has made
+   * before: going back to an earlier state of the path needs `words` alone.
+   */
+  records = new Uint32Array(64 * RecordWord.SIZE);
   /** Set when a word has changed; cleared by whoever keeps copies. */
   changed = true;
   /** Offset of the record that is being closed while `returned` hooks run; -1 otherwise. */
@@ -224,7 +235,7 @@ export class Monitor {
 
   /** Offset of the innermost open record. */
   get innermost(): number {
-    return Word.RECORDS + (this.words[Word.DEPTH]! - 1) * RecordWord.SIZE;
+    return this.words[Word.OPEN + this.words[Word.DEPTH]! - 1]!;
   }
 
   /** Offset of the C call that was entered last. */
@@ -236,7 +247,7 @@ export class Monitor {
   get path(): number {
     const depth = this.words[Word.DEPTH]!;
     const stack = this.words[Word.STACK]!;
-    return depth === 0 ? stack : (this.words[this.innermost + RecordWord.PATH]! + (depth << 4) + stack) | 0;
+    return depth === 0 ? stack : (this.records[this.innermost + RecordWord.PATH]! + (depth << 4) + stack) | 0;
   }
 
   /** How many of the running calls, the last one left out, are bodies. */
@@ -287,13 +298,19 @@ export class Monitor {
     return 0;
   }
 
-  register64(at: number): bigint {
+  /** A 64-bit value of a record. */
+  recorded(at: number): bigint {
+    return (BigInt(this.records[at + 1]!) << 32n) | BigInt(this.records[at]!);
+  }
+
+  /** A 64-bit value among `words`. */
+  word64(at: number): bigint {
     return (BigInt(this.words[at + 1]!) << 32n) | BigInt(this.words[at]!);
   }
 
   /** Whether every register of the record is as the machine has it now. */
   sameRegisters(record: number): boolean {
-    const w = this.words;
+    const w = this.records;
     const u32 = this.machine.u32;
     for (let i = 0; i < 34; i++) if (w[record + i] !== u32[i]) return false;
     // RF is not part of the context: the processor sets it in the image that a fault pushes.
@@ -310,27 +327,27 @@ export class Monitor {
     const check = (what: string, expected: bigint, found: bigint): void => {
       if (expected !== found) list.push({ what, expected, found });
     };
-    for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.register64(record + 2 * r), u64[r]!);
-    check('rflags', this.register64(record + 34) & ~0x10000n, u64[Reg.RFLAGS]! & ~0x10000n);
-    check('cs', BigInt(this.words[record + RecordWord.CS]!), u64[Reg.CS]!);
-    check('ss', BigInt(this.words[record + RecordWord.SS]!), u64[Reg.SS]!);
-    check('fs_base', this.register64(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
-    check('gs_base', this.register64(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
-    check('kernel_gs_base', this.register64(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
+    for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
+    check('rflags', this.recorded(record + 34) & ~0x10000n, u64[Reg.RFLAGS]! & ~0x10000n);
+    check('cs', BigInt(this.records[record + RecordWord.CS]!), u64[Reg.CS]!);
+    check('ss', BigInt(this.records[record + RecordWord.SS]!), u64[Reg.SS]!);
+    check('fs_base', this.recorded(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
+    check('gs_base', this.recorded(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
+    check('kernel_gs_base', this.recorded(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
     return list;
   }
 
   /** Whether the interrupted code's live stack words hash as they did when it was interrupted. */
   sameLiveWords(record: number): boolean {
-    this.#hashLive(this.words[record + 2 * Reg.RSP + 1]!, this.words[record + 2 * Reg.RSP]!, this.words[record + RecordWord.STACK]!);
-    return this.#lanes.a >>> 0 === this.words[record + RecordWord.LIVE_A] && this.#lanes.b >>> 0 === this.words[record + RecordWord.LIVE_B];
+    this.#hashLive(this.records[record + 2 * Reg.RSP + 1]!, this.records[record + 2 * Reg.RSP]!, this.records[record + RecordWord.STACK]!);
+    return this.#lanes.a >>> 0 === this.records[record + RecordWord.LIVE_A] && this.#lanes.b >>> 0 === this.records[record + RecordWord.LIVE_B];
   }
 
   sameBalance(record: number): boolean {
     this.#hashBalance();
     return (
-      this.#lanes.a >>> 0 === this.words[record + RecordWord.BALANCE_A] &&
-      this.#lanes.b >>> 0 === this.words[record + RecordWord.BALANCE_B]
+      this.#lanes.a >>> 0 === this.records[record + RecordWord.BALANCE_A] &&
+      this.#lanes.b >>> 0 === this.records[record + RecordWord.BALANCE_B]
     );
   }
 
@@ -435,7 +452,7 @@ export class Monitor {
 
   /** Code of the interrupted context runs although no return has given it back. */
   #contextResumed(): void {
-    if (this.words[Word.RECORDS + RecordWord.KIND] !== Kind.CONTEXT) return;
+    if (this.records[this.words[Word.OPEN]! + RecordWord.KIND] !== Kind.CONTEXT) return;
     this.failNamed('context');
     this.words[Word.END] = End.BROKEN;
     this.changed = true;
@@ -469,42 +486,51 @@ export class Monitor {
       this.changed = true;
       return;
     }
-    const record = Word.RECORDS + depth * RecordWord.SIZE;
-    for (let i = 0; i < 36; i++) w[record + i] = before[i]!;
-    w[record + RecordWord.CS] = before[2 * Reg.CS]!;
-    w[record + RecordWord.SS] = before[2 * Reg.SS]!;
-    for (let i = 0; i < 6; i++) w[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
-    w[record + RecordWord.VECTOR] = happened.vector;
+    const number = w[Word.NEXT_RECORD]!;
+    const record = number * RecordWord.SIZE;
+    if (record === this.records.length) {
+      const grown = new Uint32Array(this.records.length * 2);
+      grown.set(this.records);
+      this.records = grown;
+    }
+    const r = this.records;
+    for (let i = 0; i < 36; i++) r[record + i] = before[i]!;
+    r[record + RecordWord.CS] = before[2 * Reg.CS]!;
+    r[record + RecordWord.SS] = before[2 * Reg.SS]!;
+    for (let i = 0; i < 6; i++) r[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
+    r[record + RecordWord.VECTOR] = happened.vector;
     const rip = (BigInt(before[2 * Reg.RIP + 1]!) << 32n) | BigInt(before[2 * Reg.RIP]!);
     const context = this.isContext(rip);
-    w[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
-    w[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
+    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
+    r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
     if (happened.vector === 2 && happened.origin === Origin.EXTERNAL) {
       // The latch as it was before this NMI took it.
-      w[record + RecordWord.LATCH] = 0;
+      r[record + RecordWord.LATCH] = 0;
       w[Word.NMI_OWED] = 1;
     }
-    w[record + RecordWord.STACK] = w[Word.STACK]!;
-    w[record + RecordWord.USER_RSP] = w[Word.USER_RSP]!;
-    w[record + RecordWord.FRAME_LOW] = happened.stackTopLow;
-    w[record + RecordWord.FRAME_HIGH] = happened.stackTopHigh;
-    w[record + RecordWord.CALLS] = w[Word.CALLS]!;
+    r[record + RecordWord.STACK] = w[Word.STACK]!;
+    r[record + RecordWord.USER_RSP] = w[Word.USER_RSP]!;
+    r[record + RecordWord.FRAME_LOW] = happened.stackTopLow;
+    r[record + RecordWord.FRAME_HIGH] = happened.stackTopHigh;
+    r[record + RecordWord.CALLS] = w[Word.CALLS]!;
     if (context) {
       this.#hashLive(before[2 * Reg.RSP + 1]!, before[2 * Reg.RSP]!, w[Word.STACK]!);
-      w[record + RecordWord.LIVE_A] = this.#lanes.a;
-      w[record + RecordWord.LIVE_B] = this.#lanes.b;
+      r[record + RecordWord.LIVE_A] = this.#lanes.a;
+      r[record + RecordWord.LIVE_B] = this.#lanes.b;
       this.#hashBalance();
-      w[record + RecordWord.BALANCE_A] = this.#lanes.a;
-      w[record + RecordWord.BALANCE_B] = this.#lanes.b;
+      r[record + RecordWord.BALANCE_A] = this.#lanes.a;
+      r[record + RecordWord.BALANCE_B] = this.#lanes.b;
     } else {
-      for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) w[record + i] = 0;
+      for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) r[record + i] = 0;
     }
-    w[record + RecordWord.PATH] = context ? before[2 * Reg.CS]! << 8 : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
+    r[record + RecordWord.PATH] = context ? before[2 * Reg.CS]! << 8 : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
-    this.#lanes.absorb(w, record, record + RecordWord.LANE_A);
-    w[record + RecordWord.LANE_A] = this.#lanes.a;
-    w[record + RecordWord.LANE_B] = this.#lanes.b;
-    w[record + RecordWord.LANE_C] = this.#lanes.c;
+    this.#lanes.absorb(r, record, record + RecordWord.LANE_A);
+    r[record + RecordWord.LANE_A] = this.#lanes.a;
+    r[record + RecordWord.LANE_B] = this.#lanes.b;
+    r[record + RecordWord.LANE_C] = this.#lanes.c;
+    w[Word.NEXT_RECORD] = number + 1;
+    w[Word.OPEN + depth] = record;
     w[Word.DEPTH] = depth + 1;
     this.changed = true;
     const switched = happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
@@ -522,15 +548,16 @@ export class Monitor {
   /** After a return: does it give the interrupted code of an open record back? A near RET must match RSP as well. */
   #maybeReturned(near: boolean): void {
     const w = this.words;
+    const r = this.records;
     const u32 = this.machine.u32;
     const low = u32[2 * Reg.RIP]!;
     const high = u32[2 * Reg.RIP + 1]!;
     let depth = w[Word.DEPTH]!;
     while (depth > 0) {
-      const record = Word.RECORDS + (depth - 1) * RecordWord.SIZE;
+      const record = w[Word.OPEN + depth - 1]!;
       const same =
-        w[record + 2 * Reg.RIP] === low && w[record + 2 * Reg.RIP + 1] === high && w[record + RecordWord.CS] === u32[2 * Reg.CS];
-      if (same && (!near || (w[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && w[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))) {
+        r[record + 2 * Reg.RIP] === low && r[record + 2 * Reg.RIP + 1] === high && r[record + RecordWord.CS] === u32[2 * Reg.CS];
+      if (same && (!near || (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))) {
         break;
       }
       depth--;
@@ -539,7 +566,7 @@ export class Monitor {
       if (!near) for (const [i, p] of this.#returned) if (p.returned!(this, -1)) this.fail(i);
       return;
     }
-    const record = Word.RECORDS + (depth - 1) * RecordWord.SIZE;
+    const record = w[Word.OPEN + depth - 1]!;
     this.closing = record;
     for (let i = 0; i < this.#returned.length; i++) {
       const [n, p] = this.#returned[i]!;
@@ -547,9 +574,9 @@ export class Monitor {
     }
     this.closing = -1;
     w[Word.DEPTH] = depth - 1;
-    w[Word.STACK] = w[record + RecordWord.STACK]!;
-    w[Word.USER_RSP] = w[record + RecordWord.USER_RSP]!;
-    if (w[Word.CALLS]! > w[record + RecordWord.CALLS]!) w[Word.CALLS] = w[record + RecordWord.CALLS]!;
+    w[Word.STACK] = r[record + RecordWord.STACK]!;
+    w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
+    if (w[Word.CALLS]! > r[record + RecordWord.CALLS]!) w[Word.CALLS] = r[record + RecordWord.CALLS]!;
     this.changed = true;
   }
 

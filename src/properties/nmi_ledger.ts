@@ -7,7 +7,7 @@ export const nmiLedger: Property = {
   sentence: 'each NMI that the processor has accepted is served by a body that starts after it',
   ends: false,
   returned: (m, record) =>
-    record >= 0 && m.words[record + RecordWord.KIND] === Kind.CONTEXT && m.words[Word.NMI_OWED] !== 0,
+    record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.words[Word.NMI_OWED] !== 0,
   ended: (m) => m.words[Word.NMI_OWED] !== 0 || m.machine.nmi.pending,
   explain: (m) =>
     m.words[Word.NMI_OWED] !== 0

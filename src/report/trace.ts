@@ -164,7 +164,7 @@ export class Trace implements Observer {
       explanation: property.explain(monitor),
       differences: closing >= 0 ? monitor.differences(closing) : [],
       closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
-      ptRegs: called ? monitor.register64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
+      ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };
     // An endless loop is found between two transitions, everything else within one.
     if (property.name === 'progress' && closing < 0 && this.steps.length === run.transitions && !run.monitor.ended) {

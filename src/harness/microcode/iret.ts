@@ -96,6 +96,9 @@ function dropPrivilegedSegments(machine: Machine, cpl: number): void {
     if ((selector & 0xfffc) === 0 || !machine.readDescriptor(selector, Vector.GP, 0)) continue;
     const descriptor = machine.readValue;
     const conforming = descriptor & Segment.EXECUTABLE && descriptor & Segment.CONFORMING;
-    if (!conforming && descriptorDpl(descriptor) < cpl) machine.u32[2 * segment] = 0;
+    if (!conforming && descriptorDpl(descriptor) < cpl) {
+      machine.rareChange(segment);
+      machine.u32[2 * segment] = 0;
+    }
   }
 }

@@ -58,6 +58,7 @@ function loadSegment(machine: Machine, target: number, selector: number): boolea
   if (code === 0) {
     // A null SS is allowed below ring 3 if its RPL is the CPL.
     if (target === Reg.SS && (cpl === 3 || rpl !== cpl)) return cpu.raiseWith(Vector.GP, 0);
+    machine.rareChange(target);
     u32[2 * target] = selector;
     if (target === Reg.FS || target === Reg.GS) setBase(machine, target, 0n);
     return true;
@@ -77,6 +78,7 @@ function loadSegment(machine: Machine, target: number, selector: number): boolea
     if (!conforming && (rpl > dpl || cpl > dpl)) return cpu.raiseWith(Vector.GP, code);
     if (!(descriptor & Segment.PRESENT)) return cpu.raiseWith(Vector.NP, code);
   }
+  machine.rareChange(target);
   u32[2 * target] = selector;
   if (target === Reg.FS || target === Reg.GS) setBase(machine, target, descriptorBase(descriptor));
   return true;

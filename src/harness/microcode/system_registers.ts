@@ -37,6 +37,7 @@ export function wrmsr(machine: Machine, instruction: Instruction): boolean {
   if (!msr) return cpu.raiseWith(Vector.GP, 0);
   const high = u32[2 * Reg.RDX]!;
   if (msr.canonical && !isCanonical(high)) return cpu.raiseWith(Vector.GP, 0);
+  machine.rareChange(msr.register);
   u32[2 * msr.register] = u32[2 * Reg.RAX]!;
   u32[2 * msr.register + 1] = high;
   return advance(machine, instruction);
@@ -63,6 +64,7 @@ export function movToControl(machine: Machine, instruction: Instruction): boolea
   const control = CONTROL.get(instruction.iced.op0Register);
   if (control === undefined) return cpu.raise(Vector.UD);
   if (cpu.cpl !== 0) return cpu.raiseWith(Vector.GP, 0);
+  machine.rareChange(control);
   cpu.regs.u64[control] = cpu.regs.u64[registerNumber(instruction.iced.op1Register)]!;
   return advance(machine, instruction);
 }
