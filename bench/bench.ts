@@ -31,7 +31,10 @@ function floor(): number {
   const general = Object.values(UC_X86_REG).filter((id) => id !== UC_X86_REG.FS_BASE && id !== UC_X86_REG.GS_BASE);
   const rip = general.indexOf(UC_X86_REG.RIP);
   const rsp = general.indexOf(UC_X86_REG.RSP);
-  const batch = engine.batch(general, registers.address);
+  const batch = engine.batch(
+    general,
+    general.map((_, i) => registers.address + BigInt(8 * i)),
+  );
   values[rip] = 0x1000n;
   values[rsp] = 0x1800n;
   values[general.indexOf(UC_X86_REG.EFLAGS)] = 2n;

@@ -35,28 +35,42 @@ export class Lanes {
     this.c = c;
   }
 
-  /** Adds what the 64-bit value high:low at place `key` contributes; `subtract` takes the same away again. */
+  /** Adds what the 64-bit value high:low at place `key` (below KEYS) contributes; `subtract` takes it away again. */
   add(key: number, low: number, high: number): void {
-    let x = Math.imul(low ^ Math.imul(key + 1, M1), M2) ^ high;
-    x = Math.imul(x ^ (x >>> 15), M3);
-    let y = Math.imul(high ^ Math.imul(key + 1, M3), M1) ^ ((low << 7) | (low >>> 25));
-    y = Math.imul(y ^ (y >>> 13), M2);
-    let z = Math.imul(((low + 0x7f4a7c15) | 0) ^ (high << 16) ^ (high >>> 16), M1) ^ Math.imul(key + 1, M2);
-    z = Math.imul(z ^ (z >>> 16), M3);
-    this.a = (this.a + (x ^ (x >>> 16))) | 0;
-    this.b = (this.b + (y ^ (y >>> 15))) | 0;
-    this.c = (this.c + (z ^ (z >>> 14) ^ x)) | 0;
+    const x = first(key, low, high);
+    this.a = (this.a + x) | 0;
+    this.b = (this.b + second(key, low, high)) | 0;
+    this.c = (this.c + (third(key, low, high) ^ x)) | 0;
   }
 
   subtract(key: number, low: number, high: number): void {
-    let x = Math.imul(low ^ Math.imul(key + 1, M1), M2) ^ high;
-    x = Math.imul(x ^ (x >>> 15), M3);
-    let y = Math.imul(high ^ Math.imul(key + 1, M3), M1) ^ ((low << 7) | (low >>> 25));
-    y = Math.imul(y ^ (y >>> 13), M2);
-    let z = Math.imul(((low + 0x7f4a7c15) | 0) ^ (high << 16) ^ (high >>> 16), M1) ^ Math.imul(key + 1, M2);
-    z = Math.imul(z ^ (z >>> 16), M3);
-    this.a = (this.a - (x ^ (x >>> 16))) | 0;
-    this.b = (this.b - (y ^ (y >>> 15))) | 0;
-    this.c = (this.c - (z ^ (z >>> 14) ^ x)) | 0;
+    const x = first(key, low, high);
+    this.a = (this.a - x) | 0;
+    this.b = (this.b - second(key, low, high)) | 0;
+    this.c = (this.c - (third(key, low, high) ^ x)) | 0;
   }
+}
+
+/** Places that values can be at. */
+export const KEYS = 1 << 12;
+const KEY1 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M1));
+const KEY2 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M2));
+const KEY3 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M3));
+
+function first(key: number, low: number, high: number): number {
+  let x = Math.imul(low ^ KEY1[key]!, M2) ^ high;
+  x = Math.imul(x ^ (x >>> 15), M3);
+  return x ^ (x >>> 16);
+}
+
+function second(key: number, low: number, high: number): number {
+  let y = Math.imul(high ^ KEY3[key]!, M1) ^ ((low << 7) | (low >>> 25));
+  y = Math.imul(y ^ (y >>> 13), M2);
+  return y ^ (y >>> 15);
+}
+
+function third(key: number, low: number, high: number): number {
+  let z = Math.imul((low + 0x7f4a7c15) ^ (high << 16) ^ (high >>> 16), M1) ^ KEY2[key]!;
+  z = Math.imul(z ^ (z >>> 16), M3);
+  return z ^ (z >>> 14);
 }

@@ -72,6 +72,8 @@ export class Cpu {
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
+  readonly #resultBatches = new Map<number, RegisterBatch>();
+  readonly #registersAddress: bigint;
   #operandLow = 0;
   #operandOffset = 0;
   #secondOffset = 0;
@@ -87,11 +89,13 @@ export class Cpu {
     this.decoder = new DecodeCache(microcodeOf, marksOf);
     this.#engine = new Unicorn();
     memory.mapInto(this.#engine);
-    this.#batch = this.#engine.batch(ENGINE_IDS, shared.address);
-    this.#bases = this.#engine.batch(
-      [UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE],
-      shared.address + BigInt(8 * Reg.FS_BASE),
+    this.#registersAddress = shared.address;
+    const place = (r: number): bigint => shared.address + BigInt(8 * r);
+    this.#batch = this.#engine.batch(
+      ENGINE_IDS,
+      ENGINE_IDS.map((_, r) => place(r)),
     );
+    this.#bases = this.#engine.batch([UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE], [place(Reg.FS_BASE), place(Reg.GS_BASE)]);
   }
 
   /** The current privilege level: the RPL of CS. */
@@ -190,11 +194,26 @@ export class Cpu {
     }
     const error = this.#engine.emu_start((u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!, 1);
     if (error !== UC_ERR.OK) return this.#engineRefused(instruction, error, withheld);
-    this.#engine.reg_read_batch(this.#batch);
+    this.#engine.reg_read_batch(this.#resultsOf(instruction.results));
     // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
     if (instruction.repeat) this.#endRepeat(instruction);
     return true;
+  }
+
+  /** A batch that reads just the registers that an instruction changes: reading all of them takes as long as the step. */
+  #resultsOf(mask: number): RegisterBatch {
+    return this.#resultBatches.get(mask) ?? this.#makeResultBatch(mask);
+  }
+
+  #makeResultBatch(mask: number): RegisterBatch {
+    const numbers = ENGINE_IDS.map((_, r) => r).filter((r) => mask & (1 << r));
+    const batch = this.#engine.batch(
+      numbers.map((r) => ENGINE_IDS[r]!),
+      numbers.map((r) => this.#registersAddress + BigInt(8 * r)),
+    );
+    this.#resultBatches.set(mask, batch);
+    return batch;
   }
 
   /** The engine leaves RIP on a repeated string instruction after its last iteration; the processor moves on. */

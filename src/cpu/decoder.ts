@@ -4,7 +4,10 @@
  */
 import {
   Code,
+  CodeSize,
+  CpuidFeature,
   Decoder as IcedDecoder,
+  DecoderError,
   DecoderOptions,
   FlowControl,
   type Instruction as IcedInstruction,
@@ -12,8 +15,10 @@ import {
   MemorySizeExt,
   Mnemonic,
   OpAccess,
+  OpKind,
   Register,
   RegisterExt,
+  RflagsBits,
 } from 'iced-x86';
 import { Reg } from './registers.js';
 
@@ -58,9 +63,18 @@ export interface Instruction {
   readonly unsupported: string | undefined;
   /** Not a valid encoding: #UD. */
   readonly invalid: boolean;
+  /** The bytes that were given end before the instruction does; it is not kept. */
+  readonly truncated: boolean;
   readonly repeat: boolean;
   readonly divide: boolean;
   readonly returns: boolean;
+  /**
+   * Bit r: register r of the engine (0 to 17) may differ after the instruction. RIP is always among them.
+   * Conditional writes count.
+   */
+  readonly results: number;
+  /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
+  readonly indirect: boolean;
   /** A CALL or JMP, direct or not: control may enter a function. */
   readonly branches: boolean;
   /** Writes RSP other than by adding to or subtracting from it: the code moves to another stack. */
@@ -142,6 +156,49 @@ const BRANCHES: ReadonlySet<FlowControl> = new Set([
   FlowControl.IndirectBranch,
 ]);
 
+/**
+ * Instruction set extensions that the engine executes, and that use no state besides the register file. What is not
+ * here would run on state that belongs to no machine state (x87, MXCSR, PKRU), or not run at all.
+ */
+const EXECUTED: ReadonlySet<CpuidFeature> = new Set([
+  ...[CpuidFeature.INTEL8086, CpuidFeature.INTEL186, CpuidFeature.INTEL286, CpuidFeature.INTEL386, CpuidFeature.INTEL486],
+  ...[CpuidFeature.X64, CpuidFeature.CMOV, CpuidFeature.CX8, CpuidFeature.CMPXCHG16B, CpuidFeature.PAUSE],
+  ...[CpuidFeature.MULTIBYTENOP, CpuidFeature.CET_IBT, CpuidFeature.CLFSH, CpuidFeature.CLDEMOTE, CpuidFeature.PREFETCHW],
+  ...[CpuidFeature.ADX, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.LZCNT, CpuidFeature.SSE4_2],
+]);
+
+/** Exceptions in both directions: SSE instructions that use no SSE state, and old instructions that use other state. */
+const EXECUTED_TOO: ReadonlySet<Mnemonic> = new Set([
+  ...[Mnemonic.Lfence, Mnemonic.Mfence, Mnemonic.Sfence, Mnemonic.Movnti],
+  ...[Mnemonic.Prefetchnta, Mnemonic.Prefetcht0, Mnemonic.Prefetcht1, Mnemonic.Prefetcht2],
+  // Without CET, which the machine does not have, they are NOPs.
+  ...[Mnemonic.Rdsspd, Mnemonic.Rdsspq],
+]);
+const NOT_EXECUTED: ReadonlySet<Mnemonic> = new Set([Mnemonic.Wait, Mnemonic.Xlatb]);
+const BIT_STRING: ReadonlySet<Mnemonic> = new Set([Mnemonic.Bt, Mnemonic.Btc, Mnemonic.Btr, Mnemonic.Bts]);
+
+/** Why an instruction cannot be left to the engine, whatever its operands are; undefined if it can. */
+function refusal(iced: IcedInstruction): string | undefined {
+  const known = EXECUTED_TOO.has(iced.mnemonic) || iced.cpuidFeatures().every((feature) => EXECUTED.has(feature));
+  if (!known || NOT_EXECUTED.has(iced.mnemonic)) {
+    return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()}, which the machine does not model`;
+  }
+  if (BIT_STRING.has(iced.mnemonic) && iced.op0Kind === OpKind.Memory && iced.op1Kind === OpKind.Register) {
+    return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()} with a bit string in memory, which the machine does not model`;
+  }
+  // Intel ignores the prefix, AMD obeys it.
+  if (iced.flowControl !== FlowControl.Next && /16$|^Retnw/.test(Code[iced.code]!) && !/^Retnq/.test(Code[iced.code]!)) {
+    return 'is a 16-bit branch, which vendors execute differently';
+  }
+  return undefined;
+}
+
+const INDIRECT: ReadonlySet<FlowControl> = new Set([
+  FlowControl.Return,
+  FlowControl.IndirectCall,
+  FlowControl.IndirectBranch,
+]);
+
 /** Decodes on demand and keeps what it decoded. */
 export class DecodeCache {
   readonly instructions: Instruction[] = [];
@@ -183,12 +240,16 @@ export class DecodeCache {
     const decoder = new IcedDecoder(64, bytes, DecoderOptions.None);
     decoder.ip = address;
     const iced = decoder.decode();
+    const truncated = decoder.lastError === DecoderError.NoMoreBytes && bytes.length < MAX_INSTRUCTION;
     decoder.free();
     const memory: MemoryOperand[] = [];
     let unsupported: string | undefined;
     let switchesStack = false;
+    let results = 1 << Reg.RIP;
+    if (iced.rflagsModified !== RflagsBits.None) results |= 1 << Reg.RFLAGS;
     const microcode = this.microcodeOf(iced.mnemonic, iced.code);
     if (iced.code !== Code.INVALID && microcode < 0) {
+      unsupported = refusal(iced);
       const info = this.#info.info(iced);
       for (const used of info.usedMemory()) {
         if (used.access === OpAccess.NoMemAccess || used.access === OpAccess.None) continue;
@@ -198,7 +259,8 @@ export class DecodeCache {
         const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(used.access);
         const read = used.access !== OpAccess.Write && used.access !== OpAccess.CondWrite;
         const size = MemorySizeExt.size(used.memorySize) || (STRING_SIZES.get(iced.mnemonic) ?? 0);
-        if (size === 0) unsupported = 'accesses memory of a size that is not known before it runs';
+        if (size === 0) unsupported ??= 'accesses memory of a size that is not known before it runs';
+        if (used.addressSize !== CodeSize.Code64) unsupported ??= 'uses a 32-bit address, which the machine does not model';
         memory.push({
           base,
           index,
@@ -222,6 +284,7 @@ export class DecodeCache {
           unsupported ??= `loads the segment register ${Register[used.register]!.toLowerCase()} in a way that the machine does not model`;
         }
         const writes = used.access !== OpAccess.Read && used.access !== OpAccess.CondRead;
+        if (general >= 0 && writes) results |= 1 << general;
         if (general === Reg.RSP && writes && !INCREMENTAL_STACK.has(iced.mnemonic)) switchesStack = true;
       }
       info.free();
@@ -242,16 +305,20 @@ export class DecodeCache {
       microcode,
       unsupported,
       invalid: iced.code === Code.INVALID,
+      truncated,
+      indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat: iced.hasRepPrefix || iced.hasRepnePrefix ? STRING_SIZES.has(iced.mnemonic) : false,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
       branches: microcode < 0 && BRANCHES.has(iced.flowControl),
       returns: iced.flowControl === FlowControl.Return && microcode < 0,
       switchesStack,
+      results,
       iced,
       follower: undefined,
       otherFollower: undefined,
       marks: this.marksOf(address),
     };
+    if (truncated) return instruction;
     this.instructions.push(instruction);
     this.#page(high, low)[low & 0xfff] = instruction;
     return instruction;

@@ -175,13 +175,13 @@ export class Unicorn {
     );
   }
 
-  /** Binds engine registers `ids` to consecutive 64-bit words that start at host address `address`. */
-  batch(ids: readonly number[], address: bigint): RegisterBatch {
+  /** Binds each of the engine registers `ids` to the 64-bit word at the host address of the same place in `addresses`. */
+  batch(ids: readonly number[], addresses: readonly bigint[]): RegisterBatch {
     const idMemory = koffi.alloc('int', ids.length);
     new Int32Array(koffi.view(idMemory, ids.length * 4) as ArrayBuffer).set(ids);
     const pointerMemory = koffi.alloc('uint64_t', ids.length);
     const pointers = new BigUint64Array(koffi.view(pointerMemory, ids.length * 8) as ArrayBuffer);
-    for (let i = 0; i < ids.length; i++) pointers[i] = address + BigInt(8 * i);
+    pointers.set(addresses);
     return { count: ids.length, ids: idMemory, pointers: pointerMemory };
   }
 

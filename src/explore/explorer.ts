@@ -16,7 +16,7 @@ import type { Property } from '../properties/property.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Range } from '../hooks/triggers.js';
 import type { Bound, Places } from './bound.js';
-import { LiveWords, MASK_WORDS } from './live_words.js';
+import { LiveWords, MasksFull } from './live_words.js';
 import { VisitedSet } from './visited.js';
 
 /** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
@@ -110,9 +110,11 @@ interface Place {
 export function search(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions): SearchResult {
   const start = machine.snapshot();
   const began = performance.now();
-  const live = new LiveWords(machine.memory.words, options.exact ?? false);
+  let live = new LiveWords(machine.memory.words, options.exact ?? false);
   const most = Math.max(0, ...EVENT_KINDS.map((k) => options.bound[k] ?? 0));
   let rounds = 0;
+  // A repeated round visits about as many states as the one before: its table need not grow again.
+  let slots: number | undefined;
   // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
   for (let limit = Math.min(1, most); ; ) {
     const bound: Bound = Object.fromEntries(
@@ -124,18 +126,24 @@ export function search(machine: Machine, subject: Subject, properties: readonly 
     const roundBegan = performance.now();
     let result: ReturnType<Round['run']>;
     try {
-      result = new Round(machine, subject, properties, { ...options, bound }, live, machine.rareChanged).run();
+      result = new Round(machine, subject, properties, { ...options, bound }, live, machine.rareChanged, slots).run();
     } catch (error) {
       if (error instanceof RareRegisters) continue;
-      throw error;
+      const wider = error instanceof MasksFull ? live.widened() : undefined;
+      if (!wider) throw error;
+      live = wider;
+      limit = Math.min(1, most);
+      continue;
     }
     const full = limit >= most;
     // A stopped search ends here whatever the table has learnt: what it has seen fail has failed, and it claims no more.
     if (result.stopped !== undefined || (full && !live.grown)) {
       machine.restore(start);
       const now = performance.now();
-      return { ...result, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
+      const { slots: _, ...rest } = result;
+      return { ...rest, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
     }
+    slots = live.grown ? result.slots : undefined;
     if (!live.grown) limit++;
   }
 }
@@ -147,7 +155,7 @@ class Round {
   readonly #live: LiveWords;
   readonly #options: SearchOptions;
   readonly #subject: Subject;
-  readonly #visited = new VisitedSet();
+  readonly #visited: VisitedSet;
   /** Properties broken when the chain with this number has run to its end. */
   #outcome = new Uint32Array(1 << 6);
   #chains = 0;
@@ -163,7 +171,7 @@ class Round {
   #top = 0;
   #registers = new Uint32Array(REGISTER_WORDS * 1024);
   #lanes = new Int32Array(LANE_WORDS * 1024);
-  #known = new Uint32Array(MASK_WORDS * 1024);
+  #known: Uint32Array;
   #journal = new Int32Array(1024);
   #row = new Int32Array(1024);
   #slow = new Int32Array(1024);
@@ -183,11 +191,12 @@ class Round {
   readonly #hashedSystem = new Uint32Array(ALL_END);
   readonly #systemEnd: number;
   /** Bit t: tracked word t has been written since it was last dead, or was never written: its value may be used. */
-  readonly #knownNow = new Uint32Array(MASK_WORDS);
+  readonly #knownNow: Uint32Array;
   readonly #startMemory: Uint32Array;
   #accounted = 0;
 
-  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords, allRegisters: boolean) {
+  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords, allRegisters: boolean, slots: number | undefined) {
+    this.#visited = new VisitedSet(slots);
     this.#systemEnd = allRegisters ? ALL_END : USUAL_END;
     this.#machine = machine;
     this.#subject = subject;
@@ -197,17 +206,20 @@ class Round {
     this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
     this.#places = EVENT_KINDS.map((kind) => options.places[kind]?.map(placeOf));
     this.#startMemory = machine.memory.u32.slice();
-    this.#knownNow.fill(0xffffffff);
+    this.#known = new Uint32Array(live.width * 1024);
+    this.#knownNow = new Uint32Array(live.width).fill(0xffffffff);
   }
 
-  run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds'> {
+  run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds'> & { slots: number } {
     let stopped: string | undefined;
     try {
       this.#firstState();
       this.#chain(0);
     } catch (error) {
-      if (!(error instanceof Stopped)) throw this.#located(error);
-      stopped = error.reason;
+      const full = error instanceof MasksFull && this.#live.widened() === undefined;
+      if (full) stopped = 'the code writes more memory words than a search can follow';
+      else if (error instanceof Stopped) stopped = error.reason;
+      else throw this.#located(error);
     }
     const failures = [...this.#windows.values()].sort(byAddress);
     return {
@@ -216,6 +228,7 @@ class Round {
       transitions: this.#transitions,
       failures,
       stopped,
+      slots: this.#visited.slots,
       bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
     };
   }
@@ -360,7 +373,6 @@ class Round {
       for (let j = from; j < i; j++) if (memory.journalWord[j] === word) again = true;
       if (again) continue;
       const t = live.track(word);
-      if (t < 0) throw new Stopped('the code writes more memory words than a search can follow');
       this.#writeWord(t, word, memory.journalLow[i]!, memory.journalHigh[i]!);
     }
     this.#accounted = journalLength;
@@ -462,7 +474,7 @@ class Round {
     this.#lanes[lanes + 3] = this.#memoryLanes.a;
     this.#lanes[lanes + 4] = this.#memoryLanes.b;
     this.#lanes[lanes + 5] = this.#memoryLanes.c;
-    const known = p * MASK_WORDS;
+    const known = p * this.#live.width;
     const now = this.#knownNow;
     for (let k = 0; k < this.#live.used; k++) this.#known[known + k] = now[k]!;
     this.#lanes[lanes + 6] = this.#live.used;
@@ -480,7 +492,7 @@ class Round {
     };
     this.#registers = copy(new Uint32Array(n * REGISTER_WORDS), this.#registers);
     this.#lanes = copy(new Int32Array(n * LANE_WORDS), this.#lanes);
-    this.#known = copy(new Uint32Array(n * MASK_WORDS), this.#known);
+    this.#known = copy(new Uint32Array(n * this.#live.width), this.#known);
     this.#journal = copy(new Int32Array(n), this.#journal);
     this.#row = copy(new Int32Array(n), this.#row);
     this.#slow = copy(new Int32Array(n), this.#slow);
@@ -502,7 +514,7 @@ class Round {
     this.#memoryLanes.a = this.#lanes[lanes + 3]!;
     this.#memoryLanes.b = this.#lanes[lanes + 4]!;
     this.#memoryLanes.c = this.#lanes[lanes + 5]!;
-    const known = p * MASK_WORDS;
+    const known = p * this.#live.width;
     const then = this.#lanes[lanes + 6]!;
     // Words that were not tracked then had never been written: their value was the start's.
     for (let k = 0; k < this.#live.used; k++) this.#knownNow[k] = k < then ? this.#known[known + k]! : 0xffffffff;

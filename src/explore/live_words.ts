@@ -9,21 +9,25 @@
  * the one that was explored in its place.
  */
 
-/** Words that the masks have room for: 32 for each element of a row. */
-export const MASK_WORDS = 64;
-const MAX_TRACKED = MASK_WORDS * 32;
+/** Elements of a mask to begin with, 32 memory words each; a search that writes more words starts again with more. */
+const FIRST_WIDTH = 8;
+const MAX_WIDTH = 128;
+
+/** The masks have no room for another word. */
+export class MasksFull extends Error {}
+
 
 export class LiveWords {
   /** Tracked number of a memory word (buffer offset / 8), or -1 if it has never been written. */
   readonly tracked: Int32Array;
   /** Memory word of each tracked number. */
-  readonly words: Int32Array = new Int32Array(MAX_TRACKED);
+  readonly words: Int32Array;
   count = 0;
   /** How many elements of a row are in use. */
   used = 0;
   /** Set whenever the table has learnt something: what was merged before may have been merged wrongly. */
   grown = false;
-  /** One row of MASK_WORDS elements for each boundary that has been seen. */
+  /** One row of `width` elements for each boundary that has been seen. */
   rows = new Uint32Array(1 << 14);
   #rowCount = 0;
   // Open addressing: instruction number + 1, path, row.
@@ -32,22 +36,24 @@ export class LiveWords {
 
   /** `exact` keeps every word live everywhere: no reduction. */
   constructor(
-    memoryWords: number,
+    readonly memoryWords: number,
     readonly exact: boolean,
+    readonly width = FIRST_WIDTH,
   ) {
+    this.words = new Int32Array(32 * width);
     this.tracked = new Int32Array(memoryWords).fill(-1);
     // Row 0: everything is live. It stands for boundaries without an instruction.
     this.#newRow(true);
   }
 
   #newRow(all: boolean): number {
-    const at = this.#rowCount * MASK_WORDS;
-    if (at + MASK_WORDS > this.rows.length) {
+    const at = this.#rowCount * this.width;
+    if (at + this.width > this.rows.length) {
       const grown = new Uint32Array(this.rows.length * 2);
       grown.set(this.rows);
       this.rows = grown;
     }
-    if (all) this.rows.fill(0xffffffff, at, at + MASK_WORDS);
+    if (all) this.rows.fill(0xffffffff, at, at + this.width);
     this.#rowCount++;
     return at;
   }
@@ -87,11 +93,16 @@ export class LiveWords {
     this.#entries++;
   }
 
-  /** The tracked number of a memory word that is being written; -1 when there is no room for more. */
+  /** An empty table with room for twice as many words; undefined if there is no more to be had. */
+  widened(): LiveWords | undefined {
+    return this.width < MAX_WIDTH ? new LiveWords(this.memoryWords, this.exact, 2 * this.width) : undefined;
+  }
+
+  /** The tracked number of a memory word that is being written. */
   track(word: number): number {
     const known = this.tracked[word]!;
     if (known >= 0) return known;
-    if (this.count === MAX_TRACKED) return -1;
+    if (this.count === 32 * this.width) throw new MasksFull();
     const number = this.count++;
     this.tracked[word] = number;
     this.words[number] = word;

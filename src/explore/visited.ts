@@ -16,6 +16,11 @@ export class VisitedSet {
     this.#table = new Uint32Array(slots * ENTRY);
   }
 
+  /** How many entries there is room for before the table grows. */
+  get slots(): number {
+    return this.#slots;
+  }
+
   get bytes(): number {
     return this.#table.byteLength;
   }

@@ -128,7 +128,7 @@ function attempt(machine: Machine, vector: number, origin: number, code: number 
   const selector = (gateLow >>> 16) & 0xfffc;
   if (selector === 0) return cpu.raiseWith(Vector.GP, ext);
   if (!machine.readDescriptor(selector, Vector.GP, selector | ext)) return false;
-  const descriptor = machine.readValue;
+  const descriptor = machine.readHigh;
   const codeBits = Segment.CODE_OR_DATA | Segment.EXECUTABLE;
   if ((descriptor & codeBits) !== codeBits) return cpu.raiseWith(Vector.GP, selector | ext);
   if (descriptorDpl(descriptor) > cpl) return cpu.raiseWith(Vector.GP, selector | ext);

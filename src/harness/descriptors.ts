@@ -3,56 +3,48 @@
  * SDM vol. 3, 3.4.5 (segment descriptors), 6.14.1 (64-bit gates), 7.7 (64-bit TSS).
  */
 
-/** Segment descriptor bits, as a 64-bit word. */
+/** Bits of the upper half (bytes 4 to 7) of a segment descriptor. */
 export const Segment = {
-  TYPE_SHIFT: 40n,
-  /** S = 1: code or data, not a system descriptor. */
-  CODE_OR_DATA: 1n << 44n,
-  EXECUTABLE: 1n << 43n,
-  /** Conforming (code) or expand-down (data). */
-  CONFORMING: 1n << 42n,
+  ACCESSED: 1 << 8,
   /** Readable (code) or writable (data). */
-  WRITABLE: 1n << 41n,
-  ACCESSED: 1n << 40n,
-  DPL_SHIFT: 45n,
-  PRESENT: 1n << 47n,
-  LONG: 1n << 53n,
-  DEFAULT_BIG: 1n << 54n,
-  GRANULARITY: 1n << 55n,
+  WRITABLE: 1 << 9,
+  /** Conforming (code) or expand-down (data). */
+  CONFORMING: 1 << 10,
+  EXECUTABLE: 1 << 11,
+  /** S = 1: code or data, not a system descriptor. */
+  CODE_OR_DATA: 1 << 12,
+  DPL_SHIFT: 13,
+  PRESENT: 1 << 15,
+  LIMIT_19_16: 0xf << 16,
+  LONG: 1 << 21,
+  DEFAULT_BIG: 1 << 22,
+  GRANULARITY: 1 << 23,
 } as const;
 
-export function descriptorDpl(descriptor: bigint): number {
-  return Number((descriptor >> Segment.DPL_SHIFT) & 3n);
+/** The privilege level of a descriptor, from its upper half. */
+export function descriptorDpl(high: number): number {
+  return (high >>> Segment.DPL_SHIFT) & 3;
 }
 
 /** The 32-bit base of a code or data segment descriptor. */
-export function descriptorBase(descriptor: bigint): bigint {
-  return ((descriptor >> 16n) & 0xffffffn) | ((descriptor >> 32n) & 0xff000000n);
+export function descriptorBase(low: number, high: number): bigint {
+  return BigInt(((high & 0xff000000) | ((high & 0xff) << 16) | (low >>> 16)) >>> 0);
 }
 
+/** Base 0, limit 4 GiB. */
+function flat(bits: number, dpl: number): bigint {
+  const high = bits | Segment.LIMIT_19_16 | Segment.GRANULARITY | Segment.CODE_OR_DATA | Segment.WRITABLE;
+  return (BigInt(high | Segment.ACCESSED | Segment.PRESENT | (dpl << Segment.DPL_SHIFT)) << 32n) | 0xffffn;
+}
+
+/** A flat 64-bit code segment. */
 export function codeSegment(dpl: number): bigint {
-  return (
-    ((0xfn << 48n) | 0xffffn | Segment.GRANULARITY) |
-    Segment.CODE_OR_DATA |
-    Segment.EXECUTABLE |
-    Segment.WRITABLE |
-    Segment.ACCESSED |
-    Segment.PRESENT |
-    Segment.LONG |
-    (BigInt(dpl) << Segment.DPL_SHIFT)
-  );
+  return flat(Segment.EXECUTABLE | Segment.LONG, dpl);
 }
 
+/** A flat data segment. */
 export function dataSegment(dpl: number): bigint {
-  return (
-    ((0xfn << 48n) | 0xffffn | Segment.GRANULARITY) |
-    Segment.CODE_OR_DATA |
-    Segment.WRITABLE |
-    Segment.ACCESSED |
-    Segment.PRESENT |
-    Segment.DEFAULT_BIG |
-    (BigInt(dpl) << Segment.DPL_SHIFT)
-  );
+  return flat(Segment.DEFAULT_BIG, dpl);
 }
 
 /** The two words of the 16-byte descriptor of a busy 64-bit TSS. */
@@ -61,8 +53,8 @@ export function tssDescriptor(base: bigint, limit: number): [bigint, bigint] {
   const low =
     (BigInt(limit) & 0xffffn) |
     ((b & 0xffffffn) << 16n) |
-    (0xbn << Segment.TYPE_SHIFT) |
-    Segment.PRESENT |
+    (0xbn << 40n) |
+    (1n << 47n) |
     (((b >> 24n) & 0xffn) << 56n);
   return [low, b >> 32n];
 }

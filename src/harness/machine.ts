@@ -77,7 +77,6 @@ export class Machine {
   /** Result of the last `readSystem`. */
   readLow = 0;
   readHigh = 0;
-  readValue = 0n;
   /** The stack pointer of the frame that is being pushed. */
   pushLow = 0;
   pushHigh = 0;
@@ -257,6 +256,25 @@ export class Machine {
     if (low > 0xffffffff) high = (high + 1) >>> 0;
     low >>>= 0;
     if (!cpu.access(high, low, 8, Access.READ, false, false)) return false;
+    this.readChecked();
+    return true;
+  }
+
+  /** Reads the 64-bit stack word at RSP + `offset` with the rights of the current ring; false when that faults. */
+  readStack(offset: number): boolean {
+    const cpu = this.cpu;
+    let low = this.u32[2 * Reg.RSP]! + offset;
+    let high = this.u32[2 * Reg.RSP + 1]!;
+    if (low > 0xffffffff) high = (high + 1) >>> 0;
+    low >>>= 0;
+    if (!cpu.access(high, low, 8, Access.READ, cpu.cpl === 3, true)) return false;
+    this.readChecked();
+    return true;
+  }
+
+  /** Reads the 8 bytes whose access was checked last into `readLow` and `readHigh`. */
+  readChecked(): void {
+    const cpu = this.cpu;
     cpu.noteAccess(8, Access.READ);
     if (cpu.accessCrosses) {
       const value = cpu.loadChecked(8);
@@ -266,15 +284,12 @@ export class Machine {
       this.readLow = this.memory.view.getUint32(cpu.accessOffset, true);
       this.readHigh = this.memory.view.getUint32(cpu.accessOffset + 4, true);
     }
-    return true;
   }
 
-  /** Reads the GDT descriptor of `selector` into `readValue`; beyond the limit it raises `vector` with `code`. */
+  /** Reads the GDT descriptor of `selector` into `readLow` and `readHigh`; beyond the limit it raises `vector` with `code`. */
   readDescriptor(selector: number, vector: number, code: number): boolean {
     if (selector & 4 || (selector | 7) > this.u32[2 * Reg.GDTR_LIMIT]!) return this.cpu.raiseWith(vector, code);
-    if (!this.readSystem(Reg.GDTR_BASE, selector & 0xfff8)) return false;
-    this.readValue = (BigInt(this.readHigh) << 32n) | BigInt(this.readLow);
-    return true;
+    return this.readSystem(Reg.GDTR_BASE, selector & 0xfff8);
   }
 
   /** Pushes 8 bytes of an event's frame, as the processor does: with supervisor rights, below push{High,Low}. */

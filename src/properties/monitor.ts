@@ -109,9 +109,11 @@ interface Entry {
   readonly kind: number;
 }
 
-interface Range {
-  readonly start: bigint;
-  readonly end: bigint;
+/** Addresses with the same upper half. */
+interface Span {
+  readonly high: number;
+  readonly startLow: number;
+  readonly endLow: number;
 }
 
 /** A stack with its bounds as two halves: the inner loop has no BigInt. */
@@ -159,7 +161,7 @@ export class Monitor {
   readonly #entries: readonly Entry[];
   readonly #endLow: number;
   readonly #endHigh: number;
-  readonly #contextRanges: readonly Range[];
+  readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
   readonly #balanced: readonly { readonly offset: number; readonly size: number }[];
   readonly #lanes = new Lanes();
@@ -195,9 +197,13 @@ export class Monitor {
     const end = image.globals.get('context_end')!.address;
     this.#endLow = Number(end & 0xffffffffn);
     this.#endHigh = Number(end >> 32n);
-    this.#contextRanges = image.sections
-      .filter((s) => s.module === subject.contextModule && (s.segment === 'text' || s.segment === 'user-text'))
-      .map((s) => ({ start: s.address, end: s.address + BigInt(s.size) }));
+    this.#contextSpans = image.sections
+      .filter((x) => x.module === subject.contextModule && (x.segment === 'text' || x.segment === 'user-text'))
+      .map((x) => ({
+        high: Number(x.address >> 32n),
+        startLow: Number(x.address & 0xffffffffn),
+        endLow: Number(x.address & 0xffffffffn) + x.size,
+      }));
     this.#bounds = platform.stacks.map((stack) => ({
       stack,
       high: Number(BigInt.asUintN(64, stack.base) >> 32n),
@@ -286,8 +292,9 @@ export class Monitor {
     return this.words[Word.END] === End.HALT && this.words[Word.DEPTH]! > 0;
   }
 
-  stackAt(address: bigint): Stack | undefined {
-    return this.#bounds[this.#stackOf(Number(BigInt.asUintN(64, address) >> 32n), Number(address & 0xffffffffn)) - 1]?.stack;
+  /** The stack that a push at RSP high:low goes to. */
+  stackBelow(high: number, low: number): Stack | undefined {
+    return this.#bounds[this.#stackOf(high, low) - 1]?.stack;
   }
 
   #stackOf(high: number, low: number): number {
@@ -374,8 +381,13 @@ export class Monitor {
     return end !== End.NONE || (failed & this.#ends) !== 0;
   }
 
-  isContext(address: bigint): boolean {
-    return this.#contextRanges.some((r) => address >= r.start && address < r.end);
+  /** Whether high:low is an address in the code of the interrupted context. */
+  isContext(high: number, low: number): boolean {
+    for (let i = 0; i < this.#contextSpans.length; i++) {
+      const span = this.#contextSpans[i]!;
+      if (span.high === high && low >= span.startLow && low < span.endLow) return true;
+    }
+    return false;
   }
 
   /** The entry symbol of a vector's handler in this image. */
@@ -499,8 +511,7 @@ export class Monitor {
     r[record + RecordWord.SS] = before[2 * Reg.SS]!;
     for (let i = 0; i < 6; i++) r[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
     r[record + RecordWord.VECTOR] = happened.vector;
-    const rip = (BigInt(before[2 * Reg.RIP + 1]!) << 32n) | BigInt(before[2 * Reg.RIP]!);
-    const context = this.isContext(rip);
+    const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
     r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
     if (happened.vector === 2 && happened.origin === Origin.EXTERNAL) {

@@ -12,8 +12,7 @@ export const untrustedStack: Property = {
     const { happened, registersBefore } = m.machine;
     if ((registersBefore[2 * Reg.CS]! & 3) !== 0) return false;
     if (happened.ist === 0 && m.words[Word.USER_RSP] !== 0) return true;
-    const top = (BigInt(happened.stackTopHigh) << 32n) | BigInt(happened.stackTopLow);
-    return m.stackAt(top)?.user === true;
+    return m.stackBelow(happened.stackTopHigh, happened.stackTopLow)?.user === true;
   },
   explain: (m) => {
     const { happened } = m.machine;

@@ -21,7 +21,7 @@ export function pushfq(machine: Machine, instruction: Instruction): boolean {
 
 export function popfq(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
-  const image = stackWord(machine, 0);
+  const image = stackWord(machine);
   if (image === undefined) return false;
   const current = u32[2 * Reg.RFLAGS]!;
   let loaded = POPPED;

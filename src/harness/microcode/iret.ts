@@ -9,7 +9,6 @@ import { NotModelled } from '../../cpu/not_modelled.js';
 import { descriptorDpl, Segment } from '../descriptors.js';
 import { EventState } from '../event_state.js';
 import { type Machine, Return } from '../machine.js';
-import { stackWord } from './operands.js';
 
 /** The flags that IRETQ loads at CPL 0; VM, VIF and VIP are left out: VM cannot be set in IA-32e mode. */
 const LOADED =
@@ -28,27 +27,26 @@ export function iretq(machine: Machine, instruction: Instruction): boolean {
 
 function returnFromInterrupt(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
-  const u64 = cpu.regs.u64;
   if (u32[2 * Reg.RFLAGS]! & Flag.NT) return cpu.raiseWith(Vector.GP, 0);
-  const rip = stackWord(machine, 0);
-  if (rip === undefined) return false;
-  const csWord = stackWord(machine, 8);
-  if (csWord === undefined) return false;
-  const rflags = stackWord(machine, 16);
-  if (rflags === undefined) return false;
-  const rsp = stackWord(machine, 24);
-  if (rsp === undefined) return false;
-  const ssWord = stackWord(machine, 32);
-  if (ssWord === undefined) return false;
+  if (!machine.readStack(0)) return false;
+  const ripLow = machine.readLow;
+  const ripHigh = machine.readHigh;
+  if (!machine.readStack(8)) return false;
+  const cs = machine.readLow & 0xffff;
+  if (!machine.readStack(16)) return false;
+  const rflags = machine.readLow;
+  if (!machine.readStack(24)) return false;
+  const rspLow = machine.readLow;
+  const rspHigh = machine.readHigh;
+  if (!machine.readStack(32)) return false;
+  const ss = machine.readLow & 0xffff;
 
   const cpl = cpu.cpl;
-  const cs = Number(csWord & 0xffffn);
-  const ss = Number(ssWord & 0xffffn);
   const rpl = cs & 3;
   if ((cs & 0xfffc) === 0) return cpu.raiseWith(Vector.GP, 0);
   if (rpl < cpl) return cpu.raiseWith(Vector.GP, cs & 0xfffc);
   if (!machine.readDescriptor(cs, Vector.GP, cs & 0xfffc)) return false;
-  const code = machine.readValue;
+  const code = machine.readHigh;
   const codeBits = Segment.CODE_OR_DATA | Segment.EXECUTABLE;
   if ((code & codeBits) !== codeBits) return cpu.raiseWith(Vector.GP, cs & 0xfffc);
   const dpl = descriptorDpl(code);
@@ -68,23 +66,25 @@ function returnFromInterrupt(machine: Machine, instruction: Instruction): boolea
   } else {
     if ((ss & 3) !== rpl) return cpu.raiseWith(Vector.GP, ss & 0xfffc);
     if (!machine.readDescriptor(ss, Vector.GP, ss & 0xfffc)) return false;
-    const data = machine.readValue;
+    const data = machine.readHigh;
     const dataBits = Segment.CODE_OR_DATA | Segment.EXECUTABLE | Segment.WRITABLE;
     if ((data & dataBits) !== (Segment.CODE_OR_DATA | Segment.WRITABLE)) return cpu.raiseWith(Vector.GP, ss & 0xfffc);
     if (descriptorDpl(data) !== rpl) return cpu.raiseWith(Vector.GP, ss & 0xfffc);
     if (!(data & Segment.PRESENT)) return cpu.raiseWith(Vector.SS, ss & 0xfffc);
   }
-  if (!isCanonical(Number(rip >> 32n))) return cpu.raiseWith(Vector.GP, 0);
+  if (!isCanonical(ripHigh)) return cpu.raiseWith(Vector.GP, 0);
 
   let loaded = LOADED;
   const current = u32[2 * Reg.RFLAGS]!;
   if (cpl === 0) loaded |= Flag.IOPL | Flag.IF;
   else if (cpl <= ((current & Flag.IOPL) >>> 12)) loaded |= Flag.IF;
-  u64[Reg.RIP] = rip;
-  u64[Reg.RSP] = rsp;
+  u32[2 * Reg.RIP] = ripLow;
+  u32[2 * Reg.RIP + 1] = ripHigh;
+  u32[2 * Reg.RSP] = rspLow;
+  u32[2 * Reg.RSP + 1] = rspHigh;
   u32[2 * Reg.CS] = cs;
   u32[2 * Reg.SS] = ss;
-  u32[2 * Reg.RFLAGS] = ((current & ~loaded) | (Number(rflags & 0xffffffffn) & loaded) | Flag.ONE) >>> 0;
+  u32[2 * Reg.RFLAGS] = ((current & ~loaded) | (rflags & loaded) | Flag.ONE) >>> 0;
   if (rpl > cpl) dropPrivilegedSegments(machine, rpl);
   return true;
 }
@@ -94,7 +94,7 @@ function dropPrivilegedSegments(machine: Machine, cpl: number): void {
   for (const segment of [Reg.DS, Reg.ES, Reg.FS, Reg.GS]) {
     const selector = machine.u32[2 * segment]!;
     if ((selector & 0xfffc) === 0 || !machine.readDescriptor(selector, Vector.GP, 0)) continue;
-    const descriptor = machine.readValue;
+    const descriptor = machine.readHigh;
     const conforming = descriptor & Segment.EXECUTABLE && descriptor & Segment.CONFORMING;
     if (!conforming && descriptorDpl(descriptor) < cpl) {
       machine.rareChange(segment);

@@ -66,9 +66,8 @@ export function writeOperand(machine: Machine, instruction: Instruction, n: numb
   return true;
 }
 
-/** Pops nothing, reads the 64-bit stack word at RSP + offset; undefined when that faults. */
-export function stackWord(machine: Machine, offset: number): bigint | undefined {
-  const address = machine.cpu.regs.u64[Reg.RSP]! + BigInt(offset);
-  if (!reach(machine, address, 8, Access.READ, true)) return undefined;
-  return machine.cpu.loadChecked(8);
+/** The 64-bit word at RSP; undefined when reading it faults. */
+export function stackWord(machine: Machine): bigint | undefined {
+  if (!machine.readStack(0)) return undefined;
+  return (BigInt(machine.readHigh) << 32n) | BigInt(machine.readLow);
 }

@@ -42,7 +42,7 @@ export function pushSegment(machine: Machine, instruction: Instruction): boolean
 }
 
 export function popSegment(machine: Machine, instruction: Instruction): boolean {
-  const value = stackWord(machine, 0);
+  const value = stackWord(machine);
   if (value === undefined) return false;
   if (!loadSegment(machine, SEGMENTS.get(instruction.iced.op0Register)!, Number(value & 0xffffn))) return false;
   machine.cpu.regs.u64[Reg.RSP] = BigInt.asUintN(64, machine.cpu.regs.u64[Reg.RSP]! + 8n);
@@ -64,23 +64,23 @@ function loadSegment(machine: Machine, target: number, selector: number): boolea
     return true;
   }
   if (!machine.readDescriptor(selector, Vector.GP, code)) return false;
-  const descriptor = machine.readValue;
+  const descriptor = machine.readHigh;
   if (!(descriptor & Segment.CODE_OR_DATA)) return cpu.raiseWith(Vector.GP, code);
-  const executable = (descriptor & Segment.EXECUTABLE) !== 0n;
-  const readableOrWritable = (descriptor & Segment.WRITABLE) !== 0n;
+  const executable = (descriptor & Segment.EXECUTABLE) !== 0;
+  const readableOrWritable = (descriptor & Segment.WRITABLE) !== 0;
   const dpl = descriptorDpl(descriptor);
   if (target === Reg.SS) {
     if (rpl !== cpl || dpl !== cpl || executable || !readableOrWritable) return cpu.raiseWith(Vector.GP, code);
     if (!(descriptor & Segment.PRESENT)) return cpu.raiseWith(Vector.SS, code);
   } else {
     if (executable && !readableOrWritable) return cpu.raiseWith(Vector.GP, code);
-    const conforming = executable && (descriptor & Segment.CONFORMING) !== 0n;
+    const conforming = executable && (descriptor & Segment.CONFORMING) !== 0;
     if (!conforming && (rpl > dpl || cpl > dpl)) return cpu.raiseWith(Vector.GP, code);
     if (!(descriptor & Segment.PRESENT)) return cpu.raiseWith(Vector.NP, code);
   }
   machine.rareChange(target);
   u32[2 * target] = selector;
-  if (target === Reg.FS || target === Reg.GS) setBase(machine, target, descriptorBase(descriptor));
+  if (target === Reg.FS || target === Reg.GS) setBase(machine, target, descriptorBase(machine.readLow, descriptor));
   return true;
 }
 

@@ -1,0 +1,272 @@
+/**
+ * A module as an ELF64 relocatable object, for the linker, debuggers and binutils.
+ *
+ * Sources: System V ABI, "gABI", edition 4.1, chapter 4: ELF Header, Sections, String Table, Symbol Table, Relocation;
+ * System V ABI, AMD64 supplement, "psABI", 4.1 (machine) and 4.4.1 (relocation types).
+ */
+import { InputError } from '../errors.js';
+import type { Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from './module.js';
+
+/** psABI table "Relocation types": name and number. */
+export const RELOCATION_TYPES: Readonly<Record<RelocationKind, readonly [name: string, type: number]>> = {
+  abs64: ['R_X86_64_64', 1],
+  pc32: ['R_X86_64_PC32', 2],
+  plt32: ['R_X86_64_PLT32', 4],
+  abs32: ['R_X86_64_32', 10],
+  abs32s: ['R_X86_64_32S', 11],
+  abs16: ['R_X86_64_16', 12],
+  pc16: ['R_X86_64_PC16', 13],
+  abs8: ['R_X86_64_8', 14],
+  pc8: ['R_X86_64_PC8', 15],
+  pc64: ['R_X86_64_PC64', 24],
+};
+
+/** gABI, ELF Header: e_ident, e_type, e_machine; sizes of Elf64_Ehdr, Elf64_Shdr, Elf64_Sym, Elf64_Rela. */
+const IDENT = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1);
+const ET_REL = 1;
+const EM_X86_64 = 62;
+const EV_CURRENT = 1;
+const EHDR_SIZE = 64;
+const SHDR_SIZE = 64;
+const SYM_SIZE = 24;
+const RELA_SIZE = 24;
+
+/** gABI, Special Section Indexes. */
+const SHN_UNDEF = 0;
+const SHN_LORESERVE = 0xff00;
+const SHN_ABS = 0xfff1;
+
+/** gABI, Section Types. */
+const SHT = {
+  PROGBITS: 1,
+  SYMTAB: 2,
+  STRTAB: 3,
+  RELA: 4,
+  NOTE: 7,
+  NOBITS: 8,
+  INIT_ARRAY: 14,
+  FINI_ARRAY: 15,
+  PREINIT_ARRAY: 16,
+} as const;
+
+/** gABI, Section Attribute Flags. */
+const SHF = { WRITE: 0x1, ALLOC: 0x2, EXECINSTR: 0x4, INFO_LINK: 0x40, TLS: 0x400 } as const;
+
+/** gABI, Symbol Binding and Symbol Types. */
+const STB: Readonly<Record<ModuleSymbol['binding'], number>> = { local: 0, global: 1, weak: 2 };
+const STT: Readonly<Record<ModuleSymbol['type'], number>> = { notype: 0, object: 1, func: 2, section: 3 };
+
+/** Symbol 0 of every table, whose value is 0 (gABI, Relocation: STN_UNDEF): what relocations of plain numbers refer to. */
+const ABSOLUTE = '*ABS*';
+
+/** Names that imply a type, as gABI, Special Sections, has them. */
+const NAMED_TYPES: readonly (readonly [name: RegExp, type: number])[] = [
+  [/^\.note\.GNU-stack$/, SHT.PROGBITS],
+  [/^\.note(\..*)?$/, SHT.NOTE],
+  [/^\.init_array(\..*)?$/, SHT.INIT_ARRAY],
+  [/^\.fini_array(\..*)?$/, SHT.FINI_ARRAY],
+  [/^\.preinit_array(\..*)?$/, SHT.PREINIT_ARRAY],
+];
+
+interface SectionHeader {
+  readonly name: string;
+  readonly type: number;
+  readonly flags: number;
+  /** In the file; undefined for NOBITS. */
+  readonly data: Uint8Array | undefined;
+  readonly size: number;
+  readonly link: number;
+  readonly info: number;
+  readonly align: number;
+  readonly entrySize: number;
+}
+
+/** gABI, String Table: begins with a NUL; each name once. */
+class StringTable {
+  private readonly offsets = new Map<string, number>([['', 0]]);
+  private readonly parts: Uint8Array[] = [Uint8Array.of(0)];
+  private length = 1;
+
+  add(text: string): number {
+    const known = this.offsets.get(text);
+    if (known !== undefined) return known;
+    const offset = this.length;
+    const bytes = Buffer.from(`${text}\0`);
+    this.parts.push(bytes);
+    this.length += bytes.length;
+    this.offsets.set(text, offset);
+    return offset;
+  }
+
+  bytes(): Uint8Array {
+    return Buffer.concat(this.parts);
+  }
+}
+
+/** A section's type (gABI, Section Types); a module does not say more than the name does. */
+function typeOf(section: ModuleSection): number {
+  if (section.data.length === 0 && (section.size > 0 || /^\.t?bss(\..*)?$/.test(section.name))) return SHT.NOBITS;
+  return NAMED_TYPES.find(([pattern]) => pattern.test(section.name))?.[1] ?? SHT.PROGBITS;
+}
+
+function flagsOf(section: ModuleSection): number {
+  return (
+    (section.write ? SHF.WRITE : 0) |
+    (section.alloc ? SHF.ALLOC : 0) |
+    (section.exec ? SHF.EXECINSTR : 0) |
+    (/^\.t(data|bss)(\..*)?$/.test(section.name) ? SHF.TLS : 0)
+  );
+}
+
+/** The symbol table of a module: its bytes, the index of each name, and of the first symbol that is not local. */
+function symbolTable(module: Module, sectionIndex: ReadonlyMap<string, number>, strings: StringTable) {
+  const isSection = (symbol: ModuleSymbol): boolean => symbol.type === 'section';
+  const named = module.symbols.filter((symbol) => symbol.name !== ABSOLUTE && !isSection(symbol));
+  const locals = [...named.filter((symbol) => symbol.binding === 'local'), ...module.symbols.filter(isSection)];
+  const ordered = [...locals, ...named.filter((symbol) => symbol.binding !== 'local')];
+  const bytes = new Uint8Array((ordered.length + 1) * SYM_SIZE);
+  const view = new DataView(bytes.buffer);
+  const index = new Map<string, number>([[ABSOLUTE, 0]]);
+  ordered.forEach((symbol, i) => {
+    const at = (i + 1) * SYM_SIZE;
+    const home =
+      symbol.section === 'undefined'
+        ? SHN_UNDEF
+        : symbol.section === 'absolute'
+          ? SHN_ABS
+          : sectionIndex.get(symbol.section);
+    if (home === undefined) throw new Error(`${module.name}: ${symbol.name} lies in no section (${symbol.section})`);
+    view.setUint32(at, isSection(symbol) ? 0 : strings.add(symbol.name), true);
+    view.setUint8(at + 4, STB[symbol.binding] * 16 + STT[symbol.type]);
+    view.setUint16(at + 6, home, true);
+    view.setBigUint64(at + 8, symbol.value, true);
+    view.setBigUint64(at + 16, symbol.size, true);
+    index.set(symbol.name, i + 1);
+  });
+  return { bytes, index, firstGlobal: locals.length + 1 };
+}
+
+/** gABI, Relocation: Elf64_Rela; r_info is the symbol's index in the high half, the type in the low one. */
+function relocationTable(module: Module, section: ModuleSection, index: ReadonlyMap<string, number>): Uint8Array {
+  const bytes = new Uint8Array(section.relocations.length * RELA_SIZE);
+  const view = new DataView(bytes.buffer);
+  section.relocations.forEach((relocation: Relocation, i) => {
+    const symbol = index.get(relocation.symbol);
+    if (symbol === undefined) {
+      throw new Error(
+        `${module.name}: the relocation at ${section.name}+0x${relocation.offset.toString(16)} names ${relocation.symbol}, which is not in the symbol table`,
+      );
+    }
+    view.setBigUint64(i * RELA_SIZE, BigInt(relocation.offset), true);
+    view.setUint32(i * RELA_SIZE + 8, RELOCATION_TYPES[relocation.kind][1], true);
+    view.setUint32(i * RELA_SIZE + 12, symbol, true);
+    view.setBigInt64(i * RELA_SIZE + 16, relocation.addend, true);
+  });
+  return bytes;
+}
+
+function aligned(offset: number, alignment: number): number {
+  return Math.ceil(offset / alignment) * alignment;
+}
+
+/** The bytes of an ELF64 relocatable object: sections in the module's order, each followed by its relocations. */
+export function elfObject(module: Module): Uint8Array {
+  const indices = new Map<string, number>();
+  let next = 1;
+  for (const section of module.sections) {
+    indices.set(section.name, next);
+    next += section.relocations.length > 0 ? 2 : 1;
+  }
+  // .symtab, .strtab and .shstrtab come last. Above SHN_LORESERVE an index would need SHT_SYMTAB_SHNDX.
+  if (next + 3 > SHN_LORESERVE) {
+    throw new InputError(
+      `${module.name}: ${module.sections.length} sections are too many for an object; at most ${SHN_LORESERVE} with those of their relocations`,
+    );
+  }
+  const symtabIndex = next;
+  const strings = new StringTable();
+  const symbols = symbolTable(module, indices, strings);
+  const headers: SectionHeader[] = [];
+  for (const section of module.sections) {
+    const type = typeOf(section);
+    headers.push({
+      name: section.name,
+      type,
+      flags: flagsOf(section),
+      data: type === SHT.NOBITS ? undefined : section.data,
+      size: section.size,
+      link: 0,
+      info: 0,
+      align: section.align,
+      entrySize: 0,
+    });
+    if (section.relocations.length === 0) continue;
+    const data = relocationTable(module, section, symbols.index);
+    headers.push({
+      name: `.rela${section.name}`,
+      type: SHT.RELA,
+      flags: SHF.INFO_LINK,
+      data,
+      size: data.length,
+      link: symtabIndex,
+      info: headers.length,
+      align: 8,
+      entrySize: RELA_SIZE,
+    });
+  }
+  const table = (name: string, type: number, data: Uint8Array, link = 0, info = 0): SectionHeader => ({
+    name,
+    type,
+    flags: 0,
+    data,
+    size: data.length,
+    link,
+    info,
+    align: type === SHT.SYMTAB ? 8 : 1,
+    entrySize: type === SHT.SYMTAB ? SYM_SIZE : 0,
+  });
+  headers.push(table('.symtab', SHT.SYMTAB, symbols.bytes, symtabIndex + 1, symbols.firstGlobal));
+  headers.push(table('.strtab', SHT.STRTAB, strings.bytes()));
+  const names = new StringTable();
+  for (const header of headers) names.add(header.name);
+  names.add('.shstrtab');
+  headers.push(table('.shstrtab', SHT.STRTAB, names.bytes()));
+  return file(headers, names);
+}
+
+/** Lays the file out: header, contents, section headers. */
+function file(headers: readonly SectionHeader[], names: StringTable): Uint8Array {
+  let end = EHDR_SIZE;
+  const offsets = headers.map((header) => {
+    end = aligned(end, Math.max(1, header.align));
+    const offset = end;
+    end += header.data?.length ?? 0;
+    return offset;
+  });
+  const headersAt = aligned(end, 8);
+  const bytes = new Uint8Array(headersAt + (headers.length + 1) * SHDR_SIZE);
+  const view = new DataView(bytes.buffer);
+  bytes.set(IDENT);
+  view.setUint16(16, ET_REL, true);
+  view.setUint16(18, EM_X86_64, true);
+  view.setUint32(20, EV_CURRENT, true);
+  view.setBigUint64(40, BigInt(headersAt), true);
+  view.setUint16(52, EHDR_SIZE, true);
+  view.setUint16(58, SHDR_SIZE, true);
+  view.setUint16(60, headers.length + 1, true);
+  view.setUint16(62, headers.length, true);
+  headers.forEach((header, i) => {
+    if (header.data) bytes.set(header.data, offsets[i]!);
+    const at = headersAt + (i + 1) * SHDR_SIZE;
+    view.setUint32(at, names.add(header.name), true);
+    view.setUint32(at + 4, header.type, true);
+    view.setBigUint64(at + 8, BigInt(header.flags), true);
+    view.setBigUint64(at + 24, BigInt(offsets[i]!), true);
+    view.setBigUint64(at + 32, BigInt(header.size), true);
+    view.setUint32(at + 40, header.link, true);
+    view.setUint32(at + 44, header.info, true);
+    view.setBigUint64(at + 48, BigInt(header.align), true);
+    view.setBigUint64(at + 56, BigInt(header.entrySize), true);
+  });
+  return bytes;
+}

@@ -1,0 +1,1 @@
+export type Broken = (machine: unknown) => void;
