@@ -27,8 +27,9 @@ export async function asm(file: string, options: AsmOptions): Promise<number> {
   if (options.output !== undefined) await writeObject(module, options.output);
   // With the object on standard output the text goes to standard error: each stream stays of one kind.
   const out = options.output === '-' ? process.stderr : process.stdout;
-  if (options.list) await print(out, listing(module, await Disassembler.create()));
-  else if (options.output === undefined) await print(out, `${assembled(module)}\n`);
+  const lines = options.list ? listing(module, await Disassembler.create()) : '';
+  if (lines !== '') await print(out, lines);
+  else if (options.list || options.output === undefined) await print(out, `${assembled(module)}\n`);
   return EXIT.HOLDS;
 }
 
@@ -95,7 +96,7 @@ const MNEMONIC_WIDTH = 7;
 /** From this many equal bytes on, data is one `.skip`. */
 const LONG_RUN = 32;
 
-/** The listing of all sections, each line ended. */
+/** The listing of all sections, each line ended; empty if there is nothing to list. */
 export function listing(module: Module, disassembler: Disassembler): string {
   const sections = module.sections
     .filter((section) => section.size > 0 || module.symbols.some((s) => isNamed(s) && s.section === section.name))
@@ -176,7 +177,7 @@ class SectionListing {
   private readonly relocations: readonly Relocation[];
 
   constructor(
-    module: Module,
+    private readonly module: Module,
     private readonly section: ModuleSection,
     private readonly disassembler: Disassembler,
   ) {
@@ -257,7 +258,7 @@ class SectionListing {
       const stop = Math.min(limit, at + BYTES_PER_LINE);
       const bytes = data.subarray(at, stop);
       const text = row.text.trim().replace(/\s+/g, ' ');
-      const fields = this.fields(at, stop);
+      const fields = this.fields(at, stop, stop);
       this.lines.push({ offset: at, bytes, text: `${byteDirective(bytes)}  # ${text}`, source, fields });
       return stop;
     }
@@ -269,7 +270,7 @@ class SectionListing {
       bytes,
       text: columns(found.mnemonic, operands),
       source,
-      fields: this.fields(at, stop),
+      fields: this.fields(at, stop, stop),
     });
     return stop;
   }
@@ -347,7 +348,7 @@ class SectionListing {
     return this.relocations.some((r) => r.offset >= start && r.offset < end);
   }
 
-  /** A directive for a few bytes: text, or a number if there are eight of them or they are one field, or single bytes. */
+  /** A directive for up to eight bytes: text, or a number if there are eight or they are one field, or single bytes. */
   private value(start: number, end: number): string {
     const bytes = this.section.data.subarray(start, end);
     const text = Buffer.from(bytes).toString('latin1').replace(/\0+$/, '');
@@ -364,11 +365,26 @@ class SectionListing {
     return columns(name!, rest.join(' '));
   }
 
-  /** The fields of a line that the linker has yet to fill, each with its offset. */
-  private fields(start: number, end: number): string[] {
+  /**
+   * The fields of a line that the linker has yet to fill, each with its offset. A relative one counts from `origin`, or
+   * from itself.
+   */
+  private fields(start: number, end: number, origin?: number): string[] {
     return this.relocations
       .filter((r) => r.offset >= start && r.offset < end)
-      .map((r) => `${r.offset.toString(16)}: ${RELOCATION_TYPES[r.kind][0]} ${r.symbol}${signed(r.addend)}`);
+      .map((r) => {
+        const relative = /^p/.test(r.kind) && origin !== undefined ? BigInt(origin - r.offset) : 0n;
+        const label = this.module.sections.some((section) => section.name === r.symbol)
+          ? this.labelAt(r.symbol, r.addend + relative)
+          : '';
+        return `${r.offset.toString(16)}: ${RELOCATION_TYPES[r.kind][0]} ${r.symbol}${signed(r.addend)}${label}`;
+      });
+  }
+
+  /** The label that stands at an offset of any section, as ` <label>`; empty if none does. */
+  private labelAt(section: string, offset: bigint): string {
+    const label = this.module.symbols.find((s) => isNamed(s) && s.section === section && s.value === offset);
+    return label ? ` <${label.name}>` : '';
   }
 
   private layOut(width: number): string[] {

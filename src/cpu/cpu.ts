@@ -115,6 +115,9 @@ export class Cpu {
     }
     if (!this.#fetchable(high, low)) return undefined;
     const instruction = this.decoder.find(high, low) ?? this.#decode(high, low);
+    if (instruction !== undefined && (low & 0xfff) + instruction.length > 0x1000 && !this.#fetchable(...nextPage(high, low))) {
+      return undefined;
+    }
     if (instruction !== undefined && previous !== undefined && previous.high === high) {
       // Only a follower with the same rights may skip the fetch check: the same half of the address space is enough,
       // since a change of privilege level is microcode and microcode has no followers.
@@ -148,13 +151,8 @@ export class Cpu {
       bytes.push(this.memory.u8[offset]!);
     }
     const instruction = this.decoder.decode(high, low, Uint8Array.from(bytes));
-    if (instruction.invalid && bytes.length < MAX_INSTRUCTION) {
-      // The instruction runs into memory that cannot be fetched.
-      const end = (BigInt(high) << 32n) + BigInt(low) + BigInt(bytes.length);
-      const code = (this.cpl === 3 ? PageFault.USER : 0) | PageFault.FETCH;
-      this.#pageFault(Number(BigInt.asUintN(64, end) >> 32n), Number(end & 0xffffffffn), code);
-      return undefined;
-    }
+    // An instruction that runs into memory that cannot be fetched; that is the next page.
+    if (instruction.truncated && !this.#fetchable(...nextPage(high, low))) return undefined;
     return instruction;
   }
 
@@ -182,6 +180,7 @@ export class Cpu {
       }
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
+    if (instruction.indirect && !this.#reachesCanonical(instruction)) return false;
     if (this.basesChanged) {
       this.#engine.reg_write_batch(this.#bases);
       this.basesChanged = false;
@@ -193,7 +192,10 @@ export class Cpu {
       this.registersChanged = false;
     }
     const error = this.#engine.emu_start((u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!, 1);
-    if (error !== UC_ERR.OK) return this.#engineRefused(instruction, error, withheld);
+    // After a branch the engine looks at what it has come to; that this cannot be fetched is for the next step to say.
+    if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
+      return this.#engineRefused(instruction, error, withheld);
+    }
     this.#engine.reg_read_batch(this.#resultsOf(instruction.results));
     // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
@@ -216,17 +218,20 @@ export class Cpu {
     return batch;
   }
 
-  /** The engine leaves RIP on a repeated string instruction after its last iteration; the processor moves on. */
+  /**
+   * The engine leaves RIP on a repeated string instruction after its last iteration; the processor moves on. Between
+   * two iterations RF is set, so that it is in the frame of an event there (SDM vol. 3, 17.3.1.1).
+   */
   #endRepeat(instruction: Instruction): void {
     const u32 = this.u32;
-    if (u32[2 * Reg.RIP] !== instruction.low || u32[2 * Reg.RCX] !== 0 || u32[2 * Reg.RCX + 1] !== 0) return;
-    this.regs.u64[Reg.RIP] = instruction.address + BigInt(instruction.length);
+    if (u32[2 * Reg.RIP] !== instruction.low) return;
+    if (u32[2 * Reg.RCX] !== 0 || u32[2 * Reg.RCX + 1] !== 0) u32[2 * Reg.RFLAGS]! |= Flag.RF;
+    else this.regs.u64[Reg.RIP] = instruction.address + BigInt(instruction.length);
   }
 
-  #engineRefused(instruction: Instruction, error: number, withheld: number): boolean {
+  #engineRefused(instruction: Instruction, error: number, withheld: number): never {
     this.u32[2 * Reg.RFLAGS]! |= withheld;
     this.registersChanged = true;
-    if (error === UC_ERR.INSN_INVALID) return this.raise(Vector.UD);
     throw new NotModelled(
       instruction.address,
       `the engine cannot execute this instruction (${this.#engine.strerror(error)}); keep it out of the code under test`,
@@ -280,6 +285,7 @@ export class Cpu {
     if ((low & 0xfff) + size > 0x1000) {
       const nextLow = ((low | 0xfff) + 1) >>> 0;
       const nextHigh = nextLow === 0 ? (high + 1) >>> 0 : high;
+      if (!isCanonical(nextHigh)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
       const second = this.memory.translate(nextHigh, nextLow);
       if (!this.#permitted(second, nextHigh, nextLow, access, user)) return false;
       this.#secondOffset = second;
@@ -294,6 +300,9 @@ export class Cpu {
     if (user && !(perms & Perm.USER)) return this.#pageFault(high, low, code | PageFault.PRESENT);
     if (access & Access.WRITE && !(perms & Perm.WRITE) && (user || this.u32[2 * Reg.CR0]! & CR0_WP)) {
       return this.#pageFault(high, low, code | PageFault.PRESENT);
+    }
+    if (access & Access.WRITE && perms & Perm.EXEC) {
+      throw new NotModelled(this.regs.u64[Reg.RIP]!, 'writes to code; code that changes itself is not modelled');
     }
     return true;
   }
@@ -386,6 +395,21 @@ export class Cpu {
     return this.#fault(Vector.PF, code, true);
   }
 
+  /** A branch to a non-canonical address is refused with #GP(0) at the branch (SDM vol. 2, CALL, JMP and RET). */
+  #reachesCanonical(instruction: Instruction): boolean {
+    const { iced } = instruction;
+    let target: bigint;
+    if (instruction.returns || iced.op0Kind === OpKind.Memory) {
+      // A CALL also pushes: the operand that it only reads holds the target.
+      const operand = instruction.memory.find((one) => one.access === Access.READ);
+      if (!operand || !this.#check(operand, (this.u32[2 * Reg.CS]! & 3) === 3)) return false;
+      target = this.loadChecked(operand.size);
+    } else {
+      target = this.regs.u64[registerNumber(iced.op0Register)]!;
+    }
+    return isCanonical(Number(target >> 32n)) ? true : this.#fault(Vector.GP, 0, true);
+  }
+
   /** #DE is found before the engine divides: divisor zero, or a quotient that does not fit (SDM vol. 2, DIV and IDIV). */
   #dividable(instruction: Instruction): boolean {
     const iced = instruction.iced;
@@ -410,6 +434,12 @@ export class Cpu {
     const quotient = BigInt.asIntN(Number(2n * bits), dividend) / BigInt.asIntN(Number(bits), divisor);
     return quotient === BigInt.asIntN(Number(bits), quotient) ? true : this.raise(Vector.DE);
   }
+}
+
+/** The first address of the page after the one that high:low is on. */
+function nextPage(high: number, low: number): [high: number, low: number] {
+  const next = ((low | 0xfff) + 1) >>> 0;
+  return [next === 0 ? (high + 1) >>> 0 : high, next];
 }
 
 /** Bits 63 to 47 all equal (4-level paging; SDM vol. 1, 3.3.7.1). */

@@ -4,7 +4,6 @@
  */
 import {
   Code,
-  CodeSize,
   CpuidFeature,
   Decoder as IcedDecoder,
   DecoderError,
@@ -73,6 +72,8 @@ export interface Instruction {
    * Conditional writes count.
    */
   readonly results: number;
+  /** A branch of any kind, RET included. */
+  readonly leaves: boolean;
   /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
   readonly indirect: boolean;
   /** A CALL or JMP, direct or not: control may enter a function. */
@@ -178,7 +179,7 @@ const NOT_EXECUTED: ReadonlySet<Mnemonic> = new Set([Mnemonic.Wait, Mnemonic.Xla
 const BIT_STRING: ReadonlySet<Mnemonic> = new Set([Mnemonic.Bt, Mnemonic.Btc, Mnemonic.Btr, Mnemonic.Bts]);
 
 /** Why an instruction cannot be left to the engine, whatever its operands are; undefined if it can. */
-function refusal(iced: IcedInstruction): string | undefined {
+function refusal(iced: IcedInstruction, bytes: Uint8Array): string | undefined {
   const known = EXECUTED_TOO.has(iced.mnemonic) || iced.cpuidFeatures().every((feature) => EXECUTED.has(feature));
   if (!known || NOT_EXECUTED.has(iced.mnemonic)) {
     return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()}, which the machine does not model`;
@@ -186,11 +187,30 @@ function refusal(iced: IcedInstruction): string | undefined {
   if (BIT_STRING.has(iced.mnemonic) && iced.op0Kind === OpKind.Memory && iced.op1Kind === OpKind.Register) {
     return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()} with a bit string in memory, which the machine does not model`;
   }
-  // Intel ignores the prefix, AMD obeys it.
-  if (iced.flowControl !== FlowControl.Next && /16$|^Retnw/.test(Code[iced.code]!) && !/^Retnq/.test(Code[iced.code]!)) {
-    return 'is a 16-bit branch, which vendors execute differently';
+  if (iced.isJmpFarIndirect || iced.isCallFarIndirect) return 'is a far branch, which the machine does not model';
+  if (iced.flowControl !== FlowControl.Next && hasOperandSizePrefix(bytes)) {
+    return 'is a branch with an operand-size prefix, which Intel ignores and AMD obeys';
   }
   return undefined;
+}
+
+/** The prefix 66 before the opcode, without REX.W, which would override it (SDM vol. 2, 2.1.1 and 2.2.1.2). */
+function hasOperandSizePrefix(bytes: Uint8Array): boolean {
+  let found = false;
+  for (const byte of bytes) {
+    if (byte === 0x66) found = true;
+    else if (!LEGACY_PREFIXES.has(byte)) return found && (byte & 0xf8) !== 0x48;
+  }
+  return found;
+}
+
+const LEGACY_PREFIXES: ReadonlySet<number> = new Set([
+  ...[0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x67, 0xf0, 0xf2, 0xf3],
+]);
+
+/** A 32-bit register as part of an address. */
+function isHalf(register: Register): boolean {
+  return register !== Register.None && RegisterExt.size(register) === 4;
 }
 
 const INDIRECT: ReadonlySet<FlowControl> = new Set([
@@ -249,7 +269,7 @@ export class DecodeCache {
     if (iced.rflagsModified !== RflagsBits.None) results |= 1 << Reg.RFLAGS;
     const microcode = this.microcodeOf(iced.mnemonic, iced.code);
     if (iced.code !== Code.INVALID && microcode < 0) {
-      unsupported = refusal(iced);
+      unsupported = refusal(iced, bytes);
       const info = this.#info.info(iced);
       for (const used of info.usedMemory()) {
         if (used.access === OpAccess.NoMemAccess || used.access === OpAccess.None) continue;
@@ -260,7 +280,7 @@ export class DecodeCache {
         const read = used.access !== OpAccess.Write && used.access !== OpAccess.CondWrite;
         const size = MemorySizeExt.size(used.memorySize) || (STRING_SIZES.get(iced.mnemonic) ?? 0);
         if (size === 0) unsupported ??= 'accesses memory of a size that is not known before it runs';
-        if (used.addressSize !== CodeSize.Code64) unsupported ??= 'uses a 32-bit address, which the machine does not model';
+        if (isHalf(used.base) || isHalf(used.index)) unsupported ??= 'uses a 32-bit address, which the machine does not model';
         memory.push({
           base,
           index,
@@ -306,6 +326,7 @@ export class DecodeCache {
       unsupported,
       invalid: iced.code === Code.INVALID,
       truncated,
+      leaves: microcode < 0 && iced.flowControl !== FlowControl.Next,
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat: iced.hasRepPrefix || iced.hasRepnePrefix ? STRING_SIZES.has(iced.mnemonic) : false,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,

@@ -71,11 +71,21 @@ export class GuestMemory {
     });
   }
 
-  /** Maps every region into the engine, on the same bytes. */
+  /**
+   * Maps every region into the engine, on the same bytes. The engine does not execute the last instruction of a page
+   * unless it can fetch from the next one too, so it also gets an empty page after code; nothing else knows of that one.
+   */
   mapInto(engine: Unicorn): void {
     this.regions.forEach((region, i) => {
       engine.mem_map_ptr(region.address, region.size, this.#hostAddress + BigInt(this.#offsets[i]!));
     });
+    const guarded = new Set<bigint>();
+    for (const region of this.regions) {
+      const end = BigInt.asUintN(64, region.address + BigInt(region.size));
+      if (!(region.perms & Perm.EXEC) || end === 0n || this.translateAddress(end) >= 0 || guarded.has(end)) continue;
+      engine.mem_map_ptr(end, PAGE_SIZE, allocateShared(PAGE_SIZE).address);
+      guarded.add(end);
+    }
   }
 
   /** The buffer offset of the byte at guest address high:low, or -1 if nothing is mapped there; sets `perms`. */

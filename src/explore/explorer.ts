@@ -6,7 +6,7 @@
  * by the journal on the way, so a fork costs what it changes. When a chain runs into a known state, how that state
  * goes on without further events is known too: that decides whether a schedule is minimal.
  */
-import { RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { ENGINE_REGISTERS, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
@@ -113,7 +113,7 @@ export function search(machine: Machine, subject: Subject, properties: readonly 
   let live = new LiveWords(machine.memory.words, options.exact ?? false);
   const most = Math.max(0, ...EVENT_KINDS.map((k) => options.bound[k] ?? 0));
   let rounds = 0;
-  // A repeated round visits about as many states as the one before: its table need not grow again.
+  // The next round visits at least about as many states as the one before: its table need not grow to that again.
   let slots: number | undefined;
   // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
   for (let limit = Math.min(1, most); ; ) {
@@ -143,7 +143,7 @@ export function search(machine: Machine, subject: Subject, properties: readonly 
       const { slots: _, ...rest } = result;
       return { ...rest, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
     }
-    slots = live.grown ? result.slots : undefined;
+    slots = result.slots;
     if (!live.grown) limit++;
   }
 }
@@ -169,7 +169,12 @@ class Round {
 
   // The path from the start to here: one entry for each state on it.
   #top = 0;
-  #registers = new Uint32Array(REGISTER_WORDS * 1024);
+  #rip = new Uint32Array(2 * 1024);
+  #registerMark = new Int32Array(1024);
+  /** The general registers at the newest state of the path, and what they were before: (number, low, high) each. */
+  readonly #at = new Int32Array(REGISTER_WORDS);
+  #registerJournal = new Int32Array(3 * 4096);
+  #registerJournalLength = 0;
   #lanes = new Int32Array(LANE_WORDS * 1024);
   #known: Uint32Array;
   #journal = new Int32Array(1024);
@@ -251,6 +256,11 @@ class Round {
     this.#registerLanes.a = this.#registerLanes.b = this.#registerLanes.c = 0;
     this.#memoryLanes.a = this.#memoryLanes.b = this.#memoryLanes.c = 0;
     const u32 = this.#machine.u32;
+    for (let i = 0; i < REGISTER_WORDS; i += 2) {
+      this.#at[i] = u32[i]!;
+      this.#at[i + 1] = u32[i + 1]!;
+      this.#registerLanes.add(i, u32[i]!, u32[i + 1]!);
+    }
     this.#hashedSystem.set(u32);
     this.#systemLanes.a = this.#systemLanes.b = this.#systemLanes.c = 0;
     for (let i = REGISTER_WORDS; i < this.#systemEnd; i += 2) this.#systemLanes.add(i, u32[i]!, u32[i + 1]!);
@@ -260,33 +270,51 @@ class Round {
   }
 
   /**
-   * Copies the general registers to the next position of the path and brings their fingerprint up to date: only what
-   * differs from the position before is hashed.
+   * Brings `#at` and its fingerprint up to the machine's general registers, and notes in the journal what they were.
+   * `changed`: bit r for each register that may differ.
    */
-  #takeRegisters(): void {
-    const p = this.#top;
-    if (p === this.#journal.length) this.#growPath();
+  #takeRegisters(changed: number): void {
     const u32 = this.#machine.u32;
-    const registers = this.#registers;
+    const at = this.#at;
     const lanes = this.#registerLanes;
-    const to = p * REGISTER_WORDS;
-    if (p === 0) {
-      for (let i = 0; i < REGISTER_WORDS; i += 2) lanes.add(i, u32[i]!, u32[i + 1]!);
-      registers.set(u32.subarray(0, REGISTER_WORDS), 0);
-      return;
-    }
-    for (let i = 0; i < REGISTER_WORDS; i += 2) {
-      const low = u32[i]!;
-      const high = u32[i + 1]!;
-      const at = to + i;
-      const oldLow = registers[at - REGISTER_WORDS]!;
-      const oldHigh = registers[at - REGISTER_WORDS + 1]!;
-      registers[at] = low;
-      registers[at + 1] = high;
+    if (this.#registerJournalLength + ENGINE_REGISTERS > this.#registerJournal.length / 3) this.#growRegisterJournal();
+    const journal = this.#registerJournal;
+    let entry = 3 * this.#registerJournalLength;
+    for (let rest = changed; rest !== 0; rest &= rest - 1) {
+      const i = 2 * (31 - Math.clz32(rest & -rest));
+      const low = u32[i]! | 0;
+      const high = u32[i + 1]! | 0;
+      const oldLow = at[i]!;
+      const oldHigh = at[i + 1]!;
       if (low === oldLow && high === oldHigh) continue;
+      journal[entry] = i;
+      journal[entry + 1] = oldLow;
+      journal[entry + 2] = oldHigh;
+      entry += 3;
+      at[i] = low;
+      at[i + 1] = high;
       lanes.subtract(i, oldLow, oldHigh);
       lanes.add(i, low, high);
     }
+    this.#registerJournalLength = entry / 3;
+  }
+
+  /** Takes `#at` back to what it was when its journal had `length` entries. */
+  #undoRegisters(length: number): void {
+    const journal = this.#registerJournal;
+    const at = this.#at;
+    for (let entry = 3 * (this.#registerJournalLength - 1); entry >= 3 * length; entry -= 3) {
+      const i = journal[entry]!;
+      at[i] = journal[entry + 1]!;
+      at[i + 1] = journal[entry + 2]!;
+    }
+    this.#registerJournalLength = length;
+  }
+
+  #growRegisterJournal(): void {
+    const grown = new Int32Array(this.#registerJournal.length * 2);
+    grown.set(this.#registerJournal);
+    this.#registerJournal = grown;
   }
 
   #hashSystem(): void {
@@ -464,9 +492,13 @@ class Round {
 
   // The path -----------------------------------------------------------------------------------------------------------
 
-  /** Adds the current state to the path; its registers are there already. */
+  /** Adds the current state to the path; `takeRegisters` has seen its registers. */
   #push(row: number): void {
     const p = this.#top;
+    if (p === this.#journal.length) this.#growPath();
+    this.#rip[2 * p] = this.#at[2 * Reg.RIP]!;
+    this.#rip[2 * p + 1] = this.#at[2 * Reg.RIP + 1]!;
+    this.#registerMark[p] = this.#registerJournalLength;
     const lanes = p * LANE_WORDS;
     this.#lanes[lanes] = this.#registerLanes.a;
     this.#lanes[lanes + 1] = this.#registerLanes.b;
@@ -490,7 +522,8 @@ class Round {
       fresh.set(old);
       return fresh;
     };
-    this.#registers = copy(new Uint32Array(n * REGISTER_WORDS), this.#registers);
+    this.#rip = copy(new Uint32Array(2 * n), this.#rip);
+    this.#registerMark = copy(new Int32Array(n), this.#registerMark);
     this.#lanes = copy(new Int32Array(n * LANE_WORDS), this.#lanes);
     this.#known = copy(new Uint32Array(n * this.#live.width), this.#known);
     this.#journal = copy(new Int32Array(n), this.#journal);
@@ -504,9 +537,9 @@ class Round {
     const u32 = machine.u32;
     machine.memory.undoTo(this.#journal[p]!);
     this.#accounted = this.#journal[p]!;
-    const at = p * REGISTER_WORDS;
-    const registers = this.#registers;
-    for (let i = 0; i < REGISTER_WORDS; i++) u32[i] = registers[at + i]!;
+    this.#undoRegisters(this.#registerMark[p]!);
+    const at = this.#at;
+    for (let i = 0; i < REGISTER_WORDS; i++) u32[i] = at[i]!;
     const lanes = p * LANE_WORDS;
     this.#registerLanes.a = this.#lanes[lanes]!;
     this.#registerLanes.b = this.#lanes[lanes + 1]!;
@@ -573,12 +606,12 @@ class Round {
       const instruction = machine.peek();
       const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.path);
       this.#settle(row);
-      this.#takeRegisters();
+      this.#takeRegisters(machine.changedRegisters);
       const slowChanged = machine.systemChanged || monitor.changed;
       if (slowChanged) this.#hashSlow();
-      const a = this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491);
-      const b = this.#registerLanes.b + this.#memoryLanes.b + Math.imul(this.#slowLanes.b, 0x41c64e6d);
-      const c = this.#registerLanes.c + this.#memoryLanes.c + Math.imul(this.#slowLanes.c, 0x6c078965);
+      const a = (this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491)) | 0;
+      const b = (this.#registerLanes.b + this.#memoryLanes.b + Math.imul(this.#slowLanes.b, 0x41c64e6d)) | 0;
+      const c = (this.#registerLanes.c + this.#memoryLanes.c + Math.imul(this.#slowLanes.c, 0x6c078965)) | 0;
       const owner = this.#visited.enter(a, b, c, chain);
       if (owner >= 0) {
         if (owner === chain && this.#top > base) {
@@ -679,9 +712,8 @@ class Round {
   #allowed(kind: number, position: number): boolean {
     const places = this.#places[kind];
     if (places === undefined) return true;
-    const at = position * REGISTER_WORDS + 2 * Reg.RIP;
-    const low = this.#registers[at]!;
-    const high = this.#registers[at + 1]!;
+    const low = this.#rip[2 * position]!;
+    const high = this.#rip[2 * position + 1]!;
     for (let i = 0; i < places.length; i++) {
       const place = places[i]!;
       if (place.startHigh === high && low >= place.startLow && low < place.endLow) return true;
@@ -709,8 +741,7 @@ class Round {
   }
 
   #ripAt(position: number): bigint {
-    const at = position * REGISTER_WORDS + 2 * Reg.RIP;
-    return (BigInt(this.#registers[at + 1]!) << 32n) | BigInt(this.#registers[at]!);
+    return (BigInt(this.#rip[2 * position + 1]!) << 32n) | BigInt(this.#rip[2 * position]!);
   }
 
   #currentPath(): ScheduledEvent[] {

@@ -9,11 +9,14 @@ const LOAD = 0.75;
 export class VisitedSet {
   size = 0;
   #slots: number;
-  #table: Uint32Array;
+  /** Entries at which the table grows. */
+  #limit: number;
+  #table: Int32Array;
 
   constructor(slots = 1 << 8) {
     this.#slots = slots;
-    this.#table = new Uint32Array(slots * ENTRY);
+    this.#limit = slots * LOAD - 1;
+    this.#table = new Int32Array(slots * ENTRY);
   }
 
   /** How many entries there is room for before the table grows. */
@@ -27,30 +30,27 @@ export class VisitedSet {
 
   /** Bytes that the next growth would need while it copies. */
   get bytesToGrow(): number {
-    return (this.size + 1) / this.#slots > LOAD ? this.bytes * 3 : this.bytes;
+    return this.size >= this.#limit ? this.bytes * 3 : this.bytes;
   }
 
-  /** The chain of a state that is already in the set; otherwise enters it with `chain` and returns -1. */
+  /** The chain of a state (three signed 32-bit lanes) that is in the set; otherwise enters it with `chain`: -1. */
   enter(a: number, b: number, c: number, chain: number): number {
-    if ((this.size + 1) / this.#slots > LOAD) this.#grow();
+    if (this.size >= this.#limit) this.#grow();
     const table = this.#table;
     const mask = this.#slots - 1;
-    const ua = a >>> 0;
-    const ub = b >>> 0;
-    const uc = c >>> 0;
-    let slot = (ua ^ (ub >>> 7)) & mask;
+    let slot = (a ^ (b >>> 7)) & mask;
     for (;;) {
       const at = slot * ENTRY;
       const owner = table[at + 3]!;
       if (owner === 0) {
-        table[at] = ua;
-        table[at + 1] = ub;
-        table[at + 2] = uc;
+        table[at] = a;
+        table[at + 1] = b;
+        table[at + 2] = c;
         table[at + 3] = chain + 1;
         this.size++;
         return -1;
       }
-      if (table[at] === ua && table[at + 1] === ub && table[at + 2] === uc) return owner - 1;
+      if (table[at] === a && table[at + 1] === b && table[at + 2] === c) return owner - 1;
       slot = (slot + 1) & mask;
     }
   }
@@ -58,7 +58,8 @@ export class VisitedSet {
   #grow(): void {
     const old = this.#table;
     this.#slots *= 2;
-    const table = new Uint32Array(this.#slots * ENTRY);
+    this.#limit = this.#slots * LOAD - 1;
+    const table = new Int32Array(this.#slots * ENTRY);
     const mask = this.#slots - 1;
     for (let at = 0; at < old.length; at += ENTRY) {
       if (old[at + 3] === 0) continue;

@@ -50,7 +50,7 @@ export function deliver(machine: Machine, vector: number, origin: number, code: 
     // What the failed attempt changed is taken back, but not the latch that an NMI has set, nor CR2.
     restoreInterrupted(machine);
     if (from === Origin.SOFTWARE && length !== 0) setSavedRip(machine, 0n);
-    if (v === Vector.DF) {
+    if (v === Vector.DF && from !== Origin.SOFTWARE) {
       machine.u32[2 * Reg.EVENTS]! |= EventState.SHUTDOWN;
       machine.happened.shutdown = true;
       machine.changed();

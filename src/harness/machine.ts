@@ -5,7 +5,7 @@
 import { Cpu, Vector } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
 import type { GuestMemory } from '../cpu/memory.js';
-import { Flag, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
+import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import type { Profile } from '../profiles/profile.js';
 import { deliver, deliverFault, Origin } from './delivery.js';
@@ -47,6 +47,8 @@ export interface Snapshot {
 }
 
 const EVENTS = 2 * Reg.EVENTS;
+/** All registers of the engine. */
+const ENGINE_MASK = (1 << ENGINE_REGISTERS) - 1;
 const SHADOWS = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW;
 
 export class Machine {
@@ -69,6 +71,8 @@ export class Machine {
   };
   /** Set when a register beyond the engine's 18 may have changed; cleared by whoever keeps copies. */
   systemChanged = true;
+  /** Bit r: register r of the engine (0 to 17) may differ from what it was before the last transition. */
+  changedRegisters = ENGINE_MASK;
   /** Set when a register from RARE_REGISTERS on has changed since the machine was made. */
   rareChanged = false;
   /** Selector of the task register, for error codes. */
@@ -134,6 +138,7 @@ export class Machine {
 
   /** Executes the next instruction, or delivers what has to be delivered before it. */
   step(): void {
+    this.changedRegisters = ENGINE_MASK;
     const happened = this.happened;
     happened.delivered = false;
     happened.returned = Return.NONE;
@@ -163,6 +168,7 @@ export class Machine {
     if (instruction.microcode < 0) {
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
+        this.changedRegisters = instruction.results;
       } else {
         this.#previous = undefined;
         deliverFault(this);
@@ -175,7 +181,7 @@ export class Machine {
         deliverFault(this);
         return;
       }
-      if (!(this.u32[2 * Reg.EVENTS]! & EventState.HALTED) && !happened.returned) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+      if (!happened.returned) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
     }
     if (shadows !== 0) {
       // The shadow that was there before this instruction ends with it; one that it made itself begins.
@@ -187,6 +193,7 @@ export class Machine {
 
   /** Fires an event at this boundary. */
   fire(kind: EventKind): void {
+    this.changedRegisters = ENGINE_MASK;
     const happened = this.happened;
     happened.delivered = false;
     happened.returned = Return.NONE;

@@ -109,6 +109,11 @@ function typeOf(section: ModuleSection): number {
   return NAMED_TYPES.find(([pattern]) => pattern.test(section.name))?.[1] ?? SHT.PROGBITS;
 }
 
+/** The arrays of function pointers have entries of one address; GNU as says so as well. */
+function entrySizeOf(type: number): number {
+  return type === SHT.INIT_ARRAY || type === SHT.FINI_ARRAY || type === SHT.PREINIT_ARRAY ? 8 : 0;
+}
+
 function flagsOf(section: ModuleSection): number {
   return (
     (section.write ? SHF.WRITE : 0) |
@@ -153,8 +158,10 @@ function relocationTable(module: Module, section: ModuleSection, index: Readonly
   section.relocations.forEach((relocation: Relocation, i) => {
     const symbol = index.get(relocation.symbol);
     if (symbol === undefined) {
-      throw new Error(
-        `${module.name}: the relocation at ${section.name}+0x${relocation.offset.toString(16)} names ${relocation.symbol}, which is not in the symbol table`,
+      const { position } = relocation;
+      const place = position ? `${position.file}:${position.line}` : module.name;
+      throw new InputError(
+        `${place}: the field at ${section.name}+0x${relocation.offset.toString(16)} refers to ${relocation.symbol}, which the object's symbol table does not have; give the label a name that does not begin with a digit`,
       );
     }
     view.setBigUint64(i * RELA_SIZE, BigInt(relocation.offset), true);
@@ -198,7 +205,7 @@ export function elfObject(module: Module): Uint8Array {
       link: 0,
       info: 0,
       align: section.align,
-      entrySize: 0,
+      entrySize: entrySizeOf(type),
     });
     if (section.relocations.length === 0) continue;
     const data = relocationTable(module, section, symbols.index);

@@ -186,14 +186,17 @@ export class Monitor {
     const body = platform.bodies.find((name) => image.globals.has(name));
     const cParts = platform.cParts.filter((name) => image.globals.has(name));
     this.names = { body, cParts };
-    this.#entries = [...new Set([...(body ? [body] : []), ...cParts])].map((name) => {
+    const entries = new Map<bigint, Entry>();
+    for (const name of [...(body ? [body] : []), ...cParts]) {
       const { address } = image.globals.get(name)!;
-      return {
+      // One function may have several of the names: it is then everything that they say.
+      entries.set(address, {
         low: Number(address & 0xffffffffn),
         high: Number(address >> 32n),
-        kind: (cParts.includes(name) ? C_PART : 0) | (name === body ? BODY : 0),
-      };
-    });
+        kind: (entries.get(address)?.kind ?? 0) | (cParts.includes(name) ? C_PART : 0) | (name === body ? BODY : 0),
+      });
+    }
+    this.#entries = [...entries.values()];
     const end = image.globals.get('context_end')!.address;
     this.#endLow = Number(end & 0xffffffffn);
     this.#endHigh = Number(end >> 32n);

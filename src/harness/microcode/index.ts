@@ -6,7 +6,7 @@ import type { Machine } from '../machine.js';
 import { clac, cli, hlt, popfq, pushfq, stac, sti } from './flags.js';
 import { iretq } from './iret.js';
 import { movFromSegment, movToSegment, popSegment, pushSegment } from './segments.js';
-import { int3, intN, ud2 } from './software_interrupts.js';
+import { int3, intN, undefinedInstruction } from './software_interrupts.js';
 import { swapgs, syscall, sysretq } from './syscall.js';
 import { invlpg, movFromControl, movToControl, rdmsr, segmentBase, wrmsr } from './system_registers.js';
 
@@ -22,7 +22,7 @@ const ROUTINES: readonly (readonly [Microcode, readonly Mnemonic[]])[] = [
   [iretq, [Mnemonic.Iretq]],
   [int3, [Mnemonic.Int3]],
   [intN, [Mnemonic.Int]],
-  [ud2, [Mnemonic.Ud2]],
+  [undefinedInstruction, [Mnemonic.Ud0, Mnemonic.Ud1, Mnemonic.Ud2]],
   [syscall, [Mnemonic.Syscall]],
   [sysretq, [Mnemonic.Sysretq]],
   [swapgs, [Mnemonic.Swapgs]],

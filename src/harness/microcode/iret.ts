@@ -10,7 +10,7 @@ import { descriptorDpl, Segment } from '../descriptors.js';
 import { EventState } from '../event_state.js';
 import { type Machine, Return } from '../machine.js';
 
-/** The flags that IRETQ loads at CPL 0; VM, VIF and VIP are left out: VM cannot be set in IA-32e mode. */
+/** The flags that IRETQ loads in every ring. VM is never loaded: it cannot be set in IA-32e mode. */
 const LOADED =
   Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.TF | Flag.DF | Flag.OF | Flag.NT | Flag.RF | Flag.AC | Flag.ID;
 
@@ -76,7 +76,7 @@ function returnFromInterrupt(machine: Machine, instruction: Instruction): boolea
 
   let loaded = LOADED;
   const current = u32[2 * Reg.RFLAGS]!;
-  if (cpl === 0) loaded |= Flag.IOPL | Flag.IF;
+  if (cpl === 0) loaded |= Flag.IOPL | Flag.IF | Flag.VIF | Flag.VIP;
   else if (cpl <= ((current & Flag.IOPL) >>> 12)) loaded |= Flag.IF;
   u32[2 * Reg.RIP] = ripLow;
   u32[2 * Reg.RIP + 1] = ripHigh;

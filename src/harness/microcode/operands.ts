@@ -1,6 +1,7 @@
 /** Operands of instructions that the harness executes itself. */
 import { type Instruction as IcedInstruction, MemorySizeExt, OpKind, Register, RegisterExt } from 'iced-x86';
 import { Access, type Instruction, registerNumber } from '../../cpu/decoder.js';
+import { NotModelled } from '../../cpu/not_modelled.js';
 import { Reg } from '../../cpu/registers.js';
 import type { Machine } from '../machine.js';
 
@@ -19,6 +20,9 @@ function memoryAddress(machine: Machine, iced: IcedInstruction): bigint {
   const u64 = machine.cpu.regs.u64;
   if (iced.isIpRelMemoryOperand) return iced.ipRelMemoryAddress;
   let address = iced.memoryDisplacement;
+  if ([iced.memoryBase, iced.memoryIndex].some((register) => register !== Register.None && RegisterExt.size(register) !== 8)) {
+    throw new NotModelled(iced.ip, 'uses a 32-bit address, which the machine does not model; keep it out of the code under test');
+  }
   const base = registerNumber(iced.memoryBase);
   const index = registerNumber(iced.memoryIndex);
   if (base >= 0) address += u64[base]!;

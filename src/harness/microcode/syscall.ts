@@ -18,7 +18,7 @@ export function syscall(machine: Machine, instruction: Instruction): boolean {
   u64[Reg.RIP] = u64[Reg.LSTAR]!;
   const selector = u32[2 * Reg.STAR + 1]! & 0xffff;
   u32[2 * Reg.CS] = selector & 0xfffc;
-  u32[2 * Reg.SS] = (selector & 0xfffc) + 8;
+  u32[2 * Reg.SS] = (selector + 8) & 0xffff;
   u32[2 * Reg.RFLAGS] = ((u32[2 * Reg.RFLAGS]! & ~u32[2 * Reg.FMASK]! & ~Flag.RF) | Flag.ONE) >>> 0;
   return true;
 }
@@ -33,8 +33,8 @@ export function sysretq(machine: Machine): boolean {
   // Where the processor switches first, the fetch at the non-canonical RIP raises #GP in ring 3.
   const selector = u32[2 * Reg.STAR + 1]! >>> 16;
   u64[Reg.RIP] = u64[Reg.RCX]!;
-  u32[2 * Reg.CS] = (selector + 16) | 3;
-  u32[2 * Reg.SS] = (selector + 8) | 3;
+  u32[2 * Reg.CS] = ((selector + 16) & 0xffff) | 3;
+  u32[2 * Reg.SS] = ((selector + 8) & 0xffff) | 3;
   u32[2 * Reg.RFLAGS] = (u32[2 * Reg.R11]! & SYSRET_FLAGS) | Flag.ONE;
   machine.happened.returned = Return.SYSRET;
   return true;
