@@ -8,7 +8,7 @@ import { Assembler } from '../src/assembler/index.js';
 import { ENGINE_REGISTERS } from '../src/cpu/registers.js';
 import { allocateShared, UC_X86_REG, Unicorn } from '../src/cpu/unicorn.js';
 import { parseBound, parsePlaces } from '../src/explore/bound.js';
-import { search, type SearchResult } from '../src/explore/explorer.js';
+import { type SearchResult, search } from '../src/explore/explorer.js';
 import { buildSubject, machineFor } from '../src/platforms/boot.js';
 import { LINUX } from '../src/platforms/linux.js';
 import { PROFILES } from '../src/profiles/profile.js';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { parseBound, parsePlaces } from '../explore/bound.js';
+import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import type { Failure, SearchResult } from '../explore/explorer.js';
 import { savePaths } from '../explore/path_file.js';
 import { startSearch } from '../explore/threads.js';
@@ -10,9 +10,9 @@ import { buildSubject, type Subject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
 import { type Profile, profileNamed } from '../profiles/profile.js';
 import { PROPERTIES, selectProperties } from '../properties/index.js';
-import { reportPath } from '../report/path.js';
 import { toJson } from '../report/json.js';
-import { type Heading, paintFor, type Paint, shortPath, summary, windows } from '../report/text.js';
+import { reportPath } from '../report/path.js';
+import { type Heading, type Paint, paintFor, shortPath, summary, windows } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { ProgressLine } from './progress_line.js';
 
@@ -37,7 +37,12 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   const profile = profileNamed(options.profile);
   const bound = parseBound(options.events);
   const properties = selectProperties(options.property);
-  const subject = buildSubject(await Assembler.create(), { files, platform, context: options.context, defines: options.define });
+  const subject = buildSubject(await Assembler.create(), {
+    files,
+    platform,
+    context: options.context,
+    defines: options.define,
+  });
   const places = parsePlaces(options.at, subject.image, platform);
 
   const progress = new ProgressLine(process.stderr);
@@ -67,7 +72,15 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     process.off('SIGTERM', onInterrupt);
   }
 
-  const heading: Heading = { files, platform: platform.name, profile: profile.name, context: options.context, bound };
+  const heading: Heading = {
+    files,
+    platform: platform.name,
+    profile: profile.name,
+    context: options.context,
+    bound,
+    places: describePlaces(places, bound, subject.image),
+    properties: properties.length < PROPERTIES.length ? properties.map((p) => p.name) : undefined,
+  };
   // With the JSON on standard output the report goes to standard error: each stream stays of one kind.
   const out = options.json === '-' ? process.stderr : process.stdout;
   out.write(`${report(heading, subject, profile, result, paintFor(out))}\n`);
@@ -80,7 +93,9 @@ export async function explore(files: readonly string[], options: ExploreOptions)
       profile: profile.name,
       context: options.context,
     });
-    out.write(`\n${names.length} paths saved in ${shortPath(options.save)}; entrace replay ${shortPath(names[0]!)} runs the first\n`);
+    out.write(
+      `\n${names.length} paths saved in ${shortPath(options.save)}; entrace replay ${shortPath(names[0]!)} runs the first\n`,
+    );
   }
   if (options.json !== undefined) writeJson(options.json, toJson(heading, subject.image.hash, result));
   if (result.verdict === 'fails') return EXIT.FAILS;

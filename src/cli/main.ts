@@ -28,7 +28,10 @@ const program = new Command('entrace')
   .version('0.1.0')
   .exitOverride()
   .showHelpAfterError('(entrace --help shows what there is)')
-  .addHelpText('after', '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed.');
+  .addHelpText(
+    'after',
+    '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed.',
+  );
 
 program
   .command('explore')
@@ -36,9 +39,18 @@ program
   .argument('<image...>', 'assembly files (.S) that together are the code under test')
   .option('--platform <name>', 'conventions of the system software', 'linux')
   .option('--profile <name>', 'rules of the silicon: intel or amd', 'intel')
-  .option('--context <name>', 'what is interrupted: kernel, user, user-rsp, syscall-gap, or a .S file of your own', 'kernel')
+  .option(
+    '--context <name>',
+    'what is interrupted: kernel, user, user-rsp, syscall-gap, or a .S file of your own',
+    'kernel',
+  )
   .option('--events <bound>', 'how many events of each kind', 'nmi=2,bp=1')
-  .option('--at <kind=range>', 'where a kind may fire: LABEL..LABEL or LABEL+n (bp: the body, by default)', collect, [])
+  .option(
+    '--at <kind=range>',
+    'where a kind may fire: LABEL..LABEL, LABEL+n, or before an access: write:SYMBOL, read:SYMBOL (bp: the body, by default)',
+    collect,
+    [],
+  )
   .option('--property <list>', 'check only these properties, separated by commas')
   .option('-D, --define <name=value>', 'define a preprocessor macro', define, {})
   .option('--save <dir>', 'write each minimal failing schedule to a file for replay')

@@ -42,7 +42,9 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   if (options.trace) {
     const width = Math.max(...trace.steps.map((s) => subject.image.name(s.address).length), 0);
     for (const step of trace.steps) {
-      process.stdout.write(`${step.owner.padEnd(8)} ${subject.image.name(step.address).padEnd(width)}  ${describe(step)}\n`);
+      process.stdout.write(
+        `${step.owner.padEnd(8)} ${subject.image.name(step.address).padEnd(width)}  ${describe(step)}\n`,
+      );
     }
     process.stdout.write('\n');
   }
@@ -53,6 +55,8 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   const first = trace.broken.find((b) => b.property === saved.property) ?? trace.broken[0]!;
   const names = [...new Set(trace.broken.map((b) => b.property))];
   process.stdout.write(`${file}: ${trace.steps.length} transitions; broken: ${names.join(', ')}\n\n`);
-  process.stdout.write(`${paint('red', first.property)}: ${first.sentence}\n${counterexample(trace, first, path, paint)}\n`);
+  process.stdout.write(
+    `${paint('red', first.property)}: ${first.sentence}\n${counterexample(trace, first, path, paint)}\n`,
+  );
   return EXIT.FAILS;
 }

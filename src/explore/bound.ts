@@ -1,8 +1,9 @@
 /** What a search may fire: how many events of each kind, and where. */
+import { Access } from '../cpu/decoder.js';
 import { InputError } from '../errors.js';
 import { EVENT_KINDS, type EventKind } from '../harness/machine.js';
+import { memoryRange, type Range, rangesOf } from '../hooks/triggers.js';
 import type { Image } from '../image/image.js';
-import { rangesOf, type Range } from '../hooks/triggers.js';
 import type { Platform } from '../platforms/platform.js';
 
 export type Bound = Readonly<Partial<Record<EventKind, number>>>;
@@ -15,7 +16,8 @@ export function parseBound(text: string): Bound {
   const bound: Partial<Record<EventKind, number>> = {};
   for (const part of text.split(',')) {
     const match = /^\s*([a-z][a-z0-9-]*)\s*=\s*(\d+)\s*$/.exec(part);
-    if (!match) throw new InputError(`events '${text}': '${part.trim()}' is not of the form KIND=NUMBER, for example nmi=2,bp=1`);
+    if (!match)
+      throw new InputError(`events '${text}': '${part.trim()}' is not of the form KIND=NUMBER, for example nmi=2,bp=1`);
     const kind = eventKind(match[1]!);
     if (bound[kind] !== undefined) throw new InputError(`events '${text}': ${kind} is given twice`);
     const count = Number(match[2]);
@@ -32,23 +34,58 @@ export function eventKind(name: string): EventKind {
 }
 
 export function printBound(bound: Bound): string {
-  return EVENT_KINDS.filter((k) => bound[k] !== undefined).map((k) => `${k}=${bound[k]}`).join(',');
+  return EVENT_KINDS.filter((k) => bound[k] !== undefined)
+    .map((k) => `${k}=${bound[k]}`)
+    .join(',');
 }
 
-/** Where each kind may fire; undefined: everywhere. */
-export type Places = Readonly<Partial<Record<EventKind, readonly Range[]>>>;
+/** Where an event may fire: at the boundaries of a range of code, or before an instruction that accesses memory. */
+export type Place =
+  | { readonly at: 'code'; readonly range: Range }
+  | { readonly at: 'access'; readonly range: Range; readonly access: number };
 
-/** Reads `bp=do_nmi..do_nmi_end` (several, of one kind or many); a kind without a place gets the platform's default. */
+/** Where each kind may fire; undefined: everywhere. */
+export type Places = Readonly<Partial<Record<EventKind, readonly Place[]>>>;
+
+const ACCESS: Readonly<Record<string, number>> = {
+  access: Access.READ | Access.WRITE,
+  read: Access.READ,
+  write: Access.WRITE,
+};
+
+/**
+ * Reads `bp=do_nmi..do_nmi_end` or `nmi=write:nmi_state` (several, of one kind or many); a breakpoint without a place
+ * gets the body.
+ */
 export function parsePlaces(texts: readonly string[], image: Image, platform: Platform): Places {
-  const places: Partial<Record<EventKind, Range[]>> = {};
+  const places: Partial<Record<EventKind, Place[]>> = {};
   for (const text of texts) {
-    const match = /^([a-z][a-z0-9-]*)=(.+)$/.exec(text.trim());
-    if (!match) throw new InputError(`--at '${text}': expected KIND=LABEL..LABEL, for example bp=do_nmi..do_nmi_end`);
+    const match = /^([a-z][a-z0-9-]*)=(?:(access|read|write):)?(.+)$/.exec(text.trim());
+    if (!match) {
+      throw new InputError(
+        `--at '${text}': expected KIND=LABEL..LABEL or KIND=write:SYMBOL, for example bp=do_nmi..do_nmi_end`,
+      );
+    }
     const kind = eventKind(match[1]!);
-    places[kind] = [...(places[kind] ?? []), ...rangesOf(image, match[2]!)];
+    const found: Place[] = match[2]
+      ? [{ at: 'access', range: memoryRange(image, match[3]!), access: ACCESS[match[2]]! }]
+      : rangesOf(image, match[3]!).map((range) => ({ at: 'code', range }));
+    places[kind] = [...(places[kind] ?? []), ...found];
   }
-  places.bp ??= bodyRanges(image, platform);
+  places.bp ??= bodyRanges(image, platform).map((range) => ({ at: 'code', range }));
   return places;
+}
+
+/** The places in words: `bp in do_nmi..do_nmi_end`. */
+export function describePlaces(places: Places, bound: Bound, image: Image): string[] {
+  const name = (address: bigint): string => image.name(address).replace(/\+0$/, '');
+  return EVENT_KINDS.filter((kind) => places[kind] && (bound[kind] ?? 0) > 0).map((kind) => {
+    const list = places[kind]!.map(({ at, range }) => {
+      if (at === 'access') return `before an access to 0x${range.start.toString(16)}..0x${range.end.toString(16)}`;
+      return range.end - range.start === 1n ? `at ${name(range.start)}` : `in ${name(range.start)}..${name(range.end)}`;
+    });
+    return `${kind} ${list.join(', ')}`;
+  });
 }
 
 /** The C part of the handlers: from each function to its `_end` label. */

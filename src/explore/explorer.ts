@@ -6,16 +6,17 @@
  * by the journal on the way, so a fork costs what it changes. When a chain runs into a known state, how that state
  * goes on without further events is known too: that decides whether a schedule is minimal.
  */
-import { ENGINE_REGISTERS, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
+
 import { NotModelled } from '../cpu/not_modelled.js';
+import { ENGINE_REGISTERS, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
 import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
+import { onAccess, type Trigger } from '../hooks/triggers.js';
+import type { Subject } from '../platforms/boot.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
-import type { Subject } from '../platforms/boot.js';
-import type { Range } from '../hooks/triggers.js';
-import type { Bound, Places } from './bound.js';
+import type { Bound, Place, Places } from './bound.js';
 import { LiveWords, MasksFull } from './live_words.js';
 import { VisitedSet } from './visited.js';
 
@@ -100,14 +101,27 @@ class Stopped extends Error {
 /** A register that is usually left alone has changed: the round must be repeated with all registers in the state. */
 class RareRegisters extends Error {}
 
-interface Place {
+/** A place as the inner loop wants it. */
+interface CodePlace {
   readonly startHigh: number;
   readonly startLow: number;
   readonly endLow: number;
 }
 
+/** Where one kind may fire. */
+interface Allowed {
+  readonly code: readonly CodePlace[];
+  /** These look at the machine, which must stand at the boundary. */
+  readonly triggers: readonly Trigger[];
+}
+
 /** Explores everything that the bound allows from the machine's current state. */
-export function search(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions): SearchResult {
+export function search(
+  machine: Machine,
+  subject: Subject,
+  properties: readonly Property[],
+  options: SearchOptions,
+): SearchResult {
   const start = machine.snapshot();
   const began = performance.now();
   let live = new LiveWords(machine.memory.words, options.exact ?? false);
@@ -162,7 +176,7 @@ class Round {
   #transitions = 0;
   #untilCheck = CHECK_EVERY;
   readonly #budgets: readonly number[];
-  readonly #places: readonly (readonly Place[] | undefined)[];
+  readonly #places: readonly (Allowed | undefined)[];
   readonly #windows = new Map<string, Failure>();
   #forksDone = 0;
   #forks = 0;
@@ -200,7 +214,15 @@ class Round {
   readonly #startMemory: Uint32Array;
   #accounted = 0;
 
-  constructor(machine: Machine, subject: Subject, properties: readonly Property[], options: SearchOptions, live: LiveWords, allRegisters: boolean, slots: number | undefined) {
+  constructor(
+    machine: Machine,
+    subject: Subject,
+    properties: readonly Property[],
+    options: SearchOptions,
+    live: LiveWords,
+    allRegisters: boolean,
+    slots: number | undefined,
+  ) {
     this.#visited = new VisitedSet(slots);
     this.#systemEnd = allRegisters ? ALL_END : USUAL_END;
     this.#machine = machine;
@@ -209,7 +231,10 @@ class Round {
     this.#live = live;
     this.#monitor = new Monitor(machine, subject, properties);
     this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
-    this.#places = EVENT_KINDS.map((kind) => options.places[kind]?.map(placeOf));
+    this.#places = EVENT_KINDS.map((kind) => {
+      const places = options.places[kind];
+      return places && allowedIn(places);
+    });
     this.#startMemory = machine.memory.u32.slice();
     this.#known = new Uint32Array(live.width * 1024);
     this.#knownNow = new Uint32Array(live.width).fill(0xffffffff);
@@ -451,7 +476,8 @@ class Round {
         high = memory.journalHigh[i]!;
       }
     }
-    if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1]) this.#memoryLanes.add(64 + t, low, high);
+    if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1])
+      this.#memoryLanes.add(64 + t, low, high);
   }
 
   /** Drops the words that are dead at this boundary from the state, and finds out which live ones were dropped before. */
@@ -683,7 +709,8 @@ class Round {
       const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
       for (let k = 0; k < EVENT_KINDS.length; k++) {
         const kind = EVENT_KINDS[k]!;
-        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p)) continue;
+        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p))
+          continue;
         this.#goTo(p);
         machine.fire(kind);
         monitor.words[Word.FIRED] = fired + (1 << (8 * k));
@@ -714,11 +741,13 @@ class Round {
     if (places === undefined) return true;
     const low = this.#rip[2 * position]!;
     const high = this.#rip[2 * position + 1]!;
-    for (let i = 0; i < places.length; i++) {
-      const place = places[i]!;
+    for (let i = 0; i < places.code.length; i++) {
+      const place = places.code[i]!;
       if (place.startHigh === high && low >= place.startLow && low < place.endLow) return true;
     }
-    return false;
+    if (places.triggers.length === 0) return false;
+    this.#goTo(position);
+    return places.triggers.some((trigger) => trigger({ machine: this.#machine, hit: 0 }));
   }
 
   #check(): void {
@@ -728,7 +757,9 @@ class Round {
       throw new Stopped(`the limit of ${maxStates.toLocaleString('en')} states is reached (--max-states)`);
     }
     if (maxMemory !== undefined && this.#visited.bytesToGrow > maxMemory) {
-      throw new Stopped(`the visited set has reached its limit of ${Math.round(maxMemory / 2 ** 20)} MiB (--max-memory)`);
+      throw new Stopped(
+        `the visited set has reached its limit of ${Math.round(maxMemory / 2 ** 20)} MiB (--max-memory)`,
+      );
     }
     const reason = shouldStop?.();
     if (reason !== undefined) throw new Stopped(reason);
@@ -775,12 +806,21 @@ class Round {
   }
 }
 
-function placeOf(range: Range): Place {
-  return {
-    startHigh: Number(BigInt.asUintN(64, range.start) >> 32n),
-    startLow: Number(range.start & 0xffffffffn),
-    endLow: Number((range.end - range.start) + (range.start & 0xffffffffn)),
-  };
+function allowedIn(places: readonly Place[]): Allowed {
+  const code: CodePlace[] = [];
+  const triggers: Trigger[] = [];
+  for (const place of places) {
+    const { start, end } = place.range;
+    if (place.at === 'access') triggers.push(onAccess(place.range, place.access));
+    else {
+      code.push({
+        startHigh: Number(BigInt.asUintN(64, start) >> 32n),
+        startLow: Number(start & 0xffffffffn),
+        endLow: Number(end - start + (start & 0xffffffffn)),
+      });
+    }
+  }
+  return { code, triggers };
 }
 
 function byAddress(a: Failure, b: Failure): number {

@@ -16,7 +16,6 @@ const MAX_WIDTH = 128;
 /** The masks have no room for another word. */
 export class MasksFull extends Error {}
 
-
 export class LiveWords {
   /** Tracked number of a memory word (buffer offset / 8), or -1 if it has never been written. */
   readonly tracked: Int32Array;

@@ -58,7 +58,11 @@ export function readPathFile(file: string): PathFile {
 }
 
 /** Writes one file for each failure into `directory`; returns their names. */
-export function savePaths(directory: string, failures: readonly Failure[], common: Omit<PathFile, 'entrace' | 'property' | 'path'>): string[] {
+export function savePaths(
+  directory: string,
+  failures: readonly Failure[],
+  common: Omit<PathFile, 'entrace' | 'property' | 'path'>,
+): string[] {
   try {
     mkdirSync(directory, { recursive: true });
   } catch (error) {

@@ -13,7 +13,7 @@ import { LINUX } from '../platforms/linux.js';
 import { PROFILES } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
-import { type Failure, type Progress, search, type SearchResult } from './explorer.js';
+import { type Failure, type Progress, type SearchResult, search } from './explorer.js';
 
 /** What a search needs, as plain data. */
 export interface SearchRequest {
@@ -157,4 +157,5 @@ function runInThread(data: ThreadData): void {
   }
 }
 
-if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search') runInThread(workerData as ThreadData);
+if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search')
+  runInThread(workerData as ThreadData);

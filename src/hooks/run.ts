@@ -5,10 +5,10 @@
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import type { EventKind, Machine } from '../harness/machine.js';
-import { Monitor } from '../properties/monitor.js';
-import type { Property } from '../properties/property.js';
 import { machineFor, type Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
+import { Monitor } from '../properties/monitor.js';
+import type { Property } from '../properties/property.js';
 import type { RunState, Trigger } from './triggers.js';
 
 /** An event and the trigger that fires it. */
@@ -37,6 +37,8 @@ export class Run implements RunState {
   readonly monitor: Monitor;
   /** Number of transitions so far. */
   transitions = 0;
+  /** Transitions of one turn of the endless loop that the run ended in; 0 if it did not. */
+  loopLength = 0;
   readonly #hits = new Map<bigint, number>();
   readonly #observers: Observer[] = [];
 
@@ -99,6 +101,7 @@ export class Run implements RunState {
         if (firing) throw new InputError(`the path does not apply: ${firing.where} is never reached`);
         if (this.monitor.ended) return 'end';
         if (this.transitions >= LIMIT) return 'limit';
+        this.loopLength = loop.length;
         this.monitor.failNamed('progress');
         return 'loop';
       }
@@ -111,6 +114,8 @@ export class Run implements RunState {
 class LoopDetector {
   #power = 1;
   #distance = 0;
+  /** Transitions since the copy was taken. */
+  length = 0;
   #registers: Uint32Array | undefined;
   #memory: Uint8Array | undefined;
   #monitor: Uint32Array | undefined;
@@ -120,6 +125,7 @@ class LoopDetector {
   /** To be asked once a transition: whether the state has been there before. */
   closed(): boolean {
     const { machine, monitor } = this.run;
+    this.length++;
     if (this.#registers && same(this.#registers, machine.u32) && same(this.#monitor!, monitor.words)) {
       if (Buffer.compare(this.#memory!, machine.memory.u8) === 0) return true;
     }
@@ -127,6 +133,7 @@ class LoopDetector {
       this.#registers = machine.u32.slice();
       this.#memory = machine.memory.u8.slice();
       this.#monitor = monitor.words.slice();
+      this.length = 0;
       this.#power *= 2;
       this.#distance = this.#power;
     }

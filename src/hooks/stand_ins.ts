@@ -9,7 +9,9 @@ const POISONED = ['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11'];
 const POISON = 0xdead0000n;
 
 function poison(registers: readonly string[]): string {
-  return registers.map((name, i) => `\tmovl\t$0x${(POISON + BigInt(i)).toString(16)}, %e${name.replace(/^r/, '')}\n`).join('');
+  return registers
+    .map((name, i) => `\tmovl\t$0x${(POISON + BigInt(i)).toString(16)}, %e${name.replace(/^r/, '')}\n`)
+    .join('');
 }
 
 function poisonAll(): string {

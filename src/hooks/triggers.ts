@@ -27,7 +27,27 @@ export function addressOf(image: Image, text: string): bigint {
   const label = text.replace(/\+\d+$/, '');
   if (image.find(label)) throw new InputError(`'${text}': there are not so many instructions after ${label}`);
   const near = [...image.globals.keys()].filter((name) => name.includes(label) || label.includes(name)).slice(0, 5);
-  throw new InputError(`there is no label '${label}' in the image${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`);
+  throw new InputError(
+    `there is no label '${label}' in the image${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`,
+  );
+}
+
+/** Reads `SYMBOL` (its whole size) or `SYMBOL..SYMBOL`: memory, where it lies when the code runs. */
+export function memoryRange(image: Image, text: string): Range {
+  const [from, to, ...rest] = text.split('..');
+  if (rest.length > 0 || !from || to === '') throw new InputError(`'${text}': expected SYMBOL or SYMBOL..SYMBOL`);
+  const start = loadedAt(image, from);
+  const size = image.find(from)?.size ?? 0n;
+  const end = to === undefined ? start + (size > 0n ? size : 8n) : loadedAt(image, to);
+  if (end <= start) throw new InputError(`'${text}': the end lies before the start`);
+  return { start, end };
+}
+
+/** Per-CPU data is linked at 0 and lies elsewhere. */
+function loadedAt(image: Image, name: string): bigint {
+  const symbol = image.find(name);
+  const section = image.sections.find((s) => s.module === symbol?.module && s.name === symbol?.section);
+  return addressOf(image, name) + (section ? section.loadAddress - section.address : 0n);
 }
 
 /** Decides at a boundary whether something fires there. */
@@ -45,14 +65,6 @@ export function atHit(address: bigint, hit: number): Trigger {
   return (run) => run.hit === hit && run.machine.cpu.regs.u64[Reg.RIP] === address;
 }
 
-/** At any boundary in the range. */
-export function within(range: Range): Trigger {
-  return (run) => {
-    const rip = run.machine.cpu.regs.u64[Reg.RIP]!;
-    return rip >= range.start && rip < range.end;
-  };
-}
-
 /** Before an instruction that will access memory in the range, in one of the given ways (Access bits). */
 export function onAccess(range: Range, access: number): Trigger {
   return (run) => {
@@ -65,9 +77,4 @@ export function onAccess(range: Range, access: number): Trigger {
       }) ?? false
     );
   };
-}
-
-/** Where both fire. */
-export function both(a: Trigger, b: Trigger): Trigger {
-  return (run) => a(run) && b(run);
 }

@@ -25,7 +25,10 @@ export function segmentOf(section: ModuleSection): Segment {
 }
 
 /** The names that no module defines, each with its first use. */
-export function undefinedSymbols(modules: readonly Module[], absolute: Readonly<Record<string, bigint>>): ModuleSymbol[] {
+export function undefinedSymbols(
+  modules: readonly Module[],
+  absolute: Readonly<Record<string, bigint>>,
+): ModuleSymbol[] {
   const defined = new Set<string>(Object.keys(absolute));
   for (const module of modules) {
     for (const symbol of module.symbols) {
@@ -99,7 +102,9 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   for (const module of modules) for (const [file, text] of module.sources) sources.set(file, text);
   const tested = options.tested.map((m) => m.name);
   const lookup = new Image([], symbols, tested, sources);
-  const locals = new Map(symbols.filter((s) => s.binding === 'local').map((s) => [`${s.module}\0${s.name}`, s] as const));
+  const locals = new Map(
+    symbols.filter((s) => s.binding === 'local').map((s) => [`${s.module}\0${s.name}`, s] as const),
+  );
 
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
     const data = section.data.slice();
@@ -114,7 +119,16 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       relocate(data, relocation, target.address, address, module);
     }
     const loadAddress = segment === 'percpu' ? BigInt.asUintN(64, options.layout.percpu + address) : address;
-    return { name: section.name, module: module.name, segment, address, loadAddress, data, size: section.size, lines: section.lines };
+    return {
+      name: section.name,
+      module: module.name,
+      segment,
+      address,
+      loadAddress,
+      data,
+      size: section.size,
+      lines: section.lines,
+    };
   });
   return new Image(sections, symbols, tested, sources);
 }
@@ -123,7 +137,18 @@ function where(symbol: ModuleSymbol, module: Module): string {
   return symbol.position ? `${symbol.position.file}:${symbol.position.line}` : module.name;
 }
 
-const WIDTH = { abs64: 8, abs32: 4, abs32s: 4, abs16: 2, abs8: 1, pc64: 8, pc32: 4, plt32: 4, pc16: 2, pc8: 1 } as const;
+const WIDTH = {
+  abs64: 8,
+  abs32: 4,
+  abs32s: 4,
+  abs16: 2,
+  abs8: 1,
+  pc64: 8,
+  pc32: 4,
+  plt32: 4,
+  pc16: 2,
+  pc8: 1,
+} as const;
 
 function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, section: bigint, module: Module): void {
   const size = WIDTH[relocation.kind];
@@ -135,7 +160,8 @@ function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, sect
     size === 8 ||
     (relative || relocation.kind === 'abs32s'
       ? value === BigInt.asIntN(bits, value)
-      : BigInt.asUintN(64, value) === BigInt.asUintN(bits, value) || (size < 4 && value === BigInt.asIntN(bits, value)));
+      : BigInt.asUintN(64, value) === BigInt.asUintN(bits, value) ||
+        (size < 4 && value === BigInt.asIntN(bits, value)));
   if (!fits) {
     const at = relocation.position;
     throw new InputError(
@@ -149,7 +175,8 @@ function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, sect
 export function segmentSpan(image: Image, segment: Segment): { address: bigint; size: number } | undefined {
   const sections = image.sections.filter((s) => s.segment === segment);
   if (sections.length === 0) return undefined;
-  const start = sections.reduce((a, s) => (s.loadAddress < a ? s.loadAddress : a), sections[0]!.loadAddress) & ~(PAGE - 1n);
+  const start =
+    sections.reduce((a, s) => (s.loadAddress < a ? s.loadAddress : a), sections[0]!.loadAddress) & ~(PAGE - 1n);
   const end = sections.reduce((a, s) => (s.loadAddress + BigInt(s.size) > a ? s.loadAddress + BigInt(s.size) : a), 0n);
   return { address: start, size: Number((end - start + PAGE - 1n) & ~(PAGE - 1n)) };
 }

@@ -22,7 +22,17 @@ export interface LineRow {
  * Relocation fields: `absN` stores the symbol's address (`abs32s`: must fit as a signed number), `pcN` stores it
  * relative to the field's own address. `addend` follows ELF RELA: value = symbol + addend (− field address for `pcN`).
  */
-export type RelocationKind = 'abs64' | 'abs32' | 'abs32s' | 'abs16' | 'abs8' | 'pc64' | 'pc32' | 'plt32' | 'pc16' | 'pc8';
+export type RelocationKind =
+  | 'abs64'
+  | 'abs32'
+  | 'abs32s'
+  | 'abs16'
+  | 'abs8'
+  | 'pc64'
+  | 'pc32'
+  | 'plt32'
+  | 'pc16'
+  | 'pc8';
 
 export interface Relocation {
   readonly offset: number;

@@ -51,14 +51,18 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
   }
   const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const contextFile = contextPath(options.context);
-  const context = assembler.assemble(contextFile, { includePaths: [dirname(contextFile), ...assemblyOptions.includePaths] });
+  const context = assembler.assemble(contextFile, {
+    includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
+  });
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, defaults];
   const missing = undefinedSymbols(modules, platform.symbols);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
-      throw new InputError(`${at}symbol ${symbol.name} is used as data but not defined; define it in one of the given files`);
+      throw new InputError(
+        `${at}symbol ${symbol.name} is used as data but not defined; define it in one of the given files`,
+      );
     }
   }
   if (missing.length > 0) {
@@ -72,7 +76,13 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
       throw new InputError(`${contextFile}: a context must define the global symbol ${name}`);
     }
   }
-  return { image, platform, context: options.context, contextModule: context.name, standIns: missing.map((s) => s.name) };
+  return {
+    image,
+    platform,
+    context: options.context,
+    contextModule: context.name,
+    standIns: missing.map((s) => s.name),
+  };
 }
 
 /** The image must contain a handler for at least one vector, or SYSCALL's entry. */

@@ -7,6 +7,9 @@ const PLATFORMS: readonly Platform[] = [LINUX];
 
 export function platformNamed(name: string): Platform {
   const found = PLATFORMS.find((p) => p.name === name);
-  if (!found) throw new InputError(`there is no platform '${name}'; the platforms are ${PLATFORMS.map((p) => p.name).join(', ')}`);
+  if (!found)
+    throw new InputError(
+      `there is no platform '${name}'; the platforms are ${PLATFORMS.map((p) => p.name).join(', ')}`,
+    );
   return found;
 }

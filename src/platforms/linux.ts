@@ -55,7 +55,24 @@ const vectors: readonly VectorEntry[] = [
 
 const FRAME = ['SS', 'RSP', 'RFLAGS', 'CS', 'RIP'];
 const PT_REGS = [
-  ...['orig_rax', 'rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'],
+  ...[
+    'orig_rax',
+    'rdi',
+    'rsi',
+    'rdx',
+    'rcx',
+    'rax',
+    'r8',
+    'r9',
+    'r10',
+    'r11',
+    'rbx',
+    'rbp',
+    'r12',
+    'r13',
+    'r14',
+    'r15',
+  ],
 ];
 
 /** Slots from the top of the stack down; `from` is the offset of the first, highest word. */

@@ -33,6 +33,7 @@ export const PROFILES: Readonly<Record<string, Profile>> = {
 
 export function profileNamed(name: string): Profile {
   const found = Object.hasOwn(PROFILES, name) ? PROFILES[name] : undefined;
-  if (!found) throw new InputError(`there is no profile '${name}'; the profiles are ${Object.keys(PROFILES).join(', ')}`);
+  if (!found)
+    throw new InputError(`there is no profile '${name}'; the profiles are ${Object.keys(PROFILES).join(', ')}`);
   return found;
 }

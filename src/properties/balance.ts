@@ -8,5 +8,6 @@ export const balance: Property = {
   ends: false,
   returned: (m, record) =>
     record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && !m.sameBalance(record),
-  explain: (m) => `one of ${[...m.subject.platform.balanced, 'the IST slots of the TSS'].join(', ')} differs from what it was at the delivery`,
+  explain: (m) =>
+    `one of ${[...m.subject.platform.balanced, 'the IST slots of the TSS'].join(', ')} differs from what it was at the delivery`,
 };

@@ -6,5 +6,6 @@ export const bodyReentry: Property = {
   sentence: 'the body is not entered while it is already running on this CPU',
   ends: false,
   enteredBody: (m) => m.bodiesBelowLast() > 0,
-  explain: (m) => `${m.names.body ?? 'the body'} is entered while ${m.bodiesBelowLast()} earlier call${m.bodiesBelowLast() === 1 ? '' : 's'} of it has not returned`,
+  explain: (m) =>
+    `${m.names.body ?? 'the body'} is entered while ${m.bodiesBelowLast()} earlier call${m.bodiesBelowLast() === 1 ? '' : 's'} of it has not returned`,
 };

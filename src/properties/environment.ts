@@ -12,9 +12,11 @@ function wrong(m: Monitor): string[] {
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
   // A delivery that changed CPL leaves a null SS.
-  if (u64[Reg.SS] !== 0n && u64[Reg.SS] !== BigInt(platform.selectors.kernelSs)) list.push(`SS is ${hex(u64[Reg.SS]!)}`);
+  if (u64[Reg.SS] !== 0n && u64[Reg.SS] !== BigInt(platform.selectors.kernelSs))
+    list.push(`SS is ${hex(u64[Reg.SS]!)}`);
   const stack = m.stackInUse();
-  if (!stack?.body) list.push(`RSP is ${hex(u64[Reg.RSP]!)}, ${stack ? `on the ${stack.name} stack` : 'on no stack of the kernel'}`);
+  if (!stack?.body)
+    list.push(`RSP is ${hex(u64[Reg.RSP]!)}, ${stack ? `on the ${stack.name} stack` : 'on no stack of the kernel'}`);
   return list;
 }
 

@@ -25,7 +25,9 @@ export function selectProperties(list: string | undefined): Property[] {
   const names = list.split(',').map((name) => name.trim());
   for (const name of names) {
     if (!PROPERTIES.some((p) => p.name === name)) {
-      throw new InputError(`there is no property '${name}'; the properties are ${PROPERTIES.map((p) => p.name).join(', ')}`);
+      throw new InputError(
+        `there is no property '${name}'; the properties are ${PROPERTIES.map((p) => p.name).join(', ')}`,
+      );
     }
   }
   return PROPERTIES.filter((p) => names.includes(p.name));

@@ -3,13 +3,14 @@
  * a record for each delivery that is still open (what was interrupted, all registers), the calls of C code that are
  * running, NMIs that are owed a body. All of it lies in one typed array, so that it is part of the state.
  */
-import { Reg, REGISTER_NAMES } from '../cpu/registers.js';
+
+import { Mnemonic } from 'iced-x86';
+import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
+import { Origin } from '../harness/delivery.js';
+import { Tss } from '../harness/descriptors.js';
 import { EventState } from '../harness/event_state.js';
 import { type Machine, Return } from '../harness/machine.js';
-import { Origin } from '../harness/delivery.js';
-import { Mnemonic } from 'iced-x86';
-import { Tss } from '../harness/descriptors.js';
 import { handlerOf, type Subject } from '../platforms/boot.js';
 import type { Stack } from '../platforms/platform.js';
 import type { Property } from './property.js';
@@ -349,8 +350,15 @@ export class Monitor {
 
   /** Whether the interrupted code's live stack words hash as they did when it was interrupted. */
   sameLiveWords(record: number): boolean {
-    this.#hashLive(this.records[record + 2 * Reg.RSP + 1]!, this.records[record + 2 * Reg.RSP]!, this.records[record + RecordWord.STACK]!);
-    return this.#lanes.a >>> 0 === this.records[record + RecordWord.LIVE_A] && this.#lanes.b >>> 0 === this.records[record + RecordWord.LIVE_B];
+    this.#hashLive(
+      this.records[record + 2 * Reg.RSP + 1]!,
+      this.records[record + 2 * Reg.RSP]!,
+      this.records[record + RecordWord.STACK]!,
+    );
+    return (
+      this.#lanes.a >>> 0 === this.records[record + RecordWord.LIVE_A] &&
+      this.#lanes.b >>> 0 === this.records[record + RecordWord.LIVE_B]
+    );
   }
 
   sameBalance(record: number): boolean {
@@ -363,7 +371,10 @@ export class Monitor {
 
   samePtRegs(call: number): boolean {
     this.#hashPtRegs(this.words[call + CallWord.REGS_HIGH]!, this.words[call + CallWord.REGS_LOW]!);
-    return this.#lanes.a >>> 0 === this.words[call + CallWord.HASH_A] && this.#lanes.b >>> 0 === this.words[call + CallWord.HASH_B];
+    return (
+      this.#lanes.a >>> 0 === this.words[call + CallWord.HASH_A] &&
+      this.#lanes.b >>> 0 === this.words[call + CallWord.HASH_B]
+    );
   }
 
   get failed(): number {
@@ -453,7 +464,8 @@ export class Monitor {
         }
       }
     }
-    if (u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh && !machine.nmi.deliverable) this.#end(End.CONTEXT);
+    if (u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh && !machine.nmi.deliverable)
+      this.#end(End.CONTEXT);
     else if (u32[2 * Reg.EVENTS]! & EventState.HALTED && !machine.nmi.pending) this.#end(End.HALT);
   }
 
@@ -537,7 +549,9 @@ export class Monitor {
     } else {
       for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) r[record + i] = 0;
     }
-    r[record + RecordWord.PATH] = context ? before[2 * Reg.CS]! << 8 : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
+    r[record + RecordWord.PATH] = context
+      ? before[2 * Reg.CS]! << 8
+      : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
     this.#lanes.absorb(r, record, record + RecordWord.LANE_A);
     r[record + RecordWord.LANE_A] = this.#lanes.a;
@@ -570,8 +584,14 @@ export class Monitor {
     while (depth > 0) {
       const record = w[Word.OPEN + depth - 1]!;
       const same =
-        r[record + 2 * Reg.RIP] === low && r[record + 2 * Reg.RIP + 1] === high && r[record + RecordWord.CS] === u32[2 * Reg.CS];
-      if (same && (!near || (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))) {
+        r[record + 2 * Reg.RIP] === low &&
+        r[record + 2 * Reg.RIP + 1] === high &&
+        r[record + RecordWord.CS] === u32[2 * Reg.CS];
+      if (
+        same &&
+        (!near ||
+          (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))
+      ) {
         break;
       }
       depth--;
@@ -645,7 +665,8 @@ export class Monitor {
     while (w[Word.CALLS]! > 0) {
       const call = this.lastCall;
       // RET pops the return address: RSP is 8 above what it was at the entry.
-      if (w[call + CallWord.RSP_LOW]! + 8 !== u32[2 * Reg.RSP] || w[call + CallWord.RSP_HIGH] !== u32[2 * Reg.RSP + 1]) return;
+      if (w[call + CallWord.RSP_LOW]! + 8 !== u32[2 * Reg.RSP] || w[call + CallWord.RSP_HIGH] !== u32[2 * Reg.RSP + 1])
+        return;
       if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) return;
       if (w[call + CallWord.KIND]! & C_PART) for (const [j, p] of this.#leftC) if (p.leftC!(this, call)) this.fail(j);
       w[Word.CALLS]! -= 1;

@@ -10,7 +10,9 @@ export const nmiLatch: Property = {
   returned: (m, record) => {
     if (!m.machine.nmi.blocked) return false;
     if (m.machine.happened.returned === Return.SYSRET) return true;
-    return record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.records[record + RecordWord.LATCH] === 0;
+    return (
+      record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.records[record + RecordWord.LATCH] === 0
+    );
   },
   ended: (m) => m.machine.nmi.blocked,
   explain: () => 'NMIs are blocked, and no IRET of the handler is left to unblock them',

@@ -3,7 +3,7 @@
  * event, that put it there.
  */
 import { Mnemonic } from 'iced-x86';
-import { Reg, REGISTER_NAMES } from '../cpu/registers.js';
+import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { hex } from '../properties/describe.js';
 import { type Broken, register, type Step, type Trace } from './trace.js';
 
@@ -28,7 +28,7 @@ export function causeOf(trace: Trace, broken: Broken): Cause | undefined {
   if (broken.property === 'handler-view' && broken.closing === undefined) return changedWords(trace, broken);
   if (broken.property === 'progress' || broken.property === 'context') {
     const returned = lastReturn(trace, broken.step);
-    return returned && followRegister(trace, Reg.RIP, returned.index, returned.owner);
+    return returned && followWord(trace, returned.reads.at(-5)!, 'rip', returned.index - 1, returned.owner);
   }
   if (broken.property === 'nmi-ledger') return unserved(trace, broken.step);
   return undefined;
@@ -45,25 +45,35 @@ function followRegister(trace: Trace, start: number, from: number, own: string):
     if (step.owner !== own && !step.delivered) return { step, what: `changed ${name}` };
     const source = sourceWord(step, r);
     if (source === undefined) return last ?? { step, what: `changed ${name}` };
-    const write = trace.lastWrite(source, step.index - 1);
-    if (!write) return last;
-    last = { step: write, what: `wrote the word at ${hex(source)} that ${name} is loaded from` };
-    if (write.owner !== own) return last;
+    const found = followWord(trace, source, name, step.index - 1, own);
+    if (!found) return last;
+    last = found;
+    if (found.step.owner !== own) return last;
     // What was stored there came from a register: follow that one, if the value says which.
-    const value = write.writes.find((w) => w.address === (source & ~7n))!.value;
-    const registers = trace.registersBefore(write.index);
+    const value = found.step.writes.find((w) => w.address === (source & ~7n))?.value;
+    const registers = trace.registersBefore(found.step.index);
     const stored = [...Array(16).keys()].find((i) => i !== Reg.RSP && register(registers, i) === value);
-    if (stored === undefined) {
-      const moved = write.reads[0];
-      if (moved === undefined) return last;
-      const earlier = trace.lastWrite(moved, write.index - 1);
-      if (!earlier) return last;
-      last = { step: earlier, what: `wrote the word at ${hex(moved)} that ${name} comes from` };
-      if (earlier.owner !== own) return last;
-      return last;
-    }
+    if (stored === undefined) return last;
     r = stored;
-    index = write.index - 1;
+    index = found.step.index - 1;
+  }
+  return last;
+}
+
+/** The write that put the word at `address` there; when it only moved a word, the write of that one, and so on. */
+function followWord(trace: Trace, address: bigint, name: string, from: number, own: string): Cause | undefined {
+  let at = address;
+  let index = from;
+  let last: Cause | undefined;
+  for (let hop = 0; hop < HOPS; hop++) {
+    const step = trace.lastWrite(at, index);
+    if (!step) return last;
+    const via = last ? 'comes from' : 'is loaded from';
+    last = { step, what: `wrote the word at ${hex(at)} that ${name} ${via}` };
+    const moved = step.reads[0];
+    if (step.owner !== own || step.delivered || moved === undefined) return last;
+    at = moved;
+    index = step.index - 1;
   }
   return last;
 }

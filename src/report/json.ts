@@ -12,6 +12,8 @@ export function toJson(heading: Heading, image: string, result: SearchResult): o
     profile: heading.profile,
     context: heading.context,
     bound: heading.bound,
+    ...(heading.places.length > 0 ? { places: heading.places } : {}),
+    ...(heading.properties ? { properties: heading.properties } : {}),
     states: result.states,
     transitions: result.transitions,
     seconds: Math.round(result.seconds * 1000) / 1000,

@@ -1,6 +1,7 @@
 /** How values are written for people. */
-import { hex } from '../properties/describe.js';
+
 import type { Subject } from '../platforms/boot.js';
+import { hex } from '../properties/describe.js';
 
 /** A value as hexadecimal, with the label of the code or the offset into the stack that it points to. */
 export function symbolic(subject: Subject, word: string, value: bigint): string {

@@ -1,8 +1,8 @@
 /** Runs one schedule again, strictly, and reports what it breaks. */
 import type { ScheduledEvent } from '../explore/explorer.js';
-import { addressOf, atHit } from '../hooks/triggers.js';
-import { Run } from '../hooks/run.js';
 import type { EventKind } from '../harness/machine.js';
+import { Run } from '../hooks/run.js';
+import { addressOf, atHit } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
@@ -28,7 +28,13 @@ export function traceOf(
 }
 
 /** The text for one schedule and the property that it breaks. */
-export function reportPath(subject: Subject, profile: Profile, property: string, path: readonly ScheduledEvent[], paint: Paint): string {
+export function reportPath(
+  subject: Subject,
+  profile: Profile,
+  property: string,
+  path: readonly ScheduledEvent[],
+  paint: Paint,
+): string {
   const trace = traceOf(subject, profile, path);
   const broken = trace.broken.find((b) => b.property === property);
   if (!broken) throw new Error(`the schedule that breaks ${property} does not break it when it is run again`);

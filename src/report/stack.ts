@@ -13,8 +13,8 @@ export interface StackWord {
   readonly value: bigint;
   /** The value as people read it: a label for an address in the code. */
   readonly text: string;
-  /** Owner and boundary of the last write; undefined if there was none. */
-  readonly writer: { readonly owner: string; readonly boundary: string } | undefined;
+  /** Owner and boundary of the last write, and whether it was the owner's delivery; undefined if there was none. */
+  readonly writer: { readonly owner: string; readonly boundary: string; readonly delivery: boolean } | undefined;
 }
 
 /** Words of the stack of NMIs, from its top down to the lowest one that has a name or was written near it. */
@@ -36,7 +36,11 @@ export function nmiStack(trace: Trace, before: number): StackWord[] {
         word,
         value,
         text: symbolic(subject, word, value),
-        writer: writer && { owner: writer.owner, boundary: subject.image.name(writer.address) },
+        writer: writer && {
+          owner: writer.owner,
+          boundary: subject.image.name(writer.address),
+          delivery: writer.delivered !== undefined,
+        },
       });
     });
   }

@@ -3,9 +3,9 @@ import { isAbsolute, relative } from 'node:path';
 import { styleText } from 'node:util';
 import { type Bound, printBound } from '../explore/bound.js';
 import type { Failure, ScheduledEvent, SearchResult } from '../explore/explorer.js';
-import { hex } from '../properties/describe.js';
-import type { Subject } from '../platforms/boot.js';
 import type { LineRow } from '../image/module.js';
+import type { Subject } from '../platforms/boot.js';
+import { hex } from '../properties/describe.js';
 import { causeOf } from './cause.js';
 import { plural, runs } from './names.js';
 import { nmiStack } from './stack.js';
@@ -28,12 +28,20 @@ export interface Heading {
   readonly profile: string;
   readonly context: string;
   readonly bound: Bound;
+  /** Where events may fire, for each kind that is confined; as a person reads it. */
+  readonly places: readonly string[];
+  /** The checked properties, if they are not all. */
+  readonly properties: readonly string[] | undefined;
 }
 
 /** Verdict and figures: two or three lines. */
 export function summary(heading: Heading, result: SearchResult, paint: Paint): string {
   const verdict =
-    result.verdict === 'holds' ? paint('green', 'holds') : result.verdict === 'fails' ? paint('red', 'FAILS') : paint('yellow', 'open');
+    result.verdict === 'holds'
+      ? paint('green', 'holds')
+      : result.verdict === 'fails'
+        ? paint('red', 'FAILS')
+        : paint('yellow', 'open');
   const lines = [
     `${paint('bold', heading.files.join(' '))}: ${verdict}`,
     `  for every placement of ${printBound(heading.bound)}, context ${heading.context}, platform ${heading.platform}, profile ${heading.profile}`,
@@ -41,6 +49,8 @@ export function summary(heading: Heading, result: SearchResult, paint: Paint): s
       result.stopped === undefined ? 'closed' : paint('yellow', 'not closed')
     }`,
   ];
+  if (heading.places.length > 0) lines.splice(2, 0, `  ${heading.places.join('; ')}`);
+  if (heading.properties) lines.push(`  checked: ${heading.properties.join(', ')} only`);
   if (result.stopped !== undefined) lines.push(`  stopped: ${result.stopped}`);
   return lines.join('\n');
 }
@@ -70,10 +80,14 @@ export function counterexample(trace: Trace, broken: Broken, path: readonly Sche
   if (path.length === 0) lines.push('    no event at all');
   path.forEach((e, i) => {
     const hit = e.hit > 1 ? ` (time ${e.hit})` : '';
-    lines.push(`    ${i + 1}. ${e.event.padEnd(4)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`);
+    lines.push(
+      `    ${i + 1}. ${e.event.padEnd(4)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`,
+    );
   });
   if (step) {
-    lines.push(`  fails at ${paint('bold', subject.image.name(step.address))} in ${step.owner}${suffix(place(subject, step.address))}`);
+    lines.push(
+      `  fails at ${paint('bold', subject.image.name(step.address))} in ${step.owner}${suffix(place(subject, step.address))}`,
+    );
   }
   lines.push(`    ${broken.explanation}`);
   if (broken.differences.length > 0) {
@@ -85,10 +99,11 @@ export function counterexample(trace: Trace, broken: Broken, path: readonly Sche
   }
   const cause = causeOf(trace, broken);
   if (cause) {
-    lines.push(
-      `  caused by ${paint('bold', subject.image.name(cause.step.address))} in ${cause.step.owner}${suffix(place(subject, cause.step.address))}, which ${cause.what}`,
-    );
-    if (cause.step.line) lines.push(`    ${cause.step.line.text.trim()}`);
+    const { step: by } = cause;
+    const where = `${paint('bold', subject.image.name(by.address))}`;
+    const who = by.delivered ? `the delivery of ${by.delivered} at ${where}` : `${where} in ${by.owner}`;
+    lines.push(`  caused by ${who}${suffix(place(subject, by.address))}, which ${cause.what}`);
+    if (by.line && !by.delivered) lines.push(`    ${oneLine(by.line.text)}`);
   }
   lines.push('  last instructions');
   lines.push(...lastInstructions(trace, broken.step, paint).map((line) => `    ${line}`));
@@ -101,8 +116,11 @@ export function counterexample(trace: Trace, broken: Broken, path: readonly Sche
       const name = w.slot === slot ? '' : w.slot;
       slot = w.slot;
       const marked = cause?.step.writes.some((write) => write.address === w.address);
-      const writer = w.writer ? `${w.writer.owner} ${w.writer.boundary}` : '';
-      const line = `    top-${String(w.below).padEnd(4)} ${name.padEnd(20)} ${w.word.padEnd(9)} ${w.text.padEnd(46)} ${writer}`.trimEnd();
+      const writer = w.writer
+        ? `${w.writer.owner}${w.writer.delivery ? ' delivered at' : ''} ${w.writer.boundary}`
+        : '';
+      const line =
+        `    top-${String(w.below).padEnd(4)} ${name.padEnd(20)} ${w.word.padEnd(9)} ${w.text.padEnd(46)} ${writer}`.trimEnd();
       lines.push(marked ? paint('red', `${line}  <-`) : line);
     }
   }
@@ -123,12 +141,17 @@ function lastInstructions(trace: Trace, at: number, paint: Paint): string[] {
 
 /** What a transition was, in a few words. */
 export function describe(step: Step): string {
-  if (step.delivered !== undefined && step.fired === undefined && !step.line) return `-- ${step.delivered} is delivered --`;
+  if (step.delivered !== undefined && step.fired === undefined && !step.line)
+    return `-- ${step.delivered} is delivered --`;
   if (step.fired !== undefined) {
     return step.delivered ? `-- ${step.fired} fired: ${step.delivered} --` : `-- ${step.fired} fired: pending --`;
   }
-  const text = step.line?.text.trim().replace(/\s+/g, ' ') ?? '';
+  const text = step.line ? oneLine(step.line.text) : '';
   return step.delivered ? `${text} -- raises ${step.delivered}` : text;
+}
+
+function oneLine(text: string): string {
+  return text.trim().replace(/\s+/g, ' ');
 }
 
 function lineOf(row: LineRow | undefined): string {
@@ -149,4 +172,3 @@ export function shortPath(path: string): string {
   const short = relative(process.cwd(), path);
   return short.startsWith('..') ? path : short;
 }
-

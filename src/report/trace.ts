@@ -1,11 +1,12 @@
 /** A trace: everything that a run did, transition by transition, so that a failure can be followed back to its cause. */
 import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
-import { Return, type EventKind } from '../harness/machine.js';
 import { Origin } from '../harness/delivery.js';
-import type { LineRow } from '../image/module.js';
+import { type EventKind, Return } from '../harness/machine.js';
 import type { Observer, Run } from '../hooks/run.js';
+import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
+import { plural } from './names.js';
 
 export interface Write {
   /** Address of the 8-byte word. */
@@ -167,11 +168,21 @@ export class Trace implements Observer {
       ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };
     // An endless loop is found between two transitions, everything else within one.
-    if (property.name === 'progress' && closing < 0 && this.steps.length === run.transitions && !run.monitor.ended) {
-      this.broken.push({ ...entry, step: this.steps.length - 1 });
+    if (run.loopLength > 0) {
+      const first = this.#loopStart(run.loopLength);
+      const from = run.subject.image.name(this.steps[first]!.address);
+      const explanation = `${entry.explanation} (from ${from} to ${from}, ${plural(run.loopLength, 'transition')})`;
+      this.broken.push({ ...entry, explanation, step: first + run.loopLength - 1 });
     } else {
       this.#pending.push(entry);
     }
+  }
+
+  /** The first step of the loop: going back from its last turn for as long as the turn before was the same. */
+  #loopStart(length: number): number {
+    let first = this.steps.length - length;
+    while (first > 0 && sameStep(this.steps[first - 1]!, this.steps[first - 1 + length]!)) first--;
+    return first;
   }
 
   #rspBefore(): bigint {
@@ -213,4 +224,8 @@ export class Trace implements Observer {
 
 export function register(registers: Uint32Array, r: number): bigint {
   return (BigInt(registers[2 * r + 1]!) << 32n) | BigInt(registers[2 * r]!);
+}
+
+function sameStep(a: Step, b: Step): boolean {
+  return a.address === b.address && a.fired === b.fired && a.after.every((word, i) => word === b.after[i]);
 }

@@ -401,7 +401,8 @@ export function withoutDoubleFault(machine: Machine): void {
 export function withDoubleFaultAlways(machine: Machine): void {
   afterDelivery(machine, () => {
     const { happened } = machine;
-    if (happened.vector !== happened.requestedVector) happened.vector = Vector.DF;
+    const faulted = happened.instruction?.mnemonic === Mnemonic.Int && happened.origin === Origin.EXCEPTION;
+    if (faulted || happened.vector !== happened.requestedVector) happened.vector = Vector.DF;
   });
 }
 
@@ -693,4 +694,116 @@ export function executingAnything(machine: Machine): void {
       machine.replaced();
     }
   };
+}
+
+/** NMIs are never delivered. */
+export function neverTaking(machine: Machine): void {
+  machine.nmi.raise = () => undefined;
+}
+
+/** Any fault blocks NMIs. */
+export function blockingOnFault(machine: Machine): void {
+  afterDelivery(machine, () => {
+    machine.u32[2 * Reg.EVENTS]! |= EventState.NMI_BLOCKED;
+  });
+}
+
+/** POPF unblocks NMIs. */
+export function unblockingOnPop(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Popfq, () => machine.nmi.unblock());
+}
+
+/** A delivery does not change the ring. */
+export function stayingInRingOnDelivery(machine: Machine): void {
+  afterDelivery(machine, (before) => {
+    machine.u32[2 * Reg.CS]! |= Number(before[Reg.CS]! & 3n);
+  });
+}
+
+/** Events in ring 0 switch to RSP0 too. */
+export function alwaysUsingRsp0(machine: Machine): void {
+  afterDelivery(machine, () => {
+    machine.cpu.regs.u64[Reg.RSP] = readWord(machine, machine.cpu.regs.u64[Reg.TR_BASE]! + BigInt(Tss.RSP0)) - 40n;
+  });
+}
+
+/** The pointers in the TSS are used as they are. */
+export function withoutTssAlignment(machine: Machine): void {
+  const slots = [Tss.RSP0, Tss.IST1];
+  afterDelivery(machine, () => {
+    const { u64 } = machine.cpu.regs;
+    const top = (BigInt(machine.happened.stackTopHigh) << 32n) | BigInt(machine.happened.stackTopLow);
+    for (const slot of slots) {
+      const pointer = readWord(machine, u64[Reg.TR_BASE]! + BigInt(slot));
+      if ((pointer & ~15n) === top) u64[Reg.RSP] = u64[Reg.RSP]! + (pointer & 15n);
+    }
+  });
+}
+
+/** IST numbers count from 0. */
+export function shiftingIst(machine: Machine): void {
+  const { u64 } = machine.cpu.regs;
+  afterDelivery(machine, () => {
+    if (machine.happened.ist === 0) return;
+    u64[Reg.RSP] = readWord(machine, u64[Reg.TR_BASE]! + BigInt(Tss.IST1 + 8 * (machine.happened.ist % 7))) - 40n;
+  });
+}
+
+/** A delivery from ring 3 does SWAPGS, as FRED would. */
+export function swappingGsOnDelivery(machine: Machine): void {
+  afterDelivery(machine, (before) => {
+    if ((before[Reg.CS]! & 3n) === 0n) return;
+    machine.cpu.regs.u64[Reg.GS_BASE] = before[Reg.KERNEL_GS_BASE]!;
+    machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] = before[Reg.GS_BASE]!;
+  });
+}
+
+/** Gates are read once, when the machine starts. */
+export function withStaleIdt(machine: Machine): void {
+  const base = machine.cpu.regs.u64[Reg.IDTR_BASE]!;
+  const idt = machine.memory.peek(base, 512)!;
+  around(
+    machine,
+    () => undefined,
+    () => machine.memory.load(base, idt),
+  );
+}
+
+/** IRET to ring 3 keeps RSP. */
+export function keepingRspInUserMode(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Iretq, (before) => {
+    if (machine.cpu.cpl === 3) machine.cpu.regs.u64[Reg.RSP] = before[Reg.RSP]! + 40n;
+  });
+}
+
+/** RF stays set once it is. */
+export function keepingRfForever(machine: Machine): void {
+  around(machine, (before) => {
+    machine.u32[2 * Reg.RFLAGS]! |= Number(before[Reg.RFLAGS]! & BigInt(Flag.RF));
+  });
+}
+
+/** NT has no effect. */
+export function clearingNtBefore(machine: Machine): void {
+  around(
+    machine,
+    () => undefined,
+    () => {
+      machine.u32[2 * Reg.RFLAGS]! &= ~Flag.NT;
+    },
+  );
+}
+
+/** A null SS is never allowed: the processor does as if it were the ring's data segment. */
+export function refusingNullSs(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Iretq, () => {
+    if (machine.u32[2 * Reg.SS] === 0) machine.u32[2 * Reg.SS] = 0x18;
+  });
+}
+
+/** Every IRET nulls the data segments. */
+export function nullingSegments(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Iretq, () => {
+    for (const segment of [Reg.DS, Reg.ES, Reg.FS, Reg.GS]) machine.u32[2 * segment] = 0;
+  });
 }

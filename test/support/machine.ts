@@ -2,6 +2,7 @@
  * A machine made from a text of assembly, for tests of the machine alone: a descriptor table, gates and stacks of its
  * own, no platform. Execution begins at `start`; the handler of vector n is `vN`, and one that halts if there is none.
  */
+import assert from 'node:assert/strict';
 import { Assembler } from '../../src/assembler/index.js';
 import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../../src/cpu/memory.js';
 import { Flag, Reg } from '../../src/cpu/registers.js';
@@ -193,16 +194,22 @@ export class Rig {
     return this.machine.cpu.regs.u64[Reg[register]]!;
   }
 
-  set(registers: Readonly<Partial<Record<keyof typeof Reg, bigint>>>): void {
+  set(registers: Readonly<Partial<Record<keyof typeof Reg, bigint>>>): this {
     for (const [name, value] of Object.entries(registers)) {
       this.machine.cpu.regs.u64[Reg[name as keyof typeof Reg]] = BigInt.asUintN(64, value);
     }
     this.machine.replaced();
+    return this;
   }
 
   /** Registers by name, for a comparison with deepEqual. */
   all(...names: readonly (keyof typeof Reg)[]): Record<string, bigint> {
     return Object.fromEntries(names.map((name) => [name, this.get(name)]));
+  }
+
+  /** A bit of what the processor remembers about events: a value of EventState. */
+  event(bit: number): boolean {
+    return (this.get('EVENTS') & BigInt(bit)) !== 0n;
   }
 
   get rip(): bigint {
@@ -235,12 +242,12 @@ export class Rig {
       if (this.rip === target) return this;
       this.step();
     }
-    throw new RangeError(`${label} is not reached; RIP is 0x${this.rip.toString(16)}`);
+    return assert.fail(`${label} is not reached; RIP is 0x${this.rip.toString(16)}`);
   }
 
   word(address: bigint): bigint {
     const value = this.machine.memory.peek64(address);
-    if (value === undefined) throw new RangeError(`nothing is mapped at 0x${address.toString(16)}`);
+    if (value === undefined) assert.fail(`nothing is mapped at 0x${address.toString(16)}`);
     return value;
   }
 
@@ -253,6 +260,11 @@ export class Rig {
     const at = this.get('RSP') + (withErrorCode ? 8n : 0n);
     const [rip, cs, rflags, rsp, ss] = [0n, 8n, 16n, 24n, 32n].map((offset) => this.word(at + offset));
     return { rip: rip!, cs: cs!, rflags: rflags!, rsp: rsp!, ss: ss! };
+  }
+
+  /** The vector that the last transition delivered; undefined if it delivered none. */
+  get delivered(): number | undefined {
+    return this.machine.happened.delivered ? this.machine.happened.vector : undefined;
   }
 
   /** The error code that the last delivery pushed. */
