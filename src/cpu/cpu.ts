@@ -72,6 +72,8 @@ export class Cpu {
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
+  /** FS and GS base as the engine has them: both are 0 in a new engine. */
+  readonly #writtenBases = new Uint32Array(4);
   readonly #resultBatches = new Map<number, RegisterBatch>();
   readonly #registersAddress: bigint;
   #operandLow = 0;
@@ -181,10 +183,7 @@ export class Cpu {
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
     if (instruction.indirect && !this.#reachesCanonical(instruction)) return false;
-    if (this.basesChanged) {
-      this.#engine.reg_write_batch(this.#bases);
-      this.basesChanged = false;
-    }
+    if (this.basesChanged) this.#writeBases();
     const withheld = u32[2 * Reg.RFLAGS]! & WITHHELD;
     if (this.registersChanged || withheld !== 0) {
       u32[2 * Reg.RFLAGS]! &= ~WITHHELD;
@@ -201,6 +200,19 @@ export class Cpu {
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
     if (instruction.repeat) this.#endRepeat(instruction);
     return true;
+  }
+
+  #writeBases(): void {
+    this.basesChanged = false;
+    const u32 = this.u32;
+    const written = this.#writtenBases;
+    let same = true;
+    for (let i = 0; i < 4; i++) {
+      const word = u32[2 * Reg.FS_BASE + i]!;
+      if (written[i] !== word) same = false;
+      written[i] = word;
+    }
+    if (!same) this.#engine.reg_write_batch(this.#bases);
   }
 
   /** A batch that reads just the registers that an instruction changes: reading all of them takes as long as the step. */

@@ -2,8 +2,9 @@
  * The search: depth first over the events, each run of instructions between two events as one chain.
  *
  * A chain is followed to its end first (the end of the context, a state that is already known, an endless loop); then,
- * from its last boundary to its first, every event that may fire there starts a chain of its own. Memory is taken back
- * by the journal on the way, so a fork costs what it changes. When a chain runs into a known state, how that state
+ * from its first boundary to its last, every event that may fire there starts a chain of its own. Journals take memory
+ * and registers back and forth, so a fork costs what it changes. First to last: the chain that an event starts early
+ * (an NMI that stays pending, say) is long, and what it starts later runs into it at once. When a chain runs into a known state, how that state
  * goes on without further events is known too: that decides whether a schedule is minimal.
  */
 
@@ -194,7 +195,17 @@ class Round {
   #journal = new Int32Array(1024);
   #row = new Int32Array(1024);
   #slow = new Int32Array(1024);
-  readonly #schedule: { position: number; event: EventKind }[] = [];
+  /** Where the chain that is being followed begins. */
+  #base = 0;
+  /** The events fired on the path to here: each at a position of the chain that begins at `base`. */
+  readonly #schedule: { readonly base: number; readonly position: number; readonly event: EventKind }[] = [];
+
+  // What the transitions between the positions of a chain wrote, for going forward along it again:
+  // (memory word, low, high) and (register, low, high).
+  #forwardMemory = new Int32Array(3 * 4096);
+  #forwardMemoryTop = 0;
+  #forwardRegisters = new Int32Array(3 * 4096);
+  #forwardRegistersTop = 0;
 
   // Copies of everything but the general registers, made when it has changed; entries of the path refer to them.
   #slowWords = new Uint32Array(1 << 14);
@@ -302,7 +313,7 @@ class Round {
     const u32 = this.#machine.u32;
     const at = this.#at;
     const lanes = this.#registerLanes;
-    if (this.#registerJournalLength + ENGINE_REGISTERS > this.#registerJournal.length / 3) this.#growRegisterJournal();
+    this.#registerJournal = room(this.#registerJournal, 3 * (this.#registerJournalLength + ENGINE_REGISTERS));
     const journal = this.#registerJournal;
     let entry = 3 * this.#registerJournalLength;
     for (let rest = changed; rest !== 0; rest &= rest - 1) {
@@ -334,12 +345,6 @@ class Round {
       at[i + 1] = journal[entry + 2]!;
     }
     this.#registerJournalLength = length;
-  }
-
-  #growRegisterJournal(): void {
-    const grown = new Int32Array(this.#registerJournal.length * 2);
-    grown.set(this.#registerJournal);
-    this.#registerJournal = grown;
   }
 
   #hashSystem(): void {
@@ -451,14 +456,29 @@ class Round {
   #revive(t: number): void {
     const memory = this.#machine.memory;
     const word = this.#live.words[t]!;
-    for (let p = this.#top - 1; p >= 0; p--) {
-      this.#live.add(this.#row[p]!, t);
-      const to = this.#journal[p]!;
-      const from = p > 0 ? this.#journal[p - 1]! : 0;
-      let written = false;
-      for (let i = from; i < to; i++) if (memory.journalWord[i] === word) written = true;
-      if (written) break;
+    let p = this.#top - 1;
+    let base = this.#base;
+    for (let ancestor = this.#schedule.length - 1; ; ancestor--) {
+      const parent = ancestor >= 0 ? this.#schedule[ancestor]! : undefined;
+      for (; p >= base; p--) {
+        this.#live.add(this.#row[p]!, t);
+        const to = this.#journal[p]!;
+        const from = p > base ? this.#journal[p - 1]! : parent ? this.#journal[parent.position]! : 0;
+        for (let i = from; i < to; i++) {
+          if (memory.journalWord[i] === word) {
+            this.#liven(t);
+            return;
+          }
+        }
+      }
+      if (!parent) break;
+      p = parent.position;
+      base = parent.base;
     }
+    this.#liven(t);
+  }
+
+  #liven(t: number): void {
     // From here on this path goes on as if the word had been known; the round will be repeated.
     this.#knownNow[t >>> 5]! |= 1 << (t & 31);
     this.#addIfChanged(t);
@@ -624,6 +644,8 @@ class Round {
     const monitor = this.#monitor;
     const live = this.#live;
     const base = this.#top;
+    const parentBase = this.#base;
+    this.#base = base;
     const slowBase = this.#slowTop;
     const chain = this.#chains;
     let outcome: number;
@@ -675,6 +697,7 @@ class Round {
       if (this.#mayFireMore()) this.#fireAlong(base, outcome, depth);
     }
     this.#top = base;
+    this.#base = parentBase;
     this.#slowTop = slowBase;
     return outcome;
   }
@@ -697,33 +720,104 @@ class Round {
   #fireAlong(base: number, outcome: number, depth: number): void {
     const machine = this.#machine;
     const monitor = this.#monitor;
+    const { memory } = machine;
     const part = this.#options.part;
     const fired = monitor.words[Word.FIRED]!;
-    // Events are not fired any more where nothing that follows means anything.
-    for (let p = this.#lastLiving(base); p >= base; p--) {
-      this.#top = p + 1;
+    // Records that later positions of this chain refer to must outlive what is fired at earlier ones.
+    const nextRecord = monitor.words[Word.NEXT_RECORD]!;
+    const last = this.#lastLiving(base);
+    const memoryStart = this.#forwardMemoryTop;
+    const registersStart = this.#forwardRegistersTop;
+    this.#rewind(base);
+    for (let p = base; p <= last; p++) {
+      if (p > base) this.#redo(p, base, memoryStart, registersStart);
       if (depth === 0) {
-        this.#forksDone = this.#forks - (p - base) - 1;
+        this.#forksDone = p - base;
         if (part !== undefined && p % part.count !== part.index) continue;
       }
       const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
       for (let k = 0; k < EVENT_KINDS.length; k++) {
         const kind = EVENT_KINDS[k]!;
-        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p))
+        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p)) {
           continue;
+        }
         this.#goTo(p);
+        monitor.words[Word.NEXT_RECORD] = nextRecord;
         machine.fire(kind);
         monitor.words[Word.FIRED] = fired + (1 << (8 * k));
         monitor.changed = true;
         monitor.after();
         this.#transitions++;
-        this.#schedule.push({ position: p, event: kind });
+        this.#schedule.push({ base, position: p, event: kind });
         const broken = this.#chain(depth + 1) & ~outcome;
         if (broken !== 0) this.#failed(broken, kind);
         this.#schedule.pop();
-        this.#top = p + 1;
+        memory.undoTo(this.#journal[p]!);
+        this.#undoRegisters(this.#registerMark[p]!);
       }
     }
+    this.#forwardMemoryTop = memoryStart;
+    this.#forwardRegistersTop = registersStart;
+  }
+
+  /** Takes memory and `#at` from the end of the chain back to its first position, and keeps what goes forward again. */
+  #rewind(base: number): void {
+    const { memory } = this.#machine;
+    const last = this.#top - 1;
+    // The last transition may have led to a known state, which is no position of this chain.
+    memory.undoTo(this.#journal[last]!);
+    this.#undoRegisters(this.#registerMark[last]!);
+
+    const words = memory.journalLength - this.#journal[base]!;
+    this.#forwardMemory = room(this.#forwardMemory, 3 * (this.#forwardMemoryTop + words));
+    for (let i = words - 1; i >= 0; i--) {
+      const entry = 3 * (this.#forwardMemoryTop + i);
+      const word = memory.journalWord[this.#journal[base]! + i]!;
+      this.#forwardMemory[entry] = word;
+      this.#forwardMemory[entry + 1] = memory.u32[2 * word]!;
+      this.#forwardMemory[entry + 2] = memory.u32[2 * word + 1]!;
+      memory.undoTo(this.#journal[base]! + i);
+    }
+    this.#forwardMemoryTop += words;
+
+    const changes = this.#registerJournalLength - this.#registerMark[base]!;
+    this.#forwardRegisters = room(this.#forwardRegisters, 3 * (this.#forwardRegistersTop + changes));
+    for (let i = changes - 1; i >= 0; i--) {
+      const entry = 3 * (this.#forwardRegistersTop + i);
+      const register = this.#registerJournal[3 * (this.#registerMark[base]! + i)]!;
+      this.#forwardRegisters[entry] = register;
+      this.#forwardRegisters[entry + 1] = this.#at[register]!;
+      this.#forwardRegisters[entry + 2] = this.#at[register + 1]!;
+      this.#undoRegisters(this.#registerMark[base]! + i);
+    }
+    this.#forwardRegistersTop += changes;
+  }
+
+  /** Moves memory and `#at` from position `p` - 1 to `p`; the journals get their entries back. */
+  #redo(p: number, base: number, memoryStart: number, registersStart: number): void {
+    const { memory } = this.#machine;
+    const forward = this.#forwardMemory;
+    const firstWord = this.#journal[base]!;
+    for (let i = this.#journal[p - 1]!; i < this.#journal[p]!; i++) {
+      const entry = 3 * (memoryStart + i - firstWord);
+      const word = forward[entry]!;
+      memory.willWrite(word);
+      memory.u32[2 * word] = forward[entry + 1]!;
+      memory.u32[2 * word + 1] = forward[entry + 2]!;
+    }
+    const journal = this.#registerJournal;
+    const at = this.#at;
+    const firstRegister = this.#registerMark[base]!;
+    for (let i = this.#registerMark[p - 1]!; i < this.#registerMark[p]!; i++) {
+      const entry = 3 * (registersStart + i - firstRegister);
+      const register = this.#forwardRegisters[entry]!;
+      journal[3 * i] = register;
+      journal[3 * i + 1] = at[register]!;
+      journal[3 * i + 2] = at[register + 1]!;
+      at[register] = this.#forwardRegisters[entry + 1]!;
+      at[register + 1] = this.#forwardRegisters[entry + 2]!;
+    }
+    this.#registerJournalLength = this.#registerMark[p]!;
   }
 
   /** The last position of the chain at which events are still worth firing. */
@@ -776,34 +870,49 @@ class Round {
   }
 
   #currentPath(): ScheduledEvent[] {
-    return this.#schedule.map(({ position, event }) => {
+    return this.#schedule.map(({ position, event }, i) => {
       const address = this.#ripAt(position);
       let hit = 0;
-      for (let p = 0; p <= position; p++) if (this.#ripAt(p) === address) hit++;
+      for (const segment of this.#schedule.slice(0, i + 1)) {
+        for (let p = segment.base; p <= segment.position; p++) if (this.#ripAt(p) === address) hit++;
+      }
       return { boundary: this.#subject.image.name(address), address, hit, event };
     });
   }
 
+  /** Transitions before the last event of the current schedule. */
+  #pathLength(): number {
+    return this.#schedule.reduce((n, { base, position }) => n + position - base + 1, -1);
+  }
+
   /** Notes that the current schedule breaks `broken`, and that without its last event it would not. */
   #failed(broken: number, kind: EventKind | undefined): void {
-    const position = this.#schedule.at(-1)?.position ?? 0;
-    const address = this.#ripAt(position);
+    const address = this.#ripAt(this.#schedule.at(-1)?.position ?? 0);
+    const instructions = Math.max(0, this.#pathLength());
     this.#monitor.properties.forEach((property, i) => {
       if (!(broken & (1 << i))) return;
       const key = `${i} ${kind ?? ''} ${address}`;
       const best = this.#windows.get(key);
       const events = this.#schedule.length;
-      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= position))) return;
+      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= instructions))) return;
       this.#windows.set(key, {
         property: property.name,
         boundary: this.#subject.image.name(address),
         address,
         event: kind ?? 'none',
-        instructions: position,
+        instructions,
         path: this.#currentPath(),
       });
     });
   }
+}
+
+/** The array itself, or a larger copy that has room for `length` elements. */
+function room(array: Int32Array<ArrayBuffer>, length: number): Int32Array<ArrayBuffer> {
+  if (length <= array.length) return array;
+  const grown = new Int32Array(Math.max(length, 2 * array.length));
+  grown.set(array);
+  return grown;
 }
 
 function allowedIn(places: readonly Place[]): Allowed {

@@ -85,7 +85,7 @@ export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
 export const CallWord = {
   RSP_LOW: 0,
   RSP_HIGH: 1,
-  /** Bit 0: C part of a handler; bit 1: the body. */
+  /** Bit 0: C part of a handler; bit 1: the body; bit 2: entered by CALL. */
   KIND: 2,
   REGS_LOW: 3,
   REGS_HIGH: 4,
@@ -97,6 +97,7 @@ export const CallWord = {
 
 const C_PART = 1;
 export const BODY = 2;
+const CALLED = 4;
 
 /** More deliveries than this within each other are an endless recursion. */
 export const MAX_RECORDS = 24;
@@ -451,10 +452,10 @@ export class Monitor {
         } else {
           if (instruction.switchesStack) this.#stackChanged();
           if (instruction.returns) {
-            this.#maybeLeft();
-            if (w[Word.DEPTH]! > 0) this.#maybeReturned(true);
+            // A RET to the CALL that it belongs to gives nothing back, even if something was interrupted just there.
+            if (!this.#maybeLeft() && w[Word.DEPTH]! > 0) this.#maybeReturned(true);
           } else if (instruction.branches) {
-            this.#maybeEntered();
+            this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
           }
         }
         if (instruction.marks !== 0 && w[Word.DEPTH]! > 0) this.#contextResumed();
@@ -619,7 +620,7 @@ export class Monitor {
     return record !== this.innermost;
   }
 
-  #maybeEntered(): void {
+  #maybeEntered(called: boolean): void {
     const { words: w, machine } = this;
     const u32 = machine.u32;
     const low = u32[2 * Reg.RIP]!;
@@ -637,7 +638,7 @@ export class Monitor {
       const call = CALLS_AT + n * CallWord.SIZE;
       w[call + CallWord.RSP_LOW] = u32[2 * Reg.RSP]!;
       w[call + CallWord.RSP_HIGH] = u32[2 * Reg.RSP + 1]!;
-      w[call + CallWord.KIND] = entry.kind;
+      w[call + CallWord.KIND] = entry.kind | (called ? CALLED : 0);
       w[call + CallWord.REGS_LOW] = u32[2 * Reg.RDI]!;
       w[call + CallWord.REGS_HIGH] = u32[2 * Reg.RDI + 1]!;
       w[call + CallWord.DEPTH] = w[Word.DEPTH]!;
@@ -659,19 +660,23 @@ export class Monitor {
     }
   }
 
-  #maybeLeft(): void {
+  /** After a near RET: leaves the C calls that it ends; true if it goes back to the CALL of one of them. */
+  #maybeLeft(): boolean {
     const { words: w, machine } = this;
     const u32 = machine.u32;
+    let called = false;
     while (w[Word.CALLS]! > 0) {
       const call = this.lastCall;
       // RET pops the return address: RSP is 8 above what it was at the entry.
       if (w[call + CallWord.RSP_LOW]! + 8 !== u32[2 * Reg.RSP] || w[call + CallWord.RSP_HIGH] !== u32[2 * Reg.RSP + 1])
-        return;
-      if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) return;
+        break;
+      if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) break;
+      if (w[call + CallWord.KIND]! & CALLED) called = true;
       if (w[call + CallWord.KIND]! & C_PART) for (const [j, p] of this.#leftC) if (p.leftC!(this, call)) this.fail(j);
       w[Word.CALLS]! -= 1;
       this.changed = true;
     }
+    return called;
   }
 
   // Hashes over guest memory; what they read counts as read by the path -------------------------------------------------

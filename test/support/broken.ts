@@ -807,3 +807,85 @@ export function nullingSegments(machine: Machine): void {
     for (const segment of [Reg.DS, Reg.ES, Reg.FS, Reg.GS]) machine.u32[2 * segment] = 0;
   });
 }
+
+/** Everything that sets IF casts a shadow, STI also when IF was set. */
+export function castingShadows(machine: Machine): void {
+  around(machine, () => {
+    const mnemonic = machine.happened.instruction?.mnemonic;
+    if (mnemonic === Mnemonic.Sti || mnemonic === Mnemonic.Popfq) machine.u32[2 * Reg.EVENTS]! |= EventState.STI_SHADOW;
+  });
+}
+
+/** A null selector leaves the base of GS, as on AMD. */
+export function keepingGsBase(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Mov, (before) => {
+    if (machine.u32[2 * Reg.GS]! <= 3) machine.cpu.regs.u64[Reg.GS_BASE] = before[Reg.GS_BASE]!;
+  });
+}
+
+/** CR4.FSGSBASE is always set. */
+export function withFsgsbaseAlways(machine: Machine): void {
+  around(
+    machine,
+    () => undefined,
+    () => {
+      machine.u32[2 * Reg.CR4]! |= 1 << 16;
+    },
+  );
+}
+
+/** CR3 keeps bit 63. */
+export function keepingNoFlush(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Mov, (before) => {
+    machine.cpu.regs.u64[Reg.CR3] = machine.cpu.regs.u64[Reg.CR3]! | (before[Reg.RAX]! & (1n << 63n));
+  });
+}
+
+/** An instruction that faults is skipped. */
+export function skippingFaults(machine: Machine): void {
+  afterDelivery(machine, (before) => {
+    const { happened } = machine;
+    if (happened.origin !== Origin.EXCEPTION) return;
+    machine.cpu.regs.u64.set(before);
+    machine.cpu.regs.u64[Reg.RIP] = before[Reg.RIP]! + BigInt(happened.instruction?.length ?? 1);
+    happened.delivered = false;
+  });
+}
+
+/** Exceptions come as another vector: the next one. */
+export function withOtherVectors(machine: Machine): void {
+  afterDelivery(machine, () => {
+    machine.happened.vector++;
+  });
+}
+
+/** The engine's result is not checked for its page: an access that crosses into the next page checks the first alone. */
+export function ignoringSecondPage(machine: Machine): void {
+  const { cpu } = machine;
+  const access = cpu.access.bind(cpu);
+  cpu.access = (high, low, size, kind, user, stack) =>
+    access(high, low, Math.min(size, 0x1000 - (low & 0xfff)), kind, user, stack);
+}
+
+/** The limits of division are not checked for bytes in AH, BH, CH and DH. */
+export function withOtherDivisor(machine: Machine): void {
+  around(
+    machine,
+    () => undefined,
+    () => {
+      const { u64 } = machine.cpu.regs;
+      const high = (u64[Reg.RBX]! >> 8n) & 0xffn;
+      u64[Reg.RBX] = (u64[Reg.RBX]! & ~0xffffn) | (high << 8n) | high;
+      if (high === 0n) u64[Reg.RBX] = u64[Reg.RBX]! | 0x100n;
+      machine.changed();
+    },
+  );
+}
+
+/** Where an error code is to be pushed, something else is. */
+export function withErrorCodeMissing(machine: Machine): void {
+  afterDelivery(machine, () => {
+    const rsp = machine.cpu.regs.u64[Reg.RSP]!;
+    if (frameOf(machine) !== rsp) machine.memory.load64(rsp, -1n);
+  });
+}

@@ -143,3 +143,38 @@ export function schedule(path: Failure['path']): string {
 export function runOf(explored: Explored, failure: Failure, events = failure.path.length, profile = 'intel'): Trace {
   return traceOf(explored.subject, profileNamed(profile), failure.path.slice(0, events));
 }
+
+const SAVED = ['rdi', 'rsi', 'rdx', 'rcx', 'rax', 'r8', 'r9', 'r10', 'r11', 'rbx', 'rbp', 'r12', 'r13', 'r14', 'r15'];
+
+/** Places in the text of `plainHandler` where a test puts instructions in. */
+export interface Pieces {
+  /** Before the body is called, with all registers saved; `cld` unless given. */
+  readonly before?: string;
+  /** After the body. */
+  readonly after?: string;
+  /** With all registers restored and RSP at the hardware frame; `iretq` unless given. */
+  readonly exit?: string;
+  /** Behind everything. */
+  readonly more?: string;
+}
+
+/** An NMI handler for code that runs with the kernel's GS: saves all registers, calls do_nmi, restores them, returns. */
+export function plainHandler(pieces: Pieces = {}): string {
+  return source(`	.text
+	.globl	nmi
+nmi:
+	pushq	$-1
+${SAVED.map((r) => `	pushq	%${r}\n`).join('')}
+	${pieces.before ?? 'cld'}
+	movq	%rsp, %rdi
+	xorl	%esi, %esi
+	call	do_nmi
+	${pieces.after ?? ''}
+nmi_restore:
+${SAVED.toReversed()
+  .map((r) => `	popq	%${r}\n`)
+  .join('')}	addq	$8, %rsp
+	${pieces.exit ?? 'iretq'}
+	${pieces.more ?? ''}
+`);
+}
