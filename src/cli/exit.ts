@@ -8,4 +8,6 @@ export const EXIT = {
   USAGE: 2,
   /** The search stopped before it closed the bound: never a pass. */
   OPEN: 3,
+  /** An error in entrace itself: says nothing about the code under test. */
+  BUG: 70,
 } as const;

@@ -30,7 +30,7 @@ const program = new Command('entrace')
   .showHelpAfterError('(entrace --help shows what there is)')
   .addHelpText(
     'after',
-    '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed.',
+    '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed, 70 an error in entrace.',
   );
 
 program
@@ -87,6 +87,14 @@ program
     process.exitCode = await asm(file, options);
   });
 
+// Whoever reads the output may have gone (| head). The exit status still tells the verdict.
+process.stderr.on('error', () => undefined);
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code === 'EPIPE') return;
+  process.stderr.write(`entrace: the standard output cannot be written (${code})\n`);
+  process.exit(EXIT.USAGE);
+});
+
 try {
   await program.parseAsync();
 } catch (error) {
@@ -97,6 +105,9 @@ try {
     process.stderr.write(`entrace: ${error.message}\n${error.notes.map((note) => `  ${note}\n`).join('')}`);
     process.exitCode = EXIT.USAGE;
   } else {
-    throw error;
+    const { message, stack } = error instanceof Error ? error : new Error(String(error));
+    process.stderr.write(`entrace: an error in entrace itself, not in the code under test: ${message}\n`);
+    process.stderr.write(process.env.ENTRACE_DEBUG ? `${stack}\n` : '  ENTRACE_DEBUG=1 shows where\n');
+    process.exitCode = EXIT.BUG;
   }
 }

@@ -48,6 +48,10 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
     }
     process.stdout.write('\n');
   }
+  if (trace.broken.length === 0 && trace.run.ending === 'limit') {
+    process.stdout.write(`${file}: nothing broken so far, but the path has not ended after ${trace.steps.length} transitions\n`);
+    return EXIT.OPEN;
+  }
   if (trace.broken.length === 0) {
     process.stdout.write(`${file}: ${trace.steps.length} transitions, every property holds on this path\n`);
     return EXIT.HOLDS;

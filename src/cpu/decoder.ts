@@ -260,7 +260,7 @@ export class DecodeCache {
     const decoder = new IcedDecoder(64, bytes, DecoderOptions.None);
     decoder.ip = address;
     const iced = decoder.decode();
-    const truncated = decoder.lastError === DecoderError.NoMoreBytes && bytes.length < MAX_INSTRUCTION;
+    const truncated = decoder.lastError === DecoderError.NoMoreBytes && couldBeCompleted(bytes);
     decoder.free();
     const memory: MemoryOperand[] = [];
     let unsupported: string | undefined;
@@ -344,6 +344,21 @@ export class DecodeCache {
     this.#page(high, low)[low & 0xfff] = instruction;
     return instruction;
   }
+}
+
+/** Whether bytes that end too early are the beginning of some instruction, with or without memory operands. */
+function couldBeCompleted(bytes: Uint8Array): boolean {
+  if (bytes.length >= MAX_INSTRUCTION) return false;
+  return [0x00, 0xc0].some((filler) => {
+    const filled = new Uint8Array(MAX_INSTRUCTION).fill(filler);
+    filled.set(bytes);
+    const decoder = new IcedDecoder(64, filled, DecoderOptions.None);
+    const iced = decoder.decode();
+    const valid = iced.code !== Code.INVALID;
+    iced.free();
+    decoder.free();
+    return valid;
+  });
 }
 
 function isPush(mnemonic: Mnemonic): boolean {

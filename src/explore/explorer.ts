@@ -93,6 +93,15 @@ const LANE_WORDS = 8;
 const SLOW_LANES = 6;
 const SLOW_EVENTS = SLOW_LANES + 2 * Reg.EVENTS - REGISTER_WORDS;
 
+/** Odd factors for the lanes of the slow part, which are no sums. */
+const SLOW_A = 0x2545f491;
+const SLOW_B = 0x41c64e6d;
+const SLOW_C = 0x6c078965;
+
+function combine(registers: number, memory: number, slow: number, factor: number): number {
+  return (registers + memory + Math.imul(slow, factor)) | 0;
+}
+
 class Stopped extends Error {
   constructor(readonly reason: string) {
     super(reason);
@@ -217,6 +226,7 @@ class Round {
   readonly #memoryLanes = new Lanes();
   readonly #slowLanes = new Lanes();
   readonly #systemLanes = new Lanes();
+  readonly #heldLanes = new Lanes();
   /** System registers as `#systemLanes` has them. */
   readonly #hashedSystem = new Uint32Array(ALL_END);
   readonly #systemEnd: number;
@@ -371,13 +381,19 @@ class Round {
     lanes.a = this.#systemLanes.a;
     lanes.b = this.#systemLanes.b;
     lanes.c = this.#systemLanes.c;
-    lanes.absorb(w, 0, HEADER_WORDS);
-    const depth = w[Word.DEPTH]!;
+    this.#absorbMonitor(lanes, w, 0, Monitor.CALLS_AT);
+  }
+
+  /** Hashes monitor words that begin at `from` in `words`, with their C calls at `calls`, into `lanes`. */
+  #absorbMonitor(lanes: Lanes, words: Uint32Array, from: number, calls: number): void {
+    lanes.absorb(words, from, from + HEADER_WORDS);
+    const depth = words[from + Word.DEPTH]!;
+    const records = this.#monitor.records;
     for (let i = 0; i < depth; i++) {
-      const record = w[Word.OPEN + i]!;
-      lanes.absorb(this.#monitor.records, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
+      const record = words[from + Word.OPEN + i]!;
+      lanes.absorb(records, record + RecordWord.LANE_A, record + RecordWord.LANE_C + 1);
     }
-    lanes.absorb(w, Monitor.CALLS_AT, Monitor.CALLS_AT + w[Word.CALLS]! * Monitor.CALL_SIZE);
+    lanes.absorb(words, calls, calls + words[from + Word.CALLS]! * Monitor.CALL_SIZE);
   }
 
   /** Copies everything but the general registers and memory, with its hashes in front. */
@@ -657,9 +673,9 @@ class Round {
       this.#takeRegisters(machine.changedRegisters);
       const slowChanged = machine.systemChanged || monitor.changed;
       if (slowChanged) this.#hashSlow();
-      const a = (this.#registerLanes.a + this.#memoryLanes.a + Math.imul(this.#slowLanes.a, 0x2545f491)) | 0;
-      const b = (this.#registerLanes.b + this.#memoryLanes.b + Math.imul(this.#slowLanes.b, 0x41c64e6d)) | 0;
-      const c = (this.#registerLanes.c + this.#memoryLanes.c + Math.imul(this.#slowLanes.c, 0x6c078965)) | 0;
+      const a = combine(this.#registerLanes.a, this.#memoryLanes.a, this.#slowLanes.a, SLOW_A);
+      const b = combine(this.#registerLanes.b, this.#memoryLanes.b, this.#slowLanes.b, SLOW_B);
+      const c = combine(this.#registerLanes.c, this.#memoryLanes.c, this.#slowLanes.c, SLOW_C);
       const owner = this.#visited.enter(a, b, c, chain);
       if (owner >= 0) {
         if (owner === chain && this.#top > base) {
@@ -741,10 +757,18 @@ class Round {
         if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p)) {
           continue;
         }
+        const firedThen = fired + (1 << (8 * k));
+        const pending = machine.eventsIfHeld(kind, events);
+        const known = pending === events ? -1 : this.#findHeld(p, pending, firedThen);
+        if (known >= 0) {
+          this.#transitions++;
+          this.#blame(this.#outcome[known]! & ~outcome, base, p, kind);
+          continue;
+        }
         this.#goTo(p);
         monitor.words[Word.NEXT_RECORD] = nextRecord;
         machine.fire(kind);
-        monitor.words[Word.FIRED] = fired + (1 << (8 * k));
+        monitor.words[Word.FIRED] = firedThen;
         monitor.changed = true;
         monitor.after();
         this.#transitions++;
@@ -758,6 +782,41 @@ class Round {
     }
     this.#forwardMemoryTop = memoryStart;
     this.#forwardRegistersTop = registersStart;
+  }
+
+  #blame(broken: number, base: number, position: number, event: EventKind): void {
+    if (broken === 0) return;
+    this.#schedule.push({ base, position, event });
+    this.#failed(broken, event);
+    this.#schedule.pop();
+  }
+
+  /**
+   * The chain of the state that differs from position `p` only in what the processor holds back for later (`events`, the
+   * new low half of Reg.EVENTS) and in the count of events; -1 if it is not known. Most events end like this, and need no machine.
+   */
+  #findHeld(p: number, events: number, fired: number): number {
+    const s = this.#slowWords;
+    const at = this.#slow[p]!;
+    const lanes = this.#heldLanes;
+    lanes.a = s[at + 3]! | 0;
+    lanes.b = s[at + 4]! | 0;
+    lanes.c = s[at + 5]! | 0;
+    const eventsHigh = s[at + SLOW_EVENTS + 1]!;
+    lanes.subtract(2 * Reg.EVENTS, s[at + SLOW_EVENTS]!, eventsHigh);
+    lanes.add(2 * Reg.EVENTS, events, eventsHigh);
+    const from = at + SLOW_LANES + this.#systemEnd - REGISTER_WORDS;
+    const firedBefore = s[from + Word.FIRED]!;
+    s[from + Word.FIRED] = fired;
+    this.#absorbMonitor(lanes, s, from, from + Word.OPEN + s[from + Word.DEPTH]!);
+    s[from + Word.FIRED] = firedBefore;
+    const l = p * LANE_WORDS;
+    const kept = this.#lanes;
+    return this.#visited.find(
+      combine(kept[l]!, kept[l + 3]!, lanes.a, SLOW_A),
+      combine(kept[l + 1]!, kept[l + 4]!, lanes.b, SLOW_B),
+      combine(kept[l + 2]!, kept[l + 5]!, lanes.c, SLOW_C),
+    );
   }
 
   /** Takes memory and `#at` from the end of the chain back to its first position, and keeps what goes forward again. */

@@ -13,6 +13,9 @@
 const FIRST_WIDTH = 8;
 const MAX_WIDTH = 128;
 
+/** Stands for no path in the table of last rows; a path with this number would find row 0, which is sound. */
+const NO_PATH = -0x80000000;
+
 /** The masks have no room for another word. */
 export class MasksFull extends Error {}
 
@@ -29,6 +32,9 @@ export class LiveWords {
   /** One row of `width` elements for each boundary that has been seen. */
   rows = new Uint32Array(1 << 14);
   #rowCount = 0;
+  // Each instruction's last row: the next state of a chain mostly got there the same way.
+  #lastPath = new Int32Array(512).fill(NO_PATH);
+  #lastRow = new Int32Array(512);
   // Open addressing: instruction number + 1, path, row.
   #table = new Int32Array(3 << 12); // a power of two of entries
   #entries = 0;
@@ -63,6 +69,25 @@ export class LiveWords {
    */
   row(instruction: number, path: number): number {
     if (instruction < 0) return 0;
+    if (this.#lastPath[instruction] === path) return this.#lastRow[instruction]!;
+    const row = this.#find(instruction, path);
+    if (instruction >= this.#lastPath.length) this.#growLast(instruction);
+    this.#lastPath[instruction] = path;
+    this.#lastRow[instruction] = row;
+    return row;
+  }
+
+  #growLast(instruction: number): void {
+    const length = Math.max(instruction + 1, 2 * this.#lastPath.length);
+    const paths = new Int32Array(length).fill(NO_PATH);
+    const rows = new Int32Array(length);
+    paths.set(this.#lastPath);
+    rows.set(this.#lastRow);
+    this.#lastPath = paths;
+    this.#lastRow = rows;
+  }
+
+  #find(instruction: number, path: number): number {
     const key = instruction + 1;
     const table = this.#table;
     const mask = table.length / 3 - 1;

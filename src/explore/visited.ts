@@ -55,6 +55,20 @@ export class VisitedSet {
     }
   }
 
+  /** The chain of a state that is in the set; -1 if it is not. */
+  find(a: number, b: number, c: number): number {
+    const table = this.#table;
+    const mask = this.#slots - 1;
+    let slot = (a ^ (b >>> 7)) & mask;
+    for (;;) {
+      const at = slot * ENTRY;
+      const owner = table[at + 3]!;
+      if (owner === 0) return -1;
+      if (table[at] === a && table[at + 1] === b && table[at + 2] === c) return owner - 1;
+      slot = (slot + 1) & mask;
+    }
+  }
+
   #grow(): void {
     const old = this.#table;
     this.#slots *= 2;

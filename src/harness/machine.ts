@@ -124,6 +124,11 @@ export class Machine {
     return !(events & EventState.HALTED) && !this.nmi.deliverableWith(events);
   }
 
+  /** What Reg.EVENTS (its low half) becomes when an event is fired and only held back; unchanged if more would happen. */
+  eventsIfHeld(kind: EventKind, events: number): number {
+    return kind === 'nmi' && events & this.nmi.blockingMask ? events | EventState.NMI_PENDING : events;
+  }
+
   /** Makes `action` happen. It must be one of `actions()`. */
   next(action: Action): void {
     if (action === 'step') this.step();
@@ -203,6 +208,7 @@ export class Machine {
     if (kind === 'nmi') {
       this.nmi.raise();
       if (this.nmi.deliverable) this.#deliverNmi();
+      else this.changedRegisters = 0;
     } else {
       // As if an INT3 had just executed: the saved RIP is this boundary.
       this.#previous = undefined;

@@ -29,8 +29,11 @@ export interface Observer {
 /** How a run came to its end. */
 export type Ending = 'end' | 'loop' | 'limit';
 
-/** A run that has not ended after so many transitions is reported as it stands. */
-const LIMIT = 400_000;
+/**
+ * A run that has not ended after so many transitions is reported as it stands. An endless loop as long as the longest
+ * that a search sees (MAX_CHAIN) is found before.
+ */
+const LIMIT = 1_000_000;
 
 export class Run implements RunState {
   readonly machine: Machine;
@@ -39,6 +42,8 @@ export class Run implements RunState {
   transitions = 0;
   /** Transitions of one turn of the endless loop that the run ended in; 0 if it did not. */
   loopLength = 0;
+  /** How `follow` came to its end. */
+  ending: Ending | undefined;
   readonly #hits = new Map<bigint, number>();
   readonly #observers: Observer[] = [];
 
@@ -90,7 +95,7 @@ export class Run implements RunState {
     for (;;) {
       const firing = schedule[pending];
       if (firing?.trigger(this)) {
-        if (!this.machine.may(firing.event) || this.monitor.over) {
+        if (!this.machine.may(firing.event) || this.monitor.ended) {
           throw new InputError(`the path does not apply: at ${firing.where} the machine does not take ${firing.event}`);
         }
         this.next(firing.event);
@@ -99,11 +104,11 @@ export class Run implements RunState {
       }
       if (this.monitor.ended || this.transitions >= LIMIT || (pending === schedule.length && loop.closed())) {
         if (firing) throw new InputError(`the path does not apply: ${firing.where} is never reached`);
-        if (this.monitor.ended) return 'end';
-        if (this.transitions >= LIMIT) return 'limit';
+        if (this.monitor.ended) return (this.ending = 'end');
+        if (this.transitions >= LIMIT) return (this.ending = 'limit');
         this.loopLength = loop.length;
         this.monitor.failNamed('progress');
-        return 'loop';
+        return (this.ending = 'loop');
       }
       this.next(undefined);
     }
@@ -126,13 +131,13 @@ class LoopDetector {
   closed(): boolean {
     const { machine, monitor } = this.run;
     this.length++;
-    if (this.#registers && same(this.#registers, machine.u32) && same(this.#monitor!, monitor.words)) {
+    if (this.#registers && same(this.#registers, machine.u32) && same(this.#monitor!, monitor.stateWords())) {
       if (Buffer.compare(this.#memory!, machine.memory.u8) === 0) return true;
     }
     if (this.#distance === 0) {
       this.#registers = machine.u32.slice();
       this.#memory = machine.memory.u8.slice();
-      this.#monitor = monitor.words.slice();
+      this.#monitor = monitor.stateWords();
       this.length = 0;
       this.#power *= 2;
       this.#distance = this.#power;
@@ -143,5 +148,5 @@ class LoopDetector {
 }
 
 function same(a: Uint32Array, b: Uint32Array): boolean {
-  return a.every((word, i) => word === b[i]);
+  return a.length === b.length && a.every((word, i) => word === b[i]);
 }

@@ -411,6 +411,17 @@ export class Monitor {
     return (entry && handlerOf(this.subject.image, entry.symbols)?.name) ?? `vector ${vector}`;
   }
 
+  /** What the monitor adds to the state, for a comparison: where the records lie and what is left behind is not in it. */
+  stateWords(): Uint32Array {
+    const w = this.words;
+    const open = [...w.subarray(Word.OPEN, Word.OPEN + w[Word.DEPTH]!)];
+    return Uint32Array.from([
+      ...w.subarray(0, HEADER_WORDS),
+      ...open.flatMap((record) => [...this.records.subarray(record, record + RecordWord.SIZE)]),
+      ...w.subarray(CALLS_AT, CALLS_AT + w[Word.CALLS]! * CallWord.SIZE),
+    ]);
+  }
+
   fail(index: number): void {
     const bit = 1 << index;
     if (this.words[Word.FAILED]! & bit) return;

@@ -21,7 +21,9 @@ const nops = 'start: nop\n nop\n nop\n';
 const user = '.section .text.user,"ax"\nstart: nop\n nop\n';
 
 rule('B-1: the frame is SS, RSP, RFLAGS, CS, RIP, from the top of the stack down', broken.withSwappedFrame, (make) => {
-  const rig = make(nops, { regs: { RFLAGS: 0x246n } }).step().nmi();
+  const rig = make(nops, { regs: { RFLAGS: 0x246n } })
+    .step()
+    .nmi();
   assert.equal(rig.get('RSP'), KERNEL_STACK - 40n);
   assert.deepEqual(
     [8n, 16n, 24n, 32n, 40n].map((below) => rig.word(KERNEL_STACK - below)),
@@ -29,12 +31,16 @@ rule('B-1: the frame is SS, RSP, RFLAGS, CS, RIP, from the top of the stack down
   );
 });
 
-rule('B-1: an exception with an error code pushes it below RIP', [broken.withoutErrorCodes, broken.withOtherErrorCodes], (make) => {
-  const rig = make('start: movl %eax, %ss\n', { regs: { RAX: 0x68n } }).step();
-  assert.equal(rig.get('RSP'), KERNEL_STACK - 48n);
-  assert.equal(rig.word(KERNEL_STACK - 48n), 0x68n);
-  assert.equal(rig.word(KERNEL_STACK - 40n), rig.label('start'));
-});
+rule(
+  'B-1: an exception with an error code pushes it below RIP',
+  [broken.withoutErrorCodes, broken.withOtherErrorCodes],
+  (make) => {
+    const rig = make('start: movl %eax, %ss\n', { regs: { RAX: 0x68n } }).step();
+    assert.equal(rig.get('RSP'), KERNEL_STACK - 48n);
+    assert.equal(rig.word(KERNEL_STACK - 48n), 0x68n);
+    assert.equal(rig.word(KERNEL_STACK - 40n), rig.label('start'));
+  },
+);
 
 rule('B-1: an NMI, a breakpoint and #UD push no error code', broken.withErrorCodeAlways, (make) => {
   assert.equal(make(nops).nmi().get('RSP'), KERNEL_STACK - 40n);
@@ -48,14 +54,21 @@ rule('B-1: a gate with an IST number switches to that stack without a change of 
   assert.equal(rig.frame().rsp, KERNEL_STACK);
 });
 
-rule('B-1: a gate with an IST number switches to that stack from ring 3, and not to RSP0', broken.ignoringIst, (make) => {
-  const rig = make(user, { gates: { 2: { ist: 7 } } }).nmi();
-  assert.equal(rig.get('RSP'), istStack(7) - 40n);
-  assert.equal(rig.frame().rsp, USER_STACK);
-});
+rule(
+  'B-1: a gate with an IST number switches to that stack from ring 3, and not to RSP0',
+  broken.ignoringIst,
+  (make) => {
+    const rig = make(user, { gates: { 2: { ist: 7 } } }).nmi();
+    assert.equal(rig.get('RSP'), istStack(7) - 40n);
+    assert.equal(rig.frame().rsp, USER_STACK);
+  },
+);
 
 rule('B-1: an IST stack is used from its top again, also by an event on that stack', broken.continuingOnIst, (make) => {
-  const rig = make(`${nops}v2: nop\nv3: nop\n`, { gates: { 2: { ist: 1 }, 3: { ist: 1 } } }).nmi().step().bp();
+  const rig = make(`${nops}v2: nop\nv3: nop\n`, { gates: { 2: { ist: 1 }, 3: { ist: 1 } } })
+    .nmi()
+    .step()
+    .bp();
   assert.equal(rig.get('RSP'), istStack(1) - 40n);
   assert.equal(rig.frame().rip, rig.label('v2') + 1n);
   assert.equal(rig.frame().rsp, istStack(1) - 40n);
@@ -79,11 +92,15 @@ rule('B-1: without IST an event in ring 0 stays on the current stack', broken.al
 });
 
 for (const below of [1n, 8n, 15n]) {
-  rule(`B-1: the stack pointer is aligned to 16 bytes before the frame (RSP ${16n - below} above)`, broken.withoutAlignment, (make) => {
-    const rig = make(nops, { regs: { RSP: KERNEL_STACK - below } }).nmi();
-    assert.equal(rig.get('RSP'), KERNEL_STACK - 16n - 40n);
-    assert.equal(rig.frame().rsp, KERNEL_STACK - below);
-  });
+  rule(
+    `B-1: the stack pointer is aligned to 16 bytes before the frame (RSP ${16n - below} above)`,
+    broken.withoutAlignment,
+    (make) => {
+      const rig = make(nops, { regs: { RSP: KERNEL_STACK - below } }).nmi();
+      assert.equal(rig.get('RSP'), KERNEL_STACK - 16n - 40n);
+      assert.equal(rig.frame().rsp, KERNEL_STACK - below);
+    },
+  );
 }
 
 rule('B-1: IST and RSP0 pointers are aligned to 16 bytes too', broken.withoutTssAlignment, (make) => {
@@ -105,7 +122,12 @@ rule('B-1: IST and RSP0 are read from the TSS at each delivery', broken.withStal
 
 rule('B-1: IST numbers count from 1: each names its own slot', broken.shiftingIst, (make) => {
   for (const ist of [1, 2, 3, 4, 5, 6, 7]) {
-    assert.equal(make(nops, { gates: { 2: { ist } } }).nmi().get('RSP'), istStack(ist) - 40n);
+    assert.equal(
+      make(nops, { gates: { 2: { ist } } })
+        .nmi()
+        .get('RSP'),
+      istStack(ist) - 40n,
+    );
   }
 });
 
@@ -115,7 +137,12 @@ rule('B-1: SS becomes the null selector when the ring changes', broken.keepingSs
 
 rule('B-1: SS keeps its selector when the ring does not change, IST or not', broken.clearingSsAlways, (make) => {
   assert.equal(make(nops).nmi().get('SS'), BigInt(KERNEL_SS));
-  assert.equal(make(nops, { gates: { 2: { ist: 1 } } }).nmi().get('SS'), BigInt(KERNEL_SS));
+  assert.equal(
+    make(nops, { gates: { 2: { ist: 1 } } })
+      .nmi()
+      .get('SS'),
+    BigInt(KERNEL_SS),
+  );
 });
 
 rule('B-1: CS is loaded from the gate with RPL = the new CPL', broken.stayingInRingOnDelivery, (make) => {
@@ -130,7 +157,12 @@ rule('B-1: an interrupt gate clears IF', broken.keepingIf, (make) => {
 });
 
 rule('B-1: a trap gate leaves IF as it is', broken.clearingIfAlways, (make) => {
-  assert.equal(make(nops, { gates: { 2: { type: GateType.TRAP } } }).nmi().flag(Flag.IF), true);
+  assert.equal(
+    make(nops, { gates: { 2: { type: GateType.TRAP } } })
+      .nmi()
+      .flag(Flag.IF),
+    true,
+  );
 });
 
 rule('B-1: a delivery clears NT and RF, and saves them', [broken.keepingNt, broken.keepingRf], (make) => {
@@ -149,11 +181,30 @@ rule('B-1: a delivery clears TF, and saves it', broken.keepingTf, (make) => {
 
 rule('B-1: a delivery leaves DF, AC, IOPL and the arithmetic flags as they are', broken.clearingAllFlags, (make) => {
   const rflags = BigInt(Flag.ONE | Flag.DF | Flag.AC | Flag.IOPL | Flag.ID | Flag.CF | Flag.ZF | Flag.SF | Flag.OF);
-  assert.equal(make(nops, { regs: { RFLAGS: rflags } }).nmi().get('RFLAGS'), rflags);
+  assert.equal(
+    make(nops, { regs: { RFLAGS: rflags } })
+      .nmi()
+      .get('RFLAGS'),
+    rflags,
+  );
 });
 
 rule('B-1: general registers, GS base and CR3 are not changed by a delivery', broken.swappingGsOnDelivery, (make) => {
-  const names = ['RAX', 'RBX', 'RCX', 'RDX', 'RSI', 'RDI', 'RBP', 'R8', 'R11', 'R15', 'GS_BASE', 'KERNEL_GS_BASE', 'CR3'] as const;
+  const names = [
+    'RAX',
+    'RBX',
+    'RCX',
+    'RDX',
+    'RSI',
+    'RDI',
+    'RBP',
+    'R8',
+    'R11',
+    'R15',
+    'GS_BASE',
+    'KERNEL_GS_BASE',
+    'CR3',
+  ] as const;
   const rig = make(user, { regs: { CR3: 0x5000n } });
   const before = rig.all(...names);
   assert.deepEqual(rig.nmi().all(...names), before);
@@ -178,7 +229,12 @@ rule('RF is set in the RFLAGS that a fault pushes, and clear in the handler', br
 
 rule('RF is as it was in the RFLAGS that an NMI pushes', broken.withRfInEveryFrame, (make) => {
   assert.equal(make(nops).nmi().frame().rflags, 0x202n);
-  assert.equal(make(nops, { regs: { RFLAGS: 0x10202n } }).nmi().frame().rflags, 0x10202n);
+  assert.equal(
+    make(nops, { regs: { RFLAGS: 0x10202n } })
+      .nmi()
+      .frame().rflags,
+    0x10202n,
+  );
 });
 
 rule('A-1: the DPL of the gate is not checked for an NMI, nor for an exception', broken.withGateDplAlways, (make) => {
@@ -187,19 +243,27 @@ rule('A-1: the DPL of the gate is not checked for an NMI, nor for an exception',
   assert.equal(ud.rip, ud.label('v6'));
 });
 
-rule('a breakpoint from ring 3 through a gate with DPL 0 is #GP with the gate in its error code', broken.withoutGateDpl, (make) => {
-  const rig = make(user, { gates: { 3: { dpl: 0 } } }).bp();
-  assert.equal(rig.delivered, 13);
-  assert.equal(rig.errorCode, 3n * 8n + 2n);
-});
+rule(
+  'a breakpoint from ring 3 through a gate with DPL 0 is #GP with the gate in its error code',
+  broken.withoutGateDpl,
+  (make) => {
+    const rig = make(user, { gates: { 3: { dpl: 0 } } }).bp();
+    assert.equal(rig.delivered, 13);
+    assert.equal(rig.errorCode, 3n * 8n + 2n);
+  },
+);
 
-rule('B-5: a gate that is not present is #NP with IDT and EXT in the error code', [broken.ignoringGatePresence, broken.withoutIdtAndExtBits], (make) => {
-  const rig = make(nops, { gates: { 2: { present: false } } }).nmi();
-  assert.equal(rig.delivered, 11);
-  assert.equal(rig.rip, rig.label('v11'));
-  assert.equal(rig.errorCode, 2n * 8n + 3n);
-  assert.equal(rig.frame(true).rip, rig.label('start'));
-});
+rule(
+  'B-5: a gate that is not present is #NP with IDT and EXT in the error code',
+  [broken.ignoringGatePresence, broken.withoutIdtAndExtBits],
+  (make) => {
+    const rig = make(nops, { gates: { 2: { present: false } } }).nmi();
+    assert.equal(rig.delivered, 11);
+    assert.equal(rig.rip, rig.label('v11'));
+    assert.equal(rig.errorCode, 2n * 8n + 3n);
+    assert.equal(rig.frame(true).rip, rig.label('start'));
+  },
+);
 
 rule('B-5: a gate of another type is #GP with IDT and EXT in the error code', broken.withoutIdtAndExtBits, (make) => {
   for (const type of [0, 5, 0xc, 0xd]) {
@@ -209,15 +273,19 @@ rule('B-5: a gate of another type is #GP with IDT and EXT in the error code', br
   }
 });
 
-rule('B-5: a vector beyond the limit of the IDT is #GP with IDT and EXT in the error code', broken.withoutIdtAndExtBits, (make) => {
-  const rig = make('start: ud2', { regs: { IDTR_LIMIT: 6n * 16n + 14n } });
-  // The #GP gate lies beyond the limit as well: see that the delivery fails with #GP in #GP, hence #DF and shutdown.
-  rig.step();
-  assert.equal(rig.machine.happened.shutdown, true);
-  const int = make('start: int $0x20').step();
-  assert.equal(int.delivered, 13);
-  assert.equal(int.errorCode, 0x20n * 8n + 2n);
-});
+rule(
+  'B-5: a vector beyond the limit of the IDT is #GP with IDT and EXT in the error code',
+  broken.withoutIdtAndExtBits,
+  (make) => {
+    const rig = make('start: ud2', { regs: { IDTR_LIMIT: 6n * 16n + 14n } });
+    // The #GP gate lies beyond the limit as well: see that the delivery fails with #GP in #GP, hence #DF and shutdown.
+    rig.step();
+    assert.equal(rig.machine.happened.shutdown, true);
+    const int = make('start: int $0x20').step();
+    assert.equal(int.delivered, 13);
+    assert.equal(int.errorCode, 0x20n * 8n + 2n);
+  },
+);
 
 rule('a null selector in the gate is #GP(EXT)', broken.withoutIdtAndExtBits, (make) => {
   const rig = make(nops, { gates: { 2: { selector: 3 } } }).nmi();
@@ -225,11 +293,15 @@ rule('a null selector in the gate is #GP(EXT)', broken.withoutIdtAndExtBits, (ma
   assert.equal(rig.errorCode, 1n);
 });
 
-rule('a selector beyond the limit of the GDT in the gate is #GP(selector + EXT)', broken.withoutIdtAndExtBits, (make) => {
-  const rig = make(nops, { gates: { 2: { selector: 0xff8 } } }).nmi();
-  assert.equal(rig.delivered, 13);
-  assert.equal(rig.errorCode, 0xff9n);
-});
+rule(
+  'a selector beyond the limit of the GDT in the gate is #GP(selector + EXT)',
+  broken.withoutIdtAndExtBits,
+  (make) => {
+    const rig = make(nops, { gates: { 2: { selector: 0xff8 } } }).nmi();
+    assert.equal(rig.delivered, 13);
+    assert.equal(rig.errorCode, 0xff9n);
+  },
+);
 
 const segments: readonly (readonly [string, bigint, number])[] = [
   ['that is not code', dataSegment(0), 13],
@@ -239,11 +311,15 @@ const segments: readonly (readonly [string, bigint, number])[] = [
   ['that is not present', codeSegment(0) & ~(1n << 47n), 11],
 ];
 for (const [what, descriptor, vector] of segments) {
-  rule(`a gate to a code segment ${what} is #${vector === 13 ? 'GP' : 'NP'}(selector + EXT)`, broken.withoutIdtAndExtBits, (make) => {
-    const rig = make(nops, { gdt: { [SPARE]: descriptor }, gates: { 2: { selector: SPARE } } }).nmi();
-    assert.equal(rig.delivered, vector);
-    assert.equal(rig.errorCode, BigInt(SPARE + 1));
-  });
+  rule(
+    `a gate to a code segment ${what} is #${vector === 13 ? 'GP' : 'NP'}(selector + EXT)`,
+    broken.withoutIdtAndExtBits,
+    (make) => {
+      const rig = make(nops, { gdt: { [SPARE]: descriptor }, gates: { 2: { selector: SPARE } } }).nmi();
+      assert.equal(rig.delivered, vector);
+      assert.equal(rig.errorCode, BigInt(SPARE + 1));
+    },
+  );
 }
 
 rule('an IST slot beyond the limit of the TSS is #TS(TR + EXT)', broken.withoutIdtAndExtBits, (make) => {
@@ -259,31 +335,39 @@ rule('an IST pointer that is not canonical is #SS(EXT)', broken.withoutIdtAndExt
   assert.equal(rig.errorCode, 1n);
 });
 
-rule('a gate to a target that is not canonical is #GP(EXT)', [broken.withoutIdtAndExtBits, broken.keepingFailedPushes], (make) => {
-  const rig = make(nops, { gates: { 2: { target: 0x0000800000000000n, ist: 1 } } });
-  rig.setWord(istStack(1) - 8n, 0x1111n);
-  rig.nmi();
-  assert.equal(rig.delivered, 13);
-  assert.equal(rig.errorCode, 1n);
-  // The #GP is delivered from the interrupted context; nothing of the failed delivery is left.
-  assert.deepEqual(rig.frame(true), {
-    rip: rig.label('start'),
-    cs: BigInt(KERNEL_CS),
-    rflags: 0x10202n,
-    rsp: KERNEL_STACK,
-    ss: BigInt(KERNEL_SS),
-  });
-  assert.equal(rig.word(istStack(1) - 8n), 0x1111n);
-});
+rule(
+  'a gate to a target that is not canonical is #GP(EXT)',
+  [broken.withoutIdtAndExtBits, broken.keepingFailedPushes],
+  (make) => {
+    const rig = make(nops, { gates: { 2: { target: 0x0000800000000000n, ist: 1 } } });
+    rig.setWord(istStack(1) - 8n, 0x1111n);
+    rig.nmi();
+    assert.equal(rig.delivered, 13);
+    assert.equal(rig.errorCode, 1n);
+    // The #GP is delivered from the interrupted context; nothing of the failed delivery is left.
+    assert.deepEqual(rig.frame(true), {
+      rip: rig.label('start'),
+      cs: BigInt(KERNEL_CS),
+      rflags: 0x10202n,
+      rsp: KERNEL_STACK,
+      ss: BigInt(KERNEL_SS),
+    });
+    assert.equal(rig.word(istStack(1) - 8n), 0x1111n);
+  },
+);
 
-rule('B-5: an IST pointer to memory that is not mapped is #PF with CR2 and a write error code', broken.withoutCr2, (make) => {
-  const rig = make(nops, { gates: { 2: { ist: 1 } } });
-  rig.setWord(TSS + BigInt(Tss.IST1), 0xffffc90000200000n);
-  rig.nmi();
-  assert.equal(rig.delivered, 14);
-  assert.equal(rig.get('CR2'), 0xffffc900001ffff8n);
-  assert.equal(rig.errorCode, 2n);
-});
+rule(
+  'B-5: an IST pointer to memory that is not mapped is #PF with CR2 and a write error code',
+  broken.withoutCr2,
+  (make) => {
+    const rig = make(nops, { gates: { 2: { ist: 1 } } });
+    rig.setWord(TSS + BigInt(Tss.IST1), 0xffffc90000200000n);
+    rig.nmi();
+    assert.equal(rig.delivered, 14);
+    assert.equal(rig.get('CR2'), 0xffffc900001ffff8n);
+    assert.equal(rig.errorCode, 2n);
+  },
+);
 
 rule('the frame is pushed with supervisor rights from ring 3', broken.withOtherUserBit, (make) => {
   const rig = make(user, { gates: { 2: { ist: 1 } } });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import { EventState } from '../../src/harness/event_state.js';
 import { Tss } from '../../src/harness/descriptors.js';
+import { EventState } from '../../src/harness/event_state.js';
 import * as broken from '../support/broken.js';
 import { istStack, KERNEL_STACK, type Options, type Rig, TSS, USER_STACK } from '../support/machine.js';
 import { rule } from '../support/rule.js';
@@ -56,20 +56,28 @@ const SERIAL: readonly (readonly [string, string])[] = [
   ['#GP', '#PF'],
 ];
 for (const [first, second] of SERIAL) {
-  rule(`B-4: ${second} during the delivery of ${first} is delivered in its place`, broken.withDoubleFaultAlways, (make) => {
-    const rig = twoFaults(make, first, second);
-    assert.equal(rig.delivered, VECTOR[second]);
-    assert.equal(rig.rip, rig.label(`v${VECTOR[second]}`));
-    assert.equal(rig.frame(true).rip, rig.label('start'));
-  });
+  rule(
+    `B-4: ${second} during the delivery of ${first} is delivered in its place`,
+    broken.withDoubleFaultAlways,
+    (make) => {
+      const rig = twoFaults(make, first, second);
+      assert.equal(rig.delivered, VECTOR[second]);
+      assert.equal(rig.rip, rig.label(`v${VECTOR[second]}`));
+      assert.equal(rig.frame(true).rip, rig.label('start'));
+    },
+  );
 }
 
-rule('B-4: a fault during the delivery of an NMI is delivered in its place: the NMI is lost', broken.withDoubleFaultAlways, (make) => {
-  const rig = make('start: nop', { gates: { 2: { type: 0 } } }).nmi();
-  assert.equal(rig.delivered, 13);
-  assert.equal(rig.rip, rig.label('v13'));
-  assert.equal(rig.machine.nmi.pending, false);
-});
+rule(
+  'B-4: a fault during the delivery of an NMI is delivered in its place: the NMI is lost',
+  broken.withDoubleFaultAlways,
+  (make) => {
+    const rig = make('start: nop', { gates: { 2: { type: 0 } } }).nmi();
+    assert.equal(rig.delivered, 13);
+    assert.equal(rig.rip, rig.label('v13'));
+    assert.equal(rig.machine.nmi.pending, false);
+  },
+);
 
 rule('B-4: after NMI, #PF for it and #GP for that, the third is #DF', broken.withoutDoubleFault, (make) => {
   const rig = make('start: nop', { gates: { 2: { ist: 5 }, 14: { type: 0 }, 8: { ist: 1 } } });
@@ -78,7 +86,10 @@ rule('B-4: after NMI, #PF for it and #GP for that, the third is #DF', broken.wit
 });
 
 rule('B-4: the CR2 of a #PF that became #DF is that of the first #PF', broken.withPageInCr2, (make) => {
-  const rig = make('start: movq (%rax), %rcx', { regs: { RAX: 0x1234n }, gates: { 14: { present: false }, 8: { ist: 1 } } }).step();
+  const rig = make('start: movq (%rax), %rcx', {
+    regs: { RAX: 0x1234n },
+    gates: { 14: { present: false }, 8: { ist: 1 } },
+  }).step();
   assert.equal(rig.delivered, 8);
   assert.equal(rig.get('CR2'), 0x1234n);
 });
@@ -115,12 +126,16 @@ rule('B-5: a bad stack with an IST for #DF is #DF on that stack', broken.withShu
   assert.equal(rig.get('CR2'), NOWHERE - 8n);
 });
 
-rule('a fault during the delivery of INT n is the fault of the instruction, with EXT clear', broken.savingNextRip, (make) => {
-  const rig = make('start: int $0x1f', { gates: { 31: { present: false } } }).step();
-  assert.equal(rig.delivered, 11);
-  assert.equal(rig.errorCode, 31n * 8n + 2n);
-  assert.equal(rig.frame(true).rip, rig.label('start'));
-});
+rule(
+  'a fault during the delivery of INT n is the fault of the instruction, with EXT clear',
+  broken.savingNextRip,
+  (make) => {
+    const rig = make('start: int $0x1f', { gates: { 31: { present: false } } }).step();
+    assert.equal(rig.delivered, 11);
+    assert.equal(rig.errorCode, 31n * 8n + 2n);
+    assert.equal(rig.frame(true).rip, rig.label('start'));
+  },
+);
 
 rule('#GP during the delivery of INT 13 is #GP and not #DF: INT n is benign', broken.withDoubleFaultAlways, (make) => {
   const rig = make('.section .text.user,"ax"\nstart: int $13').step();

@@ -51,18 +51,27 @@ rule('CLI clears IF, STI sets it', [broken.ignoring(Mnemonic.Cli), broken.ignori
   assert.equal(rig.step().get('RFLAGS'), 0x202n);
 });
 
-rule('C-2: STI with IF clear casts a shadow over one instruction', [broken.withoutShadows, broken.withEndlessShadows], (make) => {
-  const rig = make('start: sti\n nop\n', { regs: { RFLAGS: 2n } }).step();
-  assert.equal(rig.event(EventState.STI_SHADOW), true);
-  assert.equal(rig.step().event(EventState.STI_SHADOW), false);
-});
+rule(
+  'C-2: STI with IF clear casts a shadow over one instruction',
+  [broken.withoutShadows, broken.withEndlessShadows],
+  (make) => {
+    const rig = make('start: sti\n nop\n', { regs: { RFLAGS: 2n } }).step();
+    assert.equal(rig.event(EventState.STI_SHADOW), true);
+    assert.equal(rig.step().event(EventState.STI_SHADOW), false);
+  },
+);
 
 rule('C-2: STI with IF set casts no shadow', broken.castingShadows, (make) => {
   assert.equal(make('start: sti\n').step().event(EventState.STI_SHADOW), false);
 });
 
 rule('C-2: the second of two STI casts no shadow', broken.withEndlessShadows, (make) => {
-  assert.equal(make('start: sti\n sti\n', { regs: { RFLAGS: 2n } }).step(2).event(EventState.STI_SHADOW), false);
+  assert.equal(
+    make('start: sti\n sti\n', { regs: { RFLAGS: 2n } })
+      .step(2)
+      .event(EventState.STI_SHADOW),
+    false,
+  );
 });
 
 for (const mnemonic of ['cli', 'sti']) {
@@ -106,6 +115,12 @@ rule('a breakpoint cannot be fired while the processor is halted', broken.withou
 
 rule('any instruction that completes clears RF, microcode too', broken.keepingRfForever, (make) => {
   for (const text of ['nop', 'cli', 'swapgs', 'pushfq', 'movl %ss, %eax', 'hlt']) {
-    assert.equal(make(`start: ${text}\n`, { regs: { RFLAGS: 0x10202n } }).step().flag(Flag.RF), false, text);
+    assert.equal(
+      make(`start: ${text}\n`, { regs: { RFLAGS: 0x10202n } })
+        .step()
+        .flag(Flag.RF),
+      false,
+      text,
+    );
   }
 });

@@ -4,7 +4,17 @@ import { Flag } from '../../src/cpu/registers.js';
 import { codeSegment, dataSegment } from '../../src/harness/descriptors.js';
 import { Return } from '../../src/harness/machine.js';
 import * as broken from '../support/broken.js';
-import { KERNEL_CS, KERNEL_SS, KERNEL_STACK, type Options, type Rig, SPARE, USER_CS, USER_SS, USER_STACK } from '../support/machine.js';
+import {
+  KERNEL_CS,
+  KERNEL_SS,
+  KERNEL_STACK,
+  type Options,
+  type Rig,
+  SPARE,
+  USER_CS,
+  USER_SS,
+  USER_STACK,
+} from '../support/machine.js';
 import { type Make, rule } from '../support/rule.js';
 
 const TEXT = 'start: iretq\nafter: nop\nv13: nop\nv11: nop\nv12: nop\n.section .text.user,"ax"\nuser: iretq\n';
@@ -34,20 +44,30 @@ function withFrame(make: Make, words: Words, options: Options = {}): Rig {
   return rig;
 }
 
-rule('B-2: IRETQ pops RIP, CS, RFLAGS, RSP and SS, also when the ring does not change', broken.keepingRspInSameRing, (make) => {
-  const rig = withFrame(make, { rflags: 0x246n }).step();
-  assert.deepEqual(rig.all('RIP', 'CS', 'RFLAGS', 'RSP', 'SS'), {
-    RIP: rig.label('after'),
-    CS: BigInt(KERNEL_CS),
-    RFLAGS: 0x246n,
-    RSP: KERNEL_STACK - 0x800n,
-    SS: BigInt(KERNEL_SS),
-  });
-  assert.equal(rig.machine.happened.returned, Return.IRET);
-});
+rule(
+  'B-2: IRETQ pops RIP, CS, RFLAGS, RSP and SS, also when the ring does not change',
+  broken.keepingRspInSameRing,
+  (make) => {
+    const rig = withFrame(make, { rflags: 0x246n }).step();
+    assert.deepEqual(rig.all('RIP', 'CS', 'RFLAGS', 'RSP', 'SS'), {
+      RIP: rig.label('after'),
+      CS: BigInt(KERNEL_CS),
+      RFLAGS: 0x246n,
+      RSP: KERNEL_STACK - 0x800n,
+      SS: BigInt(KERNEL_SS),
+    });
+    assert.equal(rig.machine.happened.returned, Return.IRET);
+  },
+);
 
 rule('B-2: IRETQ to ring 3', broken.keepingRspInUserMode, (make) => {
-  const rig = withFrame(make, { rip: 0x400000n, cs: USER_CS, rflags: 0x202n, rsp: USER_STACK - 5n, ss: USER_SS }).step();
+  const rig = withFrame(make, {
+    rip: 0x400000n,
+    cs: USER_CS,
+    rflags: 0x202n,
+    rsp: USER_STACK - 5n,
+    ss: USER_SS,
+  }).step();
   assert.deepEqual(rig.all('RIP', 'CS', 'RFLAGS', 'RSP', 'SS'), {
     RIP: 0x400000n,
     CS: BigInt(USER_CS),
@@ -67,7 +87,13 @@ rule('B-2: IRETQ in ring 0 loads all flags but VM, and bit 1 stays set', broken.
 
 rule('B-2: IRETQ in ring 3 loads neither IF nor IOPL', broken.loadingPrivilegedFlags, (make) => {
   const rig = withFrame(make, {});
-  rig.set({ RIP: rig.label('user'), CS: BigInt(USER_CS), SS: BigInt(USER_SS), RSP: USER_STACK - 0x100n, RFLAGS: 0x202n });
+  rig.set({
+    RIP: rig.label('user'),
+    CS: BigInt(USER_CS),
+    SS: BigInt(USER_SS),
+    RSP: USER_STACK - 0x100n,
+    RFLAGS: 0x202n,
+  });
   [0x400000n, BigInt(USER_CS), 0x3001n, USER_STACK, BigInt(USER_SS)].forEach((word, i) => {
     rig.setWord(USER_STACK - 0x100n + BigInt(8 * i), word);
   });
@@ -146,14 +172,18 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
   },
 };
 for (const [what, refusal] of Object.entries(REFUSALS)) {
-  rule(`B-2: IRETQ ${what}`, [broken.ignoring(Mnemonic.Iretq), broken.withOtherErrorCodes, broken.poppingOnFault], (make) => {
-    const rig = withFrame(make, refusal.words, refusal.gdt ? { gdt: refusal.gdt } : {}).step();
-    assert.equal(rig.delivered, refusal.vector ?? 13);
-    assert.equal(rig.errorCode, BigInt(refusal.code));
-    assert.equal(rig.frame(true).rip, rig.label('start'));
-    assert.equal(rig.frame(true).rsp, FRAME);
-    assert.equal(rig.machine.happened.returned, Return.NONE);
-  });
+  rule(
+    `B-2: IRETQ ${what}`,
+    [broken.ignoring(Mnemonic.Iretq), broken.withOtherErrorCodes, broken.poppingOnFault],
+    (make) => {
+      const rig = withFrame(make, refusal.words, refusal.gdt ? { gdt: refusal.gdt } : {}).step();
+      assert.equal(rig.delivered, refusal.vector ?? 13);
+      assert.equal(rig.errorCode, BigInt(refusal.code));
+      assert.equal(rig.frame(true).rip, rig.label('start'));
+      assert.equal(rig.frame(true).rsp, FRAME);
+      assert.equal(rig.machine.happened.returned, Return.NONE);
+    },
+  );
 }
 
 rule('B-2: IRETQ to a more privileged ring is #GP(selector) in ring 3', broken.ignoring(Mnemonic.Iretq), (make) => {
@@ -166,11 +196,15 @@ rule('B-2: IRETQ to a more privileged ring is #GP(selector) in ring 3', broken.i
   assert.equal(rig.frame(true).cs, BigInt(USER_CS));
 });
 
-rule('B-2: IRETQ in ring 0 with a null SS is allowed: a delivery from ring 3 leaves it so', broken.refusingNullSs, (make) => {
-  const rig = withFrame(make, { ss: 0 }).step();
-  assert.equal(rig.rip, rig.label('after'));
-  assert.equal(rig.get('SS'), 0n);
-});
+rule(
+  'B-2: IRETQ in ring 0 with a null SS is allowed: a delivery from ring 3 leaves it so',
+  broken.refusingNullSs,
+  (make) => {
+    const rig = withFrame(make, { ss: 0 }).step();
+    assert.equal(rig.rip, rig.label('after'));
+    assert.equal(rig.get('SS'), 0n);
+  },
+);
 
 rule('B-2: IRETQ from a frame that is not mapped is #PF at the IRETQ', broken.withoutCr2, (make) => {
   const rig = make(TEXT, { regs: { RSP: KERNEL_STACK - 16n }, gates: { 14: { ist: 1 } } }).step();
@@ -195,15 +229,19 @@ rule('B-2: RSP need not be aligned, and may be anything after the IRETQ', broken
   assert.equal(rig.step().get('RSP'), 0x1234567812345678n);
 });
 
-rule('on the way to ring 3, IRETQ nulls the data segments that ring 3 may not use', broken.keepingPrivilegedSegments, (make) => {
-  const kernel = BigInt(KERNEL_SS);
-  const rig = withFrame(
-    make,
-    { rip: 0x400000n, cs: USER_CS, ss: USER_SS, rsp: USER_STACK },
-    { regs: { DS: kernel, ES: BigInt(USER_SS), FS: kernel, GS: BigInt(USER_CS) } },
-  ).step();
-  assert.deepEqual(rig.all('DS', 'ES', 'FS', 'GS'), { DS: 0n, ES: BigInt(USER_SS), FS: 0n, GS: BigInt(USER_CS) });
-});
+rule(
+  'on the way to ring 3, IRETQ nulls the data segments that ring 3 may not use',
+  broken.keepingPrivilegedSegments,
+  (make) => {
+    const kernel = BigInt(KERNEL_SS);
+    const rig = withFrame(
+      make,
+      { rip: 0x400000n, cs: USER_CS, ss: USER_SS, rsp: USER_STACK },
+      { regs: { DS: kernel, ES: BigInt(USER_SS), FS: kernel, GS: BigInt(USER_CS) } },
+    ).step();
+    assert.deepEqual(rig.all('DS', 'ES', 'FS', 'GS'), { DS: 0n, ES: BigInt(USER_SS), FS: 0n, GS: BigInt(USER_CS) });
+  },
+);
 
 rule('an IRETQ in the same ring keeps the data segments', broken.nullingSegments, (make) => {
   const rig = withFrame(make, {}, { regs: { DS: BigInt(KERNEL_SS), ES: BigInt(USER_SS) } }).step();

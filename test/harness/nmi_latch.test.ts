@@ -7,7 +7,9 @@ import { rule } from '../support/rule.js';
 const handler = 'start: nop\n nop\n nop\nv2: nop\n nop\n iretq\n';
 
 rule('A-1: an NMI is delivered at an instruction boundary although IF is clear', broken.neverTaking, (make) => {
-  const rig = make(handler, { regs: { RFLAGS: 2n } }).step().nmi();
+  const rig = make(handler, { regs: { RFLAGS: 2n } })
+    .step()
+    .nmi();
   assert.equal(rig.rip, rig.label('v2'));
   assert.equal(rig.frame().rip, rig.label('start') + 1n);
 });
@@ -37,24 +39,28 @@ rule('A-2: one NMI is latched while NMIs are blocked', broken.losingBlockedNmis,
   assert.equal(rig.machine.nmi.pending, true);
 });
 
-rule('A-2: further NMIs collapse into the latched one: of five NMIs at one boundary two run', broken.withoutNmiBlocking, (make) => {
-  const rig = make(handler);
-  let runs = 0;
-  const count = (): void => {
-    if (rig.delivered === 2) runs++;
-  };
-  for (let i = 0; i < 5; i++) {
-    rig.nmi();
-    count();
-  }
-  for (let i = 0; i < 20 && rig.rip !== rig.label('start') + 2n; i++) {
-    rig.step();
-    count();
-  }
-  assert.equal(runs, 2);
-  assert.equal(rig.machine.nmi.pending, false);
-  assert.equal(rig.get('RSP'), KERNEL_STACK);
-});
+rule(
+  'A-2: further NMIs collapse into the latched one: of five NMIs at one boundary two run',
+  broken.withoutNmiBlocking,
+  (make) => {
+    const rig = make(handler);
+    let runs = 0;
+    const count = (): void => {
+      if (rig.delivered === 2) runs++;
+    };
+    for (let i = 0; i < 5; i++) {
+      rig.nmi();
+      count();
+    }
+    for (let i = 0; i < 20 && rig.rip !== rig.label('start') + 2n; i++) {
+      rig.step();
+      count();
+    }
+    assert.equal(runs, 2);
+    assert.equal(rig.machine.nmi.pending, false);
+    assert.equal(rig.get('RSP'), KERNEL_STACK);
+  },
+);
 
 rule('A-2: an NMI that is pending already is no action', broken.losingBlockedNmis, (make) => {
   const rig = make(handler).nmi();
@@ -95,16 +101,21 @@ rule('A-3: the IRET of another handler inside the NMI handler unblocks NMIs', br
   assert.equal(rig.nmi().frame().rip, rig.label('v2') + 2n);
 });
 
-const faulting = 'start: nop\nv2: movq $0x0badbad000000000, %rax\n movq %rax, (%rsp)\n iretq\nv13: nop\n addq $8, %rsp\n iretq\n';
+const faulting =
+  'start: nop\nv2: movq $0x0badbad000000000, %rax\n movq %rax, (%rsp)\n iretq\nv13: nop\n addq $8, %rsp\n iretq\n';
 
 rule('A-3: an IRET that faults unblocks NMIs (Intel)', broken.otherIretFaultRule, (make) => {
-  const rig = make(faulting, { profile: { iretFaultUnblocksNmi: true } }).nmi().step(3);
+  const rig = make(faulting, { profile: { iretFaultUnblocksNmi: true } })
+    .nmi()
+    .step(3);
   assert.equal(rig.rip, rig.label('v13'));
   assert.equal(rig.machine.nmi.blocked, false);
 });
 
 rule('A-3: an IRET that faults leaves NMIs blocked where the profile says so', broken.otherIretFaultRule, (make) => {
-  const rig = make(faulting, { profile: { iretFaultUnblocksNmi: false } }).nmi().step(3);
+  const rig = make(faulting, { profile: { iretFaultUnblocksNmi: false } })
+    .nmi()
+    .step(3);
   assert.equal(rig.rip, rig.label('v13'));
   assert.equal(rig.machine.nmi.blocked, true);
 });
@@ -122,7 +133,10 @@ rule(
 );
 
 rule('A-3: an IRET that faults while NMIs are not blocked does not block them', broken.blockingOnFault, (make) => {
-  const rig = make('start: movq $0, 8(%rsp)\n iretq\n', { regs: { RSP: KERNEL_STACK - 64n }, profile: { iretFaultUnblocksNmi: false } });
+  const rig = make('start: movq $0, 8(%rsp)\n iretq\n', {
+    regs: { RSP: KERNEL_STACK - 64n },
+    profile: { iretFaultUnblocksNmi: false },
+  });
   rig.step(2);
   assert.equal(rig.delivered, 13);
   assert.equal(rig.machine.nmi.blocked, false);
@@ -135,7 +149,9 @@ rule('A-4: RET does not unblock NMIs', broken.unblockingOnAnyReturn, (make) => {
 });
 
 rule('A-4: SYSRET does not unblock NMIs', broken.unblockingOnAnyReturn, (make) => {
-  const rig = make('.section .text.user,"ax"\nstart: nop\nafter: nop\n.text\nv2: movq $after, %rcx\n movl $0x202, %r11d\n sysretq\n');
+  const rig = make(
+    '.section .text.user,"ax"\nstart: nop\nafter: nop\n.text\nv2: movq $after, %rcx\n movl $0x202, %r11d\n sysretq\n',
+  );
   rig.nmi().step(3);
   assert.equal(rig.rip, rig.label('after'));
   assert.deepEqual(rig.all('CS', 'SS'), { CS: BigInt(USER_CS), SS: BigInt(USER_SS) });
@@ -171,19 +187,30 @@ rule('A-6: an NMI does not wake a processor that halts in the NMI handler', brok
   assert.deepEqual(rig.machine.actions(), []);
 });
 
-rule('B-4: an NMI whose delivery faults is consumed and leaves NMIs blocked (Intel)', broken.otherFaultingDeliveryRule, (make) => {
-  const rig = make('start: nop\n', { gates: { 2: { present: false } } }).nmi();
-  assert.equal(rig.delivered, 11);
-  assert.equal(rig.machine.nmi.pending, false);
-  assert.equal(rig.machine.nmi.blocked, true);
-});
+rule(
+  'B-4: an NMI whose delivery faults is consumed and leaves NMIs blocked (Intel)',
+  broken.otherFaultingDeliveryRule,
+  (make) => {
+    const rig = make('start: nop\n', { gates: { 2: { present: false } } }).nmi();
+    assert.equal(rig.delivered, 11);
+    assert.equal(rig.machine.nmi.pending, false);
+    assert.equal(rig.machine.nmi.blocked, true);
+  },
+);
 
-rule('B-4: an NMI whose delivery faults leaves NMIs unblocked where the profile says so', broken.otherFaultingDeliveryRule, (make) => {
-  const rig = make('start: nop\n', { gates: { 2: { present: false } }, profile: { faultingDeliveryBlocksNmi: false } }).nmi();
-  assert.equal(rig.delivered, 11);
-  assert.equal(rig.machine.nmi.pending, false);
-  assert.equal(rig.machine.nmi.blocked, false);
-});
+rule(
+  'B-4: an NMI whose delivery faults leaves NMIs unblocked where the profile says so',
+  broken.otherFaultingDeliveryRule,
+  (make) => {
+    const rig = make('start: nop\n', {
+      gates: { 2: { present: false } },
+      profile: { faultingDeliveryBlocksNmi: false },
+    }).nmi();
+    assert.equal(rig.delivered, 11);
+    assert.equal(rig.machine.nmi.pending, false);
+    assert.equal(rig.machine.nmi.blocked, false);
+  },
+);
 
 rule('C-2: the NMI is not held back by STI', broken.otherStiShadowRule, (make) => {
   const rig = make('start: sti\n nop\n', { regs: { RFLAGS: 2n } }).step();
@@ -192,35 +219,52 @@ rule('C-2: the NMI is not held back by STI', broken.otherStiShadowRule, (make) =
   assert.equal(rig.frame().rip, rig.label('start') + 1n);
 });
 
-rule('C-2: the NMI is held back by STI for one instruction where the profile says so', broken.otherStiShadowRule, (make) => {
-  const rig = make('start: sti\n nop\n nop\n', { regs: { RFLAGS: 2n }, profile: { stiShadowBlocksNmi: true } }).step();
-  assert.equal(rig.nmi().delivered, undefined);
-  rig.step();
-  assert.equal(rig.rip, rig.label('start') + 2n);
-  assert.equal(rig.step().delivered, 2);
-  assert.equal(rig.frame().rip, rig.label('start') + 2n);
-});
+rule(
+  'C-2: the NMI is held back by STI for one instruction where the profile says so',
+  broken.otherStiShadowRule,
+  (make) => {
+    const rig = make('start: sti\n nop\n nop\n', {
+      regs: { RFLAGS: 2n },
+      profile: { stiShadowBlocksNmi: true },
+    }).step();
+    assert.equal(rig.nmi().delivered, undefined);
+    rig.step();
+    assert.equal(rig.rip, rig.label('start') + 2n);
+    assert.equal(rig.step().delivered, 2);
+    assert.equal(rig.frame().rip, rig.label('start') + 2n);
+  },
+);
 
-rule('C-3: MOV SS holds an NMI back until the end of the next instruction', [broken.withoutShadows, broken.withEndlessShadows], (make) => {
-  const rig = make('start: movl %eax, %ss\n nop\n nop\n', { regs: { RAX: 0x18n } }).step();
-  assert.equal(rig.event(EventState.MOV_SS_SHADOW), true);
-  assert.equal(rig.nmi().delivered, undefined);
-  rig.step();
-  assert.equal(rig.delivered, undefined);
-  assert.equal(rig.event(EventState.MOV_SS_SHADOW), false);
-  rig.step();
-  assert.equal(rig.delivered, 2);
-  assert.equal(rig.frame().rip, rig.label('start') + 3n);
-});
+rule(
+  'C-3: MOV SS holds an NMI back until the end of the next instruction',
+  [broken.withoutShadows, broken.withEndlessShadows],
+  (make) => {
+    const rig = make('start: movl %eax, %ss\n nop\n nop\n', { regs: { RAX: 0x18n } }).step();
+    assert.equal(rig.event(EventState.MOV_SS_SHADOW), true);
+    assert.equal(rig.nmi().delivered, undefined);
+    rig.step();
+    assert.equal(rig.delivered, undefined);
+    assert.equal(rig.event(EventState.MOV_SS_SHADOW), false);
+    rig.step();
+    assert.equal(rig.delivered, 2);
+    assert.equal(rig.frame().rip, rig.label('start') + 3n);
+  },
+);
 
 rule('C-3: of two MOV SS in a row only the first holds NMIs back', broken.withEndlessShadows, (make) => {
-  const rig = make('start: movl %eax, %ss\n movl %eax, %ss\n nop\n', { regs: { RAX: 0x18n } }).step().nmi().step();
+  const rig = make('start: movl %eax, %ss\n movl %eax, %ss\n nop\n', { regs: { RAX: 0x18n } })
+    .step()
+    .nmi()
+    .step();
   assert.equal(rig.event(EventState.MOV_SS_SHADOW), false);
   assert.equal(rig.step().delivered, 2);
 });
 
 rule('C-3: HLT in the shadow of MOV SS is woken by the NMI that was held back', broken.sleepingOn, (make) => {
-  const rig = make('start: movl %eax, %ss\n hlt\nafter: nop\n', { regs: { RAX: 0x18n } }).step().nmi().step();
+  const rig = make('start: movl %eax, %ss\n hlt\nafter: nop\n', { regs: { RAX: 0x18n } })
+    .step()
+    .nmi()
+    .step();
   assert.equal(rig.event(EventState.HALTED), true);
   assert.deepEqual(rig.machine.actions(), ['step']);
   rig.step();
@@ -229,7 +273,9 @@ rule('C-3: HLT in the shadow of MOV SS is woken by the NMI that was held back', 
 });
 
 rule('C-4: the delivery of an event ends the shadow of STI', broken.keepingShadows, (make) => {
-  const rig = make('start: sti\n nop\n', { regs: { RFLAGS: 2n } }).step().nmi();
+  const rig = make('start: sti\n nop\n', { regs: { RFLAGS: 2n } })
+    .step()
+    .nmi();
   assert.equal(rig.event(EventState.STI_SHADOW), false);
 });
 

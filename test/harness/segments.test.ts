@@ -12,7 +12,9 @@ const based = (descriptor: bigint, base: bigint): bigint =>
   descriptor | ((base & 0xffffffn) << 16n) | ((base >> 24n) << 56n);
 
 rule('MOV loads DS and ES with the selector', broken.ignoring(Mnemonic.Mov), (make) => {
-  const rig = make('start: movl %eax, %ds\n movl %ecx, %es\n', { regs: { RAX: BigInt(KERNEL_SS), RCX: BigInt(USER_SS) } });
+  const rig = make('start: movl %eax, %ds\n movl %ecx, %es\n', {
+    regs: { RAX: BigInt(KERNEL_SS), RCX: BigInt(USER_SS) },
+  });
   assert.deepEqual(rig.step(2).all('DS', 'ES'), { DS: BigInt(KERNEL_SS), ES: BigInt(USER_SS) });
 });
 
@@ -29,13 +31,22 @@ rule('MOV to FS and GS loads the base of the descriptor, 32 bits', broken.ignori
   });
 });
 
-rule('a null selector in DS, ES, FS and GS is allowed in every ring; it clears the base of GS (Intel)', broken.keepingGsBase, (make) => {
-  const rig = make(`${user}start: movl %eax, %ds\n movl %eax, %gs\n`, { regs: { RAX: 3n } }).step(2);
-  assert.deepEqual(rig.all('DS', 'GS', 'GS_BASE'), { DS: 3n, GS: 3n, GS_BASE: 0n });
-});
+rule(
+  'a null selector in DS, ES, FS and GS is allowed in every ring; it clears the base of GS (Intel)',
+  broken.keepingGsBase,
+  (make) => {
+    const rig = make(`${user}start: movl %eax, %ds\n movl %eax, %gs\n`, { regs: { RAX: 3n } }).step(2);
+    assert.deepEqual(rig.all('DS', 'GS', 'GS_BASE'), { DS: 3n, GS: 3n, GS_BASE: 0n });
+  },
+);
 
 rule('a null SS is allowed in ring 0 with RPL 0', broken.ignoring(Mnemonic.Mov), (make) => {
-  assert.equal(make('start: movl %eax, %ss\n', { regs: { RAX: 0n } }).step().get('SS'), 0n);
+  assert.equal(
+    make('start: movl %eax, %ss\n', { regs: { RAX: 0n } })
+      .step()
+      .get('SS'),
+    0n,
+  );
 });
 
 interface Refusal {
@@ -49,7 +60,11 @@ interface Refusal {
 const REFUSALS: Readonly<Record<string, Refusal>> = {
   'a null SS with RPL 3 in ring 0 is #GP(0)': { text: 'start: movl %eax, %ss', value: 3, code: 0 },
   'a null SS in ring 3 is #GP(0)': { text: `${user}start: movl %eax, %ss`, value: 3, code: 0 },
-  'an SS with another RPL than the CPL is #GP(selector)': { text: 'start: movl %eax, %ss', value: KERNEL_SS | 3, code: KERNEL_SS },
+  'an SS with another RPL than the CPL is #GP(selector)': {
+    text: 'start: movl %eax, %ss',
+    value: KERNEL_SS | 3,
+    code: KERNEL_SS,
+  },
   'an SS with another DPL than the CPL is #GP(selector)': {
     text: 'start: movl %eax, %ss',
     value: USER_SS & ~3,
@@ -88,7 +103,11 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
     descriptor: codeSegment(0) & ~(1n << 41n),
     code: SPARE,
   },
-  'a DS of ring 0 in ring 3 is #GP(selector)': { text: `${user}start: movl %eax, %ds`, value: KERNEL_SS | 3, code: KERNEL_SS },
+  'a DS of ring 0 in ring 3 is #GP(selector)': {
+    text: `${user}start: movl %eax, %ds`,
+    value: KERNEL_SS | 3,
+    code: KERNEL_SS,
+  },
   'a DS beyond the limit of the GDT is #GP(selector)': { text: 'start: movl %eax, %ds', value: 0x1233, code: 0x1230 },
 };
 for (const [what, refusal] of Object.entries(REFUSALS)) {
@@ -118,7 +137,9 @@ rule('MOV from a segment register zero-extends to 32 and 64 bits', broken.losing
 });
 
 rule('MOV from a segment register to a 16-bit register or memory writes 16 bits', broken.losing(Reg.RAX), (make) => {
-  const rig = make('start: movw %cs, %ax\n movw %cs, (%rsp)\n', { regs: { RAX: 0x1111222233334444n, RSP: KERNEL_STACK - 8n } });
+  const rig = make('start: movw %cs, %ax\n movw %cs, (%rsp)\n', {
+    regs: { RAX: 0x1111222233334444n, RSP: KERNEL_STACK - 8n },
+  });
   rig.setWord(KERNEL_STACK - 8n, 0x5555666677778888n);
   rig.step(2);
   assert.equal(rig.get('RAX'), 0x1111222233330010n);

@@ -63,11 +63,15 @@ rule('INT n pushes RF as 0', broken.withRfInEveryFrame, (make) => {
 });
 
 for (const [name, bytes] of Object.entries({ UD0: '0x0f, 0xff, 0xc0', UD1: '0x0f, 0xb9, 0xc0', UD2: '0x0f, 0x0b' })) {
-  rule(`${name} is #UD at the instruction, without an error code`, [broken.savingNextRip, broken.withErrorCodeAlways], (make) => {
-    const rig = make(`start: nop\n .byte ${bytes}\n`).step(2);
-    assert.equal(rig.delivered, 6);
-    assert.equal(rig.frame().rip, rig.label('start') + 1n);
-  });
+  rule(
+    `${name} is #UD at the instruction, without an error code`,
+    [broken.savingNextRip, broken.withErrorCodeAlways],
+    (make) => {
+      const rig = make(`start: nop\n .byte ${bytes}\n`).step(2);
+      assert.equal(rig.delivered, 6);
+      assert.equal(rig.frame().rip, rig.label('start') + 1n);
+    },
+  );
 }
 
 rule('an encoding that is not valid in 64-bit mode is #UD', broken.savingNextRip, (make) => {

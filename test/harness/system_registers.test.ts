@@ -26,7 +26,9 @@ const MSRS: Readonly<Record<string, readonly [bigint, Parameters<Rig['get']>[0]]
 
 for (const [name, [number, register]] of Object.entries(MSRS)) {
   rule(`RDMSR reads IA32_${name} into EDX:EAX and clears the upper halves`, broken.ignoring(Mnemonic.Rdmsr), (make) => {
-    const rig = make('start: rdmsr\n', { regs: { RCX: 0xabcd00000000n | number, [register]: 0x0000123489abcdefn } }).step();
+    const rig = make('start: rdmsr\n', {
+      regs: { RCX: 0xabcd00000000n | number, [register]: 0x0000123489abcdefn },
+    }).step();
     assert.deepEqual(rig.all('RAX', 'RDX'), { RAX: 0x89abcdefn, RDX: 0x1234n });
   });
 }
@@ -34,13 +36,17 @@ for (const [name, [number, register]] of Object.entries(MSRS)) {
 rule('WRMSR loads an MSR from EDX:EAX and ignores the upper halves', broken.ignoring(Mnemonic.Wrmsr), (make) => {
   for (const name of ['LSTAR', 'FS_BASE', 'GS_BASE', 'KERNEL_GS_BASE', 'STAR'] as const) {
     const [number, register] = MSRS[name]!;
-    const rig = make('start: wrmsr\n', { regs: { RCX: number, RAX: 0xffffffff_76543210n, RDX: 0xffffffff_ffff8123n } }).step();
+    const rig = make('start: wrmsr\n', {
+      regs: { RCX: number, RAX: 0xffffffff_76543210n, RDX: 0xffffffff_ffff8123n },
+    }).step();
     assert.equal(rig.get(register), 0xffff8123_76543210n, name);
   }
 });
 
 rule('WRMSR of GS_BASE takes effect at the next access', broken.ignoring(Mnemonic.Wrmsr), (make) => {
-  const rig = make('.data\nvalue: .quad 0x1122334455667788\n.text\nstart: wrmsr\n movq %gs:0, %rbx\n', { regs: { RCX: 0xc0000101n } });
+  const rig = make('.data\nvalue: .quad 0x1122334455667788\n.text\nstart: wrmsr\n movq %gs:0, %rbx\n', {
+    regs: { RCX: 0xc0000101n },
+  });
   rig.set({ RAX: rig.label('value') & 0xffffffffn, RDX: rig.label('value') >> 32n });
   assert.equal(rig.step(2).get('RBX'), 0x1122334455667788n);
 });
@@ -57,10 +63,19 @@ rule('WRMSR of reserved bits is #GP(0)', broken.ignoring(Mnemonic.Wrmsr), (make)
   isGp(make('start: wrmsr\n', { regs: { RCX: MSRS.EFER![0], RAX: 0xd03n, RDX: 0n } }).step());
 });
 
-rule('WRMSR of EFER cannot change LME while paging is on, and does not change LMA', broken.ignoring(Mnemonic.Wrmsr), (make) => {
-  isGp(make('start: wrmsr\n', { regs: { RCX: MSRS.EFER![0], RAX: 0xc01n, RDX: 0n } }).step());
-  assert.equal(make('start: wrmsr\n', { regs: { RCX: MSRS.EFER![0], RAX: 0x900n, RDX: 0n } }).step().get('EFER'), 0xd00n);
-});
+rule(
+  'WRMSR of EFER cannot change LME while paging is on, and does not change LMA',
+  broken.ignoring(Mnemonic.Wrmsr),
+  (make) => {
+    isGp(make('start: wrmsr\n', { regs: { RCX: MSRS.EFER![0], RAX: 0xc01n, RDX: 0n } }).step());
+    assert.equal(
+      make('start: wrmsr\n', { regs: { RCX: MSRS.EFER![0], RAX: 0x900n, RDX: 0n } })
+        .step()
+        .get('EFER'),
+      0xd00n,
+    );
+  },
+);
 
 rule('RDMSR and WRMSR in ring 3 are #GP(0)', broken.withoutPrivilege, (make) => {
   isGp(make(`${user}start: rdmsr\n`, { regs: { RCX: 0xc0000101n } }).step());
@@ -75,17 +90,21 @@ rule('an MSR that the machine does not have is refused', broken.executingAnythin
 
 const FSGSBASE = { CR4: 0x10060n };
 
-rule('RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE read and write the bases, 64 and 32 bits', broken.losing(Reg.RAX), (make) => {
-  const rig = make('start: rdgsbase %rax\n rdgsbase %ecx\n wrfsbase %rdx\n wrgsbase %ebx\n', {
-    regs: { ...FSGSBASE, RDX: 0x0000123456789abcn, RBX: 0xffffffff_89abcdefn },
-  }).step(4);
-  assert.deepEqual(rig.all('RAX', 'RCX', 'FS_BASE', 'GS_BASE'), {
-    RAX: KERNEL_GS,
-    RCX: KERNEL_GS & 0xffffffffn,
-    FS_BASE: 0x0000123456789abcn,
-    GS_BASE: 0x89abcdefn,
-  });
-});
+rule(
+  'RDFSBASE, RDGSBASE, WRFSBASE, WRGSBASE read and write the bases, 64 and 32 bits',
+  broken.losing(Reg.RAX),
+  (make) => {
+    const rig = make('start: rdgsbase %rax\n rdgsbase %ecx\n wrfsbase %rdx\n wrgsbase %ebx\n', {
+      regs: { ...FSGSBASE, RDX: 0x0000123456789abcn, RBX: 0xffffffff_89abcdefn },
+    }).step(4);
+    assert.deepEqual(rig.all('RAX', 'RCX', 'FS_BASE', 'GS_BASE'), {
+      RAX: KERNEL_GS,
+      RCX: KERNEL_GS & 0xffffffffn,
+      FS_BASE: 0x0000123456789abcn,
+      GS_BASE: 0x89abcdefn,
+    });
+  },
+);
 
 rule("D-4': WRGSBASE is allowed in ring 3 if CR4.FSGSBASE is set", broken.ignoring(Mnemonic.Wrgsbase), (make) => {
   const rig = make(`${user}start: wrgsbase %rax\n`, { regs: { ...FSGSBASE, RAX: 0xffff888000000000n } }).step();
@@ -115,16 +134,25 @@ rule('MOV reads and writes CR2 and CR3', broken.ignoring(Mnemonic.Mov), (make) =
 
 rule('bit 63 of CR3 is not kept with PCIDs, and #GP(0) without', broken.keepingNoFlush, (make) => {
   const text = 'start: movq %rax, %cr3\n';
-  assert.equal(make(text, { regs: { CR4: 0x20060n, RAX: 0x8000000000001001n } }).step().get('CR3'), 0x1001n);
+  assert.equal(
+    make(text, { regs: { CR4: 0x20060n, RAX: 0x8000000000001001n } })
+      .step()
+      .get('CR3'),
+    0x1001n,
+  );
   isGp(make(text, { regs: { RAX: 0x8000000000001001n } }).step());
 });
 
 const write = (make: Make, control: string, value: bigint, options: Options = {}): Rig =>
   make(`start: movq %rax, %${control}\n`, { ...options, regs: { RAX: value, ...options.regs } }).step();
 
-rule('MOV to CR0 that turns paging or protection off is #GP(0), and NW without CD', broken.ignoring(Mnemonic.Mov), (make) => {
-  for (const value of [0x50033n, 0x80050032n, 0xa0050033n, 0x180050033n]) isGp(write(make, 'cr0', value));
-});
+rule(
+  'MOV to CR0 that turns paging or protection off is #GP(0), and NW without CD',
+  broken.ignoring(Mnemonic.Mov),
+  (make) => {
+    for (const value of [0x50033n, 0x80050032n, 0xa0050033n, 0x180050033n]) isGp(write(make, 'cr0', value));
+  },
+);
 
 rule('MOV to CR0 changes WP and TS; ET stays set', broken.ignoring(Mnemonic.Mov), (make) => {
   assert.equal(write(make, 'cr0', 0x80040023n).get('CR0'), 0x80040033n);

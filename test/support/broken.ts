@@ -5,9 +5,9 @@
 import { Mnemonic } from 'iced-x86';
 import { PageFault, Vector } from '../../src/cpu/cpu.js';
 import { Perm } from '../../src/cpu/memory.js';
-import { Flag, Reg, REGISTER_COUNT } from '../../src/cpu/registers.js';
-import { Tss } from '../../src/harness/descriptors.js';
+import { Flag, REGISTER_COUNT, Reg } from '../../src/cpu/registers.js';
 import { Origin } from '../../src/harness/delivery.js';
+import { Tss } from '../../src/harness/descriptors.js';
 import { EventState } from '../../src/harness/event_state.js';
 import { type Machine, Return } from '../../src/harness/machine.js';
 import type { Profile } from '../../src/profiles/profile.js';
@@ -46,7 +46,11 @@ function afterDelivery(machine: Machine, patch: (registersBefore: BigUint64Array
 }
 
 /** Runs `patch` after every instruction of a kind that did not fault. */
-function afterInstruction(machine: Machine, mnemonic: Mnemonic, patch: (registersBefore: BigUint64Array) => void): void {
+function afterInstruction(
+  machine: Machine,
+  mnemonic: Mnemonic,
+  patch: (registersBefore: BigUint64Array) => void,
+): void {
   around(machine, (before) => {
     const { happened } = machine;
     if (happened.instruction?.mnemonic === mnemonic && !happened.delivered && !happened.shutdown) patch(before);
@@ -462,7 +466,11 @@ export function ignoringReadOnly(machine: Machine): void {
 
 /** Every page is executable. */
 export function ignoringExecuteDisable(machine: Machine): void {
-  withPermissions(machine, (perms) => perms | Perm.EXEC);
+  // Only for the fetch of the first byte: what is written to is not code.
+  withPermissions(machine, (perms, high, low) => {
+    const { u32 } = machine;
+    return low === u32[2 * Reg.RIP] && high === u32[2 * Reg.RIP + 1] ? perms | Perm.EXEC : perms;
+  });
 }
 
 /** User mode may access supervisor pages. */
@@ -481,12 +489,12 @@ export function withWriteProtectAlways(machine: Machine): void {
   );
 }
 
-function withPermissions(machine: Machine, change: (perms: number) => number): void {
+function withPermissions(machine: Machine, change: (perms: number, high: number, low: number) => number): void {
   const { memory } = machine;
   const translate = memory.translate.bind(memory);
   memory.translate = (high, low) => {
     const offset = translate(high, low);
-    memory.perms = change(memory.perms);
+    memory.perms = change(memory.perms, high, low);
     return offset;
   };
 }
@@ -499,6 +507,11 @@ export function forgettingWrites(machine: Machine): void {
   memory.willWrite = (word) => {
     if (count++ % 2 === 1) willWrite(word);
   };
+}
+
+/** What an instruction reads is not noted. */
+export function forgettingReads(machine: Machine): void {
+  machine.cpu.noteRead = () => undefined;
 }
 
 /** A restored state keeps the registers that it finds. */
@@ -888,4 +901,63 @@ export function withErrorCodeMissing(machine: Machine): void {
     const rsp = machine.cpu.regs.u64[Reg.RSP]!;
     if (frameOf(machine) !== rsp) machine.memory.load64(rsp, -1n);
   });
+}
+
+/** The engine drops all flags besides the arithmetic ones, and sets those. */
+export function clearingFlagsInEngine(machine: Machine): void {
+  around(machine, (before) => {
+    if (machine.happened.instruction?.microcode !== -1) return;
+    machine.cpu.regs.u64[Reg.RFLAGS] = (before[Reg.RFLAGS]! & 0x8d5n) ^ 0x8d7n;
+  });
+}
+
+/** TF is lost in the engine. */
+export function losingTf(machine: Machine): void {
+  const { cpu } = machine;
+  const execute = cpu.execute.bind(cpu);
+  cpu.execute = (instruction) => {
+    const done = execute(instruction);
+    machine.u32[2 * Reg.RFLAGS]! &= ~Flag.TF;
+    return done;
+  };
+}
+
+/** The engine is not told of registers that were set from outside. */
+export function withStaleRegisters(machine: Machine): void {
+  machine.replacedGeneral = () => undefined;
+}
+
+/** The engine is not told of bases that have changed. */
+export function withStaleBases(machine: Machine): void {
+  machine.changed = () => undefined;
+}
+
+/** Of what an instruction changes, only RIP is read back. */
+export function readingRipAlone(machine: Machine): void {
+  const step = machine.step.bind(machine);
+  machine.step = () => {
+    const instruction = machine.peek();
+    // All its effects are lost: what it pushed, too.
+    if (instruction) Object.assign(instruction, { results: 1 << Reg.RIP });
+    step();
+  };
+}
+
+/** A snapshot is a view of the machine's own state. */
+export function snapshotting(machine: Machine): void {
+  machine.snapshot = () => ({ registers: machine.u32, memory: machine.memory.u8 });
+}
+
+/** What peek finds is the instruction after the next. */
+export function peekingAhead(machine: Machine): void {
+  const peek = machine.peek.bind(machine);
+  machine.peek = () => {
+    const here = peek();
+    return here && { ...here };
+  };
+}
+
+/** The registers before a delivery are not kept. */
+export function withoutRegistersBefore(machine: Machine): void {
+  afterDelivery(machine, () => machine.registersBefore.set(machine.u32));
 }

@@ -16,12 +16,12 @@ export const IDT = 0xfffffe0000000000n;
 export const GDT = 0xfffffe0000001000n;
 export const TSS = 0xfffffe0000002000n;
 
-/** Tops of the stacks: each has two pages, the page below and the page above are not mapped. */
+/** Tops of the stacks: each has two pages; below and above them nothing is mapped. */
 export const KERNEL_STACK = 0xffffc90000003000n;
 export const RSP0_STACK = 0xffffc90000013000n;
 export const USER_STACK = 0x7ffffffff000n;
-/** The stack of IST slot `n`. */
-export const istStack = (n: number): bigint => 0xffffc90000103000n + BigInt(n) * 0x10000n;
+/** The top of the stack of IST slot `n`: two pages each, one above the other. */
+export const istStack = (n: number): bigint => 0xffffc90000100000n + BigInt(n) * 0x2000n;
 
 export const KERNEL_CS = 0x10;
 export const KERNEL_SS = 0x18;
@@ -111,13 +111,11 @@ function regionsOf(image: Image, more: readonly Region[]): Region[] {
     perms: Perm.WRITE | user,
   });
   const regions: Region[] = [
-    { name: 'IDT', address: IDT, size: PAGE_SIZE, perms: Perm.WRITE },
-    { name: 'GDT', address: GDT, size: PAGE_SIZE, perms: Perm.WRITE },
-    { name: 'TSS', address: TSS, size: PAGE_SIZE, perms: Perm.WRITE },
+    { name: 'IDT, GDT, TSS', address: IDT, size: 3 * PAGE_SIZE, perms: Perm.WRITE },
     stack('kernel', KERNEL_STACK),
     stack('RSP0', RSP0_STACK),
     stack('user', USER_STACK, Perm.USER),
-    ...[1, 2, 3, 4, 5, 6, 7].map((n) => stack(`IST${n}`, istStack(n))),
+    { name: 'IST', address: istStack(0), size: 14 * PAGE_SIZE, perms: Perm.WRITE },
     ...more,
   ];
   for (const segment of Object.keys(PERMS) as (keyof typeof PERMS)[]) {
@@ -172,7 +170,8 @@ export class Rig {
     u64[Reg.CR4] = 0x60n;
     u64[Reg.EFER] = 0xd01n;
     u64[Reg.STAR] = (0x23n << 48n) | (BigInt(KERNEL_CS) << 32n);
-    u64[Reg.LSTAR] = this.#image.globals.get('syscall_entry')?.address ?? this.#image.find('syscall_entry')?.address ?? 0n;
+    u64[Reg.LSTAR] =
+      this.#image.globals.get('syscall_entry')?.address ?? this.#image.find('syscall_entry')?.address ?? 0n;
     u64[Reg.FMASK] = FMASK;
     u64[Reg.IDTR_BASE] = IDT;
     u64[Reg.IDTR_LIMIT] = BigInt(VECTORS * 16 - 1);
@@ -275,7 +274,13 @@ export class Rig {
   setGate(vector: number, gate: Gate): void {
     const dpl = gate.dpl ?? (vector === 3 || vector === 4 ? 3 : 0);
     const target = gate.target ?? this.label(`v${vector}`);
-    const [low, high] = idtGate(target, gate.selector ?? KERNEL_CS, gate.ist ?? 0, dpl, gate.type ?? GateType.INTERRUPT);
+    const [low, high] = idtGate(
+      target,
+      gate.selector ?? KERNEL_CS,
+      gate.ist ?? 0,
+      dpl,
+      gate.type ?? GateType.INTERRUPT,
+    );
     this.setWord(IDT + BigInt(16 * vector), gate.present === false ? low & ~(1n << 47n) : low);
     this.setWord(IDT + BigInt(16 * vector + 8), high);
   }
