@@ -13,7 +13,8 @@ import { ENGINE_REGISTERS, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/re
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
 import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
-import { onAccess, type Trigger } from '../hooks/triggers.js';
+import { Run } from '../hooks/run.js';
+import { atHit, onAccess, type Trigger } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
@@ -52,10 +53,24 @@ export interface SearchResult {
   readonly failures: readonly Failure[];
   /** Why the search stopped before it closed the bound. */
   readonly stopped: string | undefined;
+  /** For a stopped search: the bound up to which everything was explored, and how far the next one came. */
+  readonly covered: Covered | undefined;
   /** Bytes of the visited set for each state in it. */
   readonly bytesPerState: number;
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
+}
+
+/** What a search that was stopped has seen. */
+export interface Covered {
+  /** Closed completely; undefined: not even one event of a kind. */
+  readonly closed: Bound | undefined;
+  /** What it was exploring. */
+  readonly bound: Bound;
+  /** Boundaries of the context at which the first event has been fired and everything after it explored. */
+  readonly first: number;
+  /** All boundaries of the context. */
+  readonly of: number;
 }
 
 export interface Progress {
@@ -139,6 +154,7 @@ export function search(
   let rounds = 0;
   // The next round visits at least about as many states as the one before: its table need not grow to that again.
   let slots: number | undefined;
+  let closed: Bound | undefined;
   // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
   for (let limit = Math.min(1, most); ; ) {
     const bound: Bound = Object.fromEntries(
@@ -160,16 +176,38 @@ export function search(
       continue;
     }
     const full = limit >= most;
-    // A stopped search ends here whatever the table has learnt: what it has seen fail has failed, and it claims no more.
+    // A stopped search ends here whatever the table has learnt.
     if (result.stopped !== undefined || (full && !live.grown)) {
       machine.restore(start);
       const now = performance.now();
-      const { slots: _, ...rest } = result;
-      return { ...rest, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
+      const { slots: _, first, forks, ...rest } = result;
+      if (result.stopped !== undefined) {
+        // An unfinished round may have merged states that it would have told apart later: only what a run confirms counts.
+        const failures = rest.failures.filter((failure) => {
+          machine.restore(start);
+          return breaks(machine, subject, properties, failure);
+        });
+        machine.restore(start);
+        rest.failures = failures;
+        rest.verdict = failures.length > 0 ? 'fails' : 'open';
+      }
+      const covered = result.stopped === undefined ? undefined : { closed, bound, first, of: forks };
+      return { ...rest, covered, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
     }
     slots = result.slots;
-    if (!live.grown) limit++;
+    if (!live.grown) {
+      closed = bound;
+      limit++;
+    }
   }
+}
+
+/** Whether the failure's schedule, run strictly, breaks its property. */
+function breaks(machine: Machine, subject: Subject, properties: readonly Property[], failure: Failure): boolean {
+  const run = new Run(subject, machine.profile, properties, machine);
+  run.follow(failure.path.map((e) => ({ event: e.event, trigger: atHit(e.address, e.hit), where: e.boundary })));
+  const index = properties.findIndex((p) => p.name === failure.property);
+  return (run.monitor.failed & (1 << index)) !== 0;
 }
 
 /** One pass over the whole space with the table of live words as it is. */
@@ -261,7 +299,11 @@ class Round {
     this.#knownNow = new Uint32Array(live.width).fill(0xffffffff);
   }
 
-  run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds'> & { slots: number } {
+  run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds' | 'covered'> & {
+    slots: number;
+    first: number;
+    forks: number;
+  } {
     let stopped: string | undefined;
     try {
       this.#firstState();
@@ -280,6 +322,8 @@ class Round {
       failures,
       stopped,
       slots: this.#visited.slots,
+      first: this.#forksDone,
+      forks: this.#forks,
       bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
     };
   }

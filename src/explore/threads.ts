@@ -13,7 +13,7 @@ import { LINUX } from '../platforms/linux.js';
 import { PROFILES } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
-import { type Failure, type Progress, type SearchResult, search } from './explorer.js';
+import { type Covered, type Failure, type Progress, type SearchResult, search } from './explorer.js';
 
 /** What a search needs, as plain data. */
 export interface SearchRequest {
@@ -102,7 +102,9 @@ function merge(results: readonly SearchResult[]): SearchResult {
     if (better) best.set(key, failure);
   }
   const failures = [...best.values()].sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
-  const stopped = results.map((r) => r.stopped).find((s) => s !== undefined);
+  // Each thread that another one has stopped only repeats that; the reason is the other one's.
+  const reasons = results.flatMap((r) => r.stopped ?? []);
+  const stopped = reasons.find((reason) => reason !== REASONS[2]) ?? reasons[0];
   return {
     verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
     states: results.reduce((n, r) => n + r.states, 0),
@@ -111,9 +113,16 @@ function merge(results: readonly SearchResult[]): SearchResult {
     lastRoundSeconds: Math.max(...results.map((r) => r.lastRoundSeconds)),
     failures,
     stopped,
+    covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };
+}
+
+/** What all threads have covered: the one that came least far speaks for all. */
+function least(parts: readonly Covered[]): Covered | undefined {
+  const size = (bound: Bound | undefined): number => Object.values(bound ?? {}).reduce((n, k) => n + k, 0);
+  return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
 /** Classes do not survive the way into a thread: the image is built again from its data, the platform is looked up. */

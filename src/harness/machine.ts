@@ -166,14 +166,16 @@ export class Machine {
       deliverFault(this);
       return;
     }
-    if (this.u32[2 * Reg.RFLAGS]! & Flag.TF) {
+    const rflags = this.u32[2 * Reg.RFLAGS]!;
+    if (rflags & Flag.TF) {
       throw new NotModelled(instruction.address, 'RFLAGS.TF is set; single-stepping by the code under test is not modelled');
     }
     happened.instruction = instruction;
     if (instruction.microcode < 0) {
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
-        this.changedRegisters = instruction.results;
+        // An RF that was set has been cleared.
+        this.changedRegisters = rflags & Flag.RF ? instruction.results | (1 << Reg.RFLAGS) : instruction.results;
       } else {
         this.#previous = undefined;
         deliverFault(this);

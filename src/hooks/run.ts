@@ -35,6 +35,7 @@ export type Ending = 'end' | 'loop' | 'limit';
  */
 const LIMIT = 1_000_000;
 
+/** Without a `machine` of the caller's, in its start state, the run makes one. */
 export class Run implements RunState {
   readonly machine: Machine;
   readonly monitor: Monitor;
@@ -51,8 +52,9 @@ export class Run implements RunState {
     readonly subject: Subject,
     readonly profile: Profile,
     readonly properties: readonly Property[],
+    machine?: Machine,
   ) {
-    this.machine = machineFor(subject, profile);
+    this.machine = machine ?? machineFor(subject, profile);
     this.monitor = new Monitor(this.machine, subject, properties);
     this.monitor.onFailure = (property) => {
       for (const o of this.#observers) o.failed?.(this, property);

@@ -17,7 +17,7 @@ export function toJson(heading: Heading, image: string, result: SearchResult): o
     states: result.states,
     transitions: result.transitions,
     seconds: Math.round(result.seconds * 1000) / 1000,
-    ...(result.stopped === undefined ? {} : { stopped: result.stopped }),
+    ...(result.stopped === undefined ? {} : { stopped: result.stopped, covered: result.covered }),
     failures: result.failures.map(failureToJson),
   };
 }

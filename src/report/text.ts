@@ -51,8 +51,17 @@ export function summary(heading: Heading, result: SearchResult, paint: Paint): s
   ];
   if (heading.places.length > 0) lines.splice(2, 0, `  ${heading.places.join('; ')}`);
   if (heading.properties) lines.push(`  checked: ${heading.properties.join(', ')} only`);
-  if (result.stopped !== undefined) lines.push(`  stopped: ${result.stopped}`);
+  if (result.stopped !== undefined) lines.push(`  stopped: ${result.stopped}`, `  covered: ${covered(result)}`);
   return lines.join('\n');
+}
+
+/** What a stopped search can still say. */
+function covered(result: SearchResult): string {
+  const c = result.covered;
+  if (!c) return 'nothing';
+  const whole = c.closed ? `everything up to ${printBound(c.closed)}` : 'no bound completely';
+  const part = c.of > 0 ? `; of ${printBound(c.bound)}, first events at ${c.first} of ${plural(c.of, 'boundary')} of the context` : '';
+  return whole + part;
 }
 
 /** The windows of one property: its sentence and, for each kind of last event, the boundaries. */
