@@ -266,7 +266,9 @@ export class DecodeCache {
     let unsupported: string | undefined;
     let switchesStack = false;
     let results = 1 << Reg.RIP;
-    if (iced.rflagsModified !== RflagsBits.None) results |= 1 << Reg.RFLAGS;
+    const repeat = (iced.hasRepPrefix || iced.hasRepnePrefix) && STRING_SIZES.has(iced.mnemonic);
+    // A repeated instruction sets RF between two iterations.
+    if (repeat || iced.rflagsModified !== RflagsBits.None) results |= 1 << Reg.RFLAGS;
     const microcode = this.microcodeOf(iced.mnemonic, iced.code);
     if (iced.code !== Code.INVALID && microcode < 0) {
       unsupported = refusal(iced, bytes);
@@ -328,7 +330,7 @@ export class DecodeCache {
       truncated,
       leaves: microcode < 0 && iced.flowControl !== FlowControl.Next,
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
-      repeat: iced.hasRepPrefix || iced.hasRepnePrefix ? STRING_SIZES.has(iced.mnemonic) : false,
+      repeat,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
       branches: microcode < 0 && BRANCHES.has(iced.flowControl),
       returns: iced.flowControl === FlowControl.Return && microcode < 0,

@@ -1,4 +1,4 @@
-import { describeDifferences } from './describe.js';
+import { differing } from './describe.js';
 import { Kind, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
 
@@ -6,6 +6,7 @@ import type { Property } from './property.js';
 export const context: Property = {
   name: 'context',
   sentence: 'what was interrupted outside the code under test is given back bit for bit',
+  comparesRegisters: true,
   ends: true,
   returned: (m, record) =>
     record >= 0 &&
@@ -16,7 +17,9 @@ export const context: Property = {
     if (record < 0) {
       return 'the interrupted code runs again, but no return has given it back: RIP is not where it was interrupted';
     }
-    const text = describeDifferences(m, record);
-    return m.sameLiveWords(record) ? text : `${text ? `${text}; ` : ''}words of its own stack have changed`;
+    const parts: string[] = [];
+    if (!m.sameRegisters(record)) parts.push(differing(m, record));
+    if (!m.sameLiveWords(record)) parts.push('words of its own stack have changed');
+    return parts.join('; ');
   },
 };

@@ -5,10 +5,8 @@ export function hex(value: bigint): string {
   return `0x${BigInt.asUintN(64, value).toString(16)}`;
 }
 
-/** `rdi is 0x…, was 0x…`, one after another. */
-export function describeDifferences(m: Monitor, record: number): string {
-  return m
-    .differences(record)
-    .map((d) => `${d.what} is ${hex(d.found)}, was ${hex(d.expected)}`)
-    .join('; ');
+/** `rdi is not what it was`. */
+export function differing(m: Monitor, record: number): string {
+  const names = m.differences(record).map((d) => d.what);
+  return `${names.join(', ')} ${names.length === 1 ? 'is' : 'are'} not what ${names.length === 1 ? 'it was' : 'they were'}`;
 }

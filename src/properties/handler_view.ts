@@ -1,4 +1,4 @@
-import { describeDifferences } from './describe.js';
+import { differing } from './describe.js';
 import { Kind, type Monitor, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
 
@@ -6,13 +6,14 @@ import type { Property } from './property.js';
 export const handlerView: Property = {
   name: 'handler-view',
   sentence: 'a handler or body that a nested event interrupts finds its registers, flags and pt_regs as they were',
+  comparesRegisters: true,
   ends: false,
   returned: (m, record) => record >= 0 && (m.abandons(record) || (isHandler(m, record) && !m.sameRegisters(record))),
   leftC: (m, call) => !m.samePtRegs(call),
   explain: (m) => {
     const record = m.closing;
     if (record < 0) return 'the pt_regs that the C part was given have other contents when it returns';
-    if (isHandler(m, record) && !m.sameRegisters(record)) return describeDifferences(m, record);
+    if (isHandler(m, record) && !m.sameRegisters(record)) return differing(m, record);
     return 'control goes back past a handler that was interrupted: it never goes on';
   },
 };

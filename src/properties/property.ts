@@ -7,6 +7,8 @@ export interface Property {
   readonly sentence: string;
   /** Once it is broken nothing that follows means anything: no further event is fired on that path. */
   readonly ends: boolean;
+  /** It compares registers: when it is broken, the report lists those that differ. */
+  readonly comparesRegisters?: true;
   /** After an event has been delivered; its record is the innermost. True: broken. */
   readonly delivered?: (m: Monitor) => boolean;
   /** When a return gives the interrupted code of `record` (an offset into the monitor's words) back. */

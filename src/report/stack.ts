@@ -35,7 +35,7 @@ export function nmiStack(trace: Trace, before: number): StackWord[] {
         slot: slot.name,
         word,
         value,
-        text: symbolic(subject, word, value),
+        text: writer ? symbolic(subject, word, value) : '-',
         writer: writer && {
           owner: writer.owner,
           boundary: subject.image.name(writer.address),

@@ -6,6 +6,7 @@ import { type EventKind, Return } from '../harness/machine.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
+import type { Property } from '../properties/property.js';
 import { plural } from './names.js';
 
 export interface Write {
@@ -155,7 +156,7 @@ export class Trace implements Observer {
     this.#pending = [];
   }
 
-  failed(run: Run, property: { name: string; sentence: string; explain: (m: Run['monitor']) => string }): void {
+  failed(run: Run, property: Property): void {
     const { monitor } = run;
     const closing = monitor.closing;
     const called = monitor.words[Word.CALLS]! > 0;
@@ -163,7 +164,7 @@ export class Trace implements Observer {
       property: property.name,
       sentence: property.sentence,
       explanation: property.explain(monitor),
-      differences: closing >= 0 ? monitor.differences(closing) : [],
+      differences: property.comparesRegisters && closing >= 0 ? monitor.differences(closing) : [],
       closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
       ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };

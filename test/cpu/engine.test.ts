@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { Flag, Reg } from '../../src/cpu/registers.js';
+import { ENGINE_REGISTERS, Flag, REGISTER_NAMES, Reg } from '../../src/cpu/registers.js';
 import { Machine, type Snapshot } from '../../src/harness/machine.js';
 import * as broken from '../support/broken.js';
 import { KERNEL_GS, KERNEL_STACK, type Rig } from '../support/machine.js';
@@ -296,6 +296,27 @@ rule('every register that an instruction changes is read back from the engine', 
     Machine.prototype.step.call(rig.machine);
     assert.deepEqual(end.registers, rig.machine.snapshot().registers, text);
     rig.machine.restore(start);
+  }
+});
+
+rule('every register that an instruction changes is named as changed, RF too', broken.namingRipAlone, (make) => {
+  const { rig, before } = prepared(make);
+  const { machine } = rig;
+  for (const text of MANY) {
+    for (const rf of [0, Flag.RF]) {
+      before(text);
+      machine.u32[2 * Reg.RFLAGS]! |= rf;
+      machine.replaced();
+      const start = machine.snapshot();
+      rig.step();
+      for (let r = 0; r < ENGINE_REGISTERS; r++) {
+        const same =
+          machine.u32[2 * r] === start.registers[2 * r] && machine.u32[2 * r + 1] === start.registers[2 * r + 1];
+        assert.ok(same || machine.changedRegisters & (1 << r), `${text}: ${REGISTER_NAMES[r]}`);
+      }
+      assert.deepEqual(machine.u32.slice(2 * ENGINE_REGISTERS), start.registers.slice(2 * ENGINE_REGISTERS), text);
+      machine.restore(start);
+    }
   }
 });
 

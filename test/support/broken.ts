@@ -872,7 +872,7 @@ export function withOtherVectors(machine: Machine): void {
   });
 }
 
-/** The engine's result is not checked for its page: an access that crosses into the next page checks the first alone. */
+/** Of an access that crosses into the next page only the first page is checked. */
 export function ignoringSecondPage(machine: Machine): void {
   const { cpu } = machine;
   const access = cpu.access.bind(cpu);
@@ -880,7 +880,7 @@ export function ignoringSecondPage(machine: Machine): void {
     access(high, low, Math.min(size, 0x1000 - (low & 0xfff)), kind, user, stack);
 }
 
-/** The limits of division are not checked for bytes in AH, BH, CH and DH. */
+/** DIV by BL divides by BH, and BH is never 0. */
 export function withOtherDivisor(machine: Machine): void {
   around(
     machine,
@@ -960,4 +960,13 @@ export function peekingAhead(machine: Machine): void {
 /** The registers before a delivery are not kept. */
 export function withoutRegistersBefore(machine: Machine): void {
   afterDelivery(machine, () => machine.registersBefore.set(machine.u32));
+}
+
+/** Only RIP is named as changed. */
+export function namingRipAlone(machine: Machine): void {
+  const step = machine.step.bind(machine);
+  machine.step = () => {
+    step();
+    machine.changedRegisters = 1 << Reg.RIP;
+  };
 }
