@@ -83,12 +83,11 @@ export class Cpu {
   constructor(
     readonly memory: GuestMemory,
     microcodeOf: (mnemonic: Mnemonic, code: Code) => number,
-    marksOf: (address: bigint) => number,
   ) {
     const shared = allocateShared(RegisterFile.BYTES);
     this.regs = new RegisterFile(shared);
     this.u32 = this.regs.u32;
-    this.decoder = new DecodeCache(microcodeOf, marksOf);
+    this.decoder = new DecodeCache(microcodeOf);
     this.#engine = new Unicorn();
     memory.mapInto(this.#engine);
     this.#registersAddress = shared.address;

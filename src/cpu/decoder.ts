@@ -85,8 +85,6 @@ export interface Instruction {
   /** The instructions that followed this one last time: saves the look-up. */
   follower: Instruction | undefined;
   otherFollower: Instruction | undefined;
-  /** Bits that the owner of the cache attached to this address (body entry, end of the context …). */
-  marks: number;
 }
 
 const GENERAL: ReadonlyMap<Register, number> = new Map([
@@ -228,11 +226,8 @@ export class DecodeCache {
   #lastPageLow = -1;
   #lastPage: (Instruction | undefined)[] = [];
 
-  /** `microcodeOf` names the microcode routine for a mnemonic, or -1; `marksOf` the bits of an address. */
-  constructor(
-    readonly microcodeOf: (mnemonic: Mnemonic, code: Code) => number,
-    readonly marksOf: (address: bigint) => number,
-  ) {}
+  /** `microcodeOf` names the microcode routine for a mnemonic, or -1. */
+  constructor(readonly microcodeOf: (mnemonic: Mnemonic, code: Code) => number) {}
 
   /** The instruction at high:low if it has been decoded before. */
   find(high: number, low: number): Instruction | undefined {
@@ -339,7 +334,6 @@ export class DecodeCache {
       iced,
       follower: undefined,
       otherFollower: undefined,
-      marks: this.marksOf(address),
     };
     if (truncated) return instruction;
     this.instructions.push(instruction);

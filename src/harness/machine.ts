@@ -92,9 +92,8 @@ export class Machine {
   constructor(
     readonly memory: GuestMemory,
     readonly profile: Profile,
-    marksOf: (address: bigint) => number = () => 0,
   ) {
-    this.cpu = new Cpu(memory, microcodeNumber, marksOf);
+    this.cpu = new Cpu(memory, microcodeNumber);
     this.u32 = this.cpu.u32;
     this.nmi = new NmiLatch(this.u32, profile);
   }

@@ -135,12 +135,12 @@ function regionsOf(image: Image, platform: Platform): Region[] {
   return regions;
 }
 
-/** Where an event fires: its symbols, for handlers and bodies, resolved once. */
-export function machineFor(subject: Subject, profile: Profile, marksOf?: (address: bigint) => number): Machine {
+/** A machine that holds the image, at the first instruction of its context. */
+export function machineFor(subject: Subject, profile: Profile): Machine {
   const { image, platform } = subject;
   const memory = new GuestMemory(regionsOf(image, platform));
   for (const section of image.sections) memory.load(section.loadAddress, section.data);
-  const machine = new Machine(memory, profile, marksOf);
+  const machine = new Machine(memory, profile);
   machine.taskRegister = platform.selectors.tss;
   loadTables(memory, subject);
   const stackTop = (name: string): bigint => stackNamed(platform, name).top;

@@ -15,7 +15,7 @@ export const context: Property = {
   explain: (m) => {
     const record = m.closing;
     if (record < 0) {
-      return 'the interrupted code runs again, but no return has given it back: RIP is not where it was interrupted';
+      return 'the interrupted code runs again without a return having given it back';
     }
     const parts: string[] = [];
     if (!m.sameRegisters(record)) parts.push(differing(m, record));

@@ -469,7 +469,7 @@ export class Monitor {
             this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
           }
         }
-        if (instruction.marks !== 0 && w[Word.DEPTH]! > 0) this.#contextResumed();
+        if (w[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
         for (let i = 0; i < this.#stepped.length; i++) {
           const [n, p] = this.#stepped[i]!;
           if (p.stepped!(this)) this.fail(n);
