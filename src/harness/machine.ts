@@ -142,12 +142,7 @@ export class Machine {
 
   /** Executes the next instruction, or delivers what has to be delivered before it. */
   step(): void {
-    this.changedRegisters = ENGINE_MASK;
-    const happened = this.happened;
-    happened.delivered = false;
-    happened.returned = Return.NONE;
-    happened.shutdown = false;
-    happened.instruction = undefined;
+    const happened = this.#begin();
     const events = this.u32[EVENTS]!;
     if (events & (EventState.NMI_PENDING | EventState.HALTED | EventState.SHUTDOWN)) {
       if (events & EventState.SHUTDOWN) return;
@@ -197,14 +192,20 @@ export class Machine {
     }
   }
 
-  /** Fires an event at this boundary. */
-  fire(kind: EventKind): void {
+  /** Forgets what the last transition did. */
+  #begin(): Happened {
     this.changedRegisters = ENGINE_MASK;
-    const happened = this.happened;
+    const { happened } = this;
     happened.delivered = false;
     happened.returned = Return.NONE;
     happened.shutdown = false;
     happened.instruction = undefined;
+    return happened;
+  }
+
+  /** Fires an event at this boundary. */
+  fire(kind: EventKind): void {
+    this.#begin();
     this.systemChanged = true;
     if (kind === 'nmi') {
       this.nmi.raise();

@@ -1,8 +1,8 @@
 /** linux_nmi.S with one guard taken out: each guard is there for a window, and the search names that window exactly. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { withoutNmiBlocking, unblockingOnAnyReturn } from '../support/broken.js';
-import { asm, CONTEXTS, mutant, plainHandler, type Setting, source, verdict } from '../support/search.js';
+import { unblockingOnAnyReturn, withoutNmiBlocking } from '../support/broken.js';
+import { CONTEXTS, mutant, type Setting, source, verdict } from '../support/search.js';
 
 type Change = readonly [string, string];
 
@@ -206,6 +206,4 @@ test('a machine that unblocks NMIs on any return breaks linux_nmi_plain.S withou
 test('a replacement that is not found exactly once is refused', () => {
   assert.throws(() => mutant('linux_nmi.S', ['no such text', '']), /occurs 0 times/);
   assert.throws(() => mutant('linux_nmi.S', ['\tiretq\n', '']), /occurs \d+ times/);
-  assert.equal(verdict(asm('linux_nmi.S'), { events: 'nmi=1' }).constructor, Object);
-  assert.deepEqual(verdict(plainHandler(), { events: 'nmi=1' }), { verdict: 'holds' });
 });

@@ -1,0 +1,65 @@
+/** `environment`: the C part runs with the kernel's GS base, CS and SS, on a stack of the kernel (races.md I5). */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { LINUX } from '../../src/platforms/linux.js';
+import { explore, plainHandler, runOf, verdict } from '../support/search.js';
+
+const HOLDS = { verdict: 'holds' };
+const EVERYWHERE = { nmi: 'context_start+0..+13' };
+
+function explanations(file: string, context: string): string[] {
+  const explored = explore(file, { events: 'nmi=1', context });
+  return runOf(explored, explored.result.failures[0]!).broken.map((b) => b.explanation);
+}
+
+test('a handler that does not swap GS runs the C part with the one of user mode', () => {
+  const file = plainHandler();
+  assert.deepEqual(verdict(file, { events: 'nmi=1' }), HOLDS);
+  assert.deepEqual(verdict(file, { events: 'nmi=1', context: 'user' }), {
+    verdict: 'fails',
+    environment: { nmi: 'context_start+0..+12' },
+  });
+  // After SYSCALL the kernel runs with it for one instruction.
+  assert.deepEqual(verdict(file, { events: 'nmi=1', context: 'syscall-gap' }), {
+    verdict: 'fails',
+    environment: { nmi: 'context_start+0..+3, entry_SYSCALL_64+0' },
+  });
+  assert.deepEqual(explanations(file, 'user'), ["GS base is 0x7ffff7d84740, not this CPU's 0xffff88807fc00000"]);
+});
+
+test('going by the saved CS is not enough in the SYSCALL gap', () => {
+  const byCs = plainHandler({
+    before: 'cld\n\ttestb $3, 136(%rsp)\n\tjz 1f\n\tswapgs\n1:',
+    after: 'testb $3, 136(%rsp)\n\tjz 1f\n\tswapgs\n1:',
+  });
+  assert.deepEqual(verdict(byCs, { events: 'nmi=1', context: 'user' }), HOLDS);
+  assert.deepEqual(verdict(byCs, { events: 'nmi=1', context: 'syscall-gap' }), {
+    verdict: 'fails',
+    environment: { nmi: 'entry_SYSCALL_64+0' },
+  });
+  assert.deepEqual(verdict('linux_nmi_plain.S', { events: 'nmi=1', context: 'syscall-gap' }), HOLDS);
+});
+
+test('the C part must run on a stack of the kernel that is meant for it', () => {
+  const on = (stack: string, offset = 0n): string => {
+    const { top } = LINUX.stacks.find((s) => s.name === stack)!;
+    return plainHandler({
+      before: `cld\n\tmovq %rsp, %rbx\n\tmovabsq $${top - offset}, %rsp`,
+      after: 'movq %rbx, %rsp',
+    });
+  };
+  assert.deepEqual(verdict(on('machine check'), { events: 'nmi=1' }), HOLDS);
+  for (const stack of ['double fault', 'user']) {
+    assert.deepEqual(verdict(on(stack), { events: 'nmi=1' }), { verdict: 'fails', environment: EVERYWHERE }, stack);
+  }
+  assert.deepEqual(explanations(on('double fault'), 'kernel'), [
+    'RSP is 0xfffffe0000005ff8, on the double fault stack',
+  ]);
+});
+
+test('the C part must run with the kernel CS and SS', () => {
+  const ss = (selector: number): string =>
+    plainHandler({ before: `cld\n\tmovl $${selector}, %eax\n\tmovl %eax, %ss`, after: 'movl $0x18, %eax\n\tmovl %eax, %ss' });
+  assert.deepEqual(verdict(ss(0x18), { events: 'nmi=1' }), HOLDS);
+  assert.deepEqual(verdict(ss(0), { events: 'nmi=1' }), HOLDS);
+});

@@ -1,0 +1,49 @@
+/** `handler-view`: an interrupted handler or body finds its registers, flags and pt_regs as they were (races.md I8). */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { explore, plainHandler, runOf, verdict } from '../support/search.js';
+
+const HOLDS = { verdict: 'holds' };
+const BODY = 'do_nmi+0..+16';
+
+/** The handler with a breakpoint handler of this text. */
+const withInt3 = (text: string): string => plainHandler({ more: `.globl int3\nint3:\n\t${text}\n\tiretq` });
+const view = (file: string): object => verdict(file, { events: 'nmi=1,bp=1' });
+const fails = (bp: string): object => ({ verdict: 'fails', 'handler-view': { bp } });
+
+test('a breakpoint handler that keeps every register holds', () => {
+  assert.deepEqual(view(withInt3('nop')), HOLDS);
+  assert.deepEqual(view(withInt3('pushq %rax\n\txorl %eax, %eax\n\tpopq %rax')), HOLDS);
+});
+
+test('one that loses a register changes what the body sees', () => {
+  assert.deepEqual(view(withInt3('xorl %eax, %eax')), fails(BODY));
+  // The flags of the last two instructions come from a comparison that sets the carry.
+  assert.deepEqual(view(withInt3('orq $0x1, 16(%rsp)')), fails('do_nmi+0..+13'));
+});
+
+test('one that writes into pt_regs is noticed when the body returns', () => {
+  const write = (offset: number): string =>
+    withInt3(`pushq %rax\n\tmovabsq $nmi_stack_top, %rax\n\tmovb $1, ${offset}(%rax)\n\tpopq %rax`);
+  // The highest and the lowest word of pt_regs, and the ones beside them.
+  assert.deepEqual(view(write(-8)), fails(BODY));
+  assert.deepEqual(view(write(-168)), fails(BODY));
+  const explored = explore(write(-168), { events: 'nmi=1,bp=1' });
+  const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
+  assert.equal(broken.explanation, 'the pt_regs that the C part was given have other contents when it returns');
+});
+
+test('a return past an interrupted handler abandons it', () => {
+  // The breakpoint handler gives the context back by itself, with all that the NMI handler has saved.
+  const file = withInt3('movabsq $nmi_stack_top - 168, %rsp\n\tjmp nmi_restore');
+  const found = verdict(file, { events: 'nmi=1,bp=1', property: 'handler-view,context' });
+  assert.deepEqual(found, fails(BODY));
+});
+
+test('the RET of a nested body to the place where the first one was interrupted is no return of the event', () => {
+  // Both bodies return to nmi_body+3 with the same RSP; in the user contexts EBX differs between the two.
+  for (const context of ['user', 'syscall-gap']) {
+    const { windows } = explore('linux_nmi_plain.S', { context, property: 'handler-view' });
+    assert.deepEqual(windows, { 'handler-view': { nmi: `int3+0, ${BODY}`, bp: BODY } }, context);
+  }
+});
