@@ -49,7 +49,9 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
     process.stdout.write('\n');
   }
   if (trace.broken.length === 0 && trace.run.ending === 'limit') {
-    process.stdout.write(`${file}: nothing broken so far, but the path has not ended after ${trace.steps.length} transitions\n`);
+    process.stdout.write(
+      `${file}: nothing broken so far, but the path has not ended after ${trace.steps.length} transitions\n`,
+    );
     return EXIT.OPEN;
   }
   if (trace.broken.length === 0) {

@@ -3,9 +3,16 @@
  * What the instruction may touch is checked first, so that the engine never sees an access or a division that faults.
  */
 import { type Code, Mnemonic, OpKind, Register, RegisterExt } from 'iced-x86';
-import { NotModelled } from './not_modelled.js';
-import { Access, DecodeCache, type Instruction, MAX_INSTRUCTION, type MemoryOperand, registerNumber } from './decoder.js';
+import {
+  Access,
+  DecodeCache,
+  type Instruction,
+  MAX_INSTRUCTION,
+  type MemoryOperand,
+  registerNumber,
+} from './decoder.js';
 import { type GuestMemory, Perm } from './memory.js';
+import { NotModelled } from './not_modelled.js';
 import { Flag, Reg, RegisterFile } from './registers.js';
 import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
 
@@ -96,7 +103,10 @@ export class Cpu {
       ENGINE_IDS,
       ENGINE_IDS.map((_, r) => place(r)),
     );
-    this.#bases = this.#engine.batch([UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE], [place(Reg.FS_BASE), place(Reg.GS_BASE)]);
+    this.#bases = this.#engine.batch(
+      [UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE],
+      [place(Reg.FS_BASE), place(Reg.GS_BASE)],
+    );
   }
 
   /** The current privilege level: the RPL of CS. */
@@ -116,7 +126,11 @@ export class Cpu {
     }
     if (!this.#fetchable(high, low)) return undefined;
     const instruction = this.decoder.find(high, low) ?? this.#decode(high, low);
-    if (instruction !== undefined && (low & 0xfff) + instruction.length > 0x1000 && !this.#fetchable(...nextPage(high, low))) {
+    if (
+      instruction !== undefined &&
+      (low & 0xfff) + instruction.length > 0x1000 &&
+      !this.#fetchable(...nextPage(high, low))
+    ) {
       return undefined;
     }
     if (instruction !== undefined && previous !== undefined && previous.high === high) {
@@ -160,7 +174,10 @@ export class Cpu {
   /** Executes a plain instruction; false when it raises an exception (then nothing has changed). */
   execute(instruction: Instruction): boolean {
     if (instruction.unsupported !== undefined) {
-      throw new NotModelled(instruction.address, `the instruction ${instruction.unsupported}; keep it out of the code under test`);
+      throw new NotModelled(
+        instruction.address,
+        `the instruction ${instruction.unsupported}; keep it out of the code under test`,
+      );
     }
     if (instruction.invalid) return this.raise(Vector.UD);
     const u32 = this.u32;
@@ -438,9 +455,11 @@ export class Cpu {
     if (divisor === 0n) return this.raise(Vector.DE);
     const rax = u64[Reg.RAX]!;
     const dividend =
-      size === 1 ? rax & 0xffffn : (BigInt.asUintN(Number(bits), u64[Reg.RDX]!) << bits) | BigInt.asUintN(Number(bits), rax);
+      size === 1
+        ? rax & 0xffffn
+        : (BigInt.asUintN(Number(bits), u64[Reg.RDX]!) << bits) | BigInt.asUintN(Number(bits), rax);
     if (instruction.mnemonic === Mnemonic.Div) {
-      return dividend / divisor >> bits === 0n ? true : this.raise(Vector.DE);
+      return (dividend / divisor) >> bits === 0n ? true : this.raise(Vector.DE);
     }
     const quotient = BigInt.asIntN(Number(2n * bits), dividend) / BigInt.asIntN(Number(bits), divisor);
     return quotient === BigInt.asIntN(Number(bits), quotient) ? true : this.raise(Vector.DE);

@@ -5,10 +5,10 @@
 import {
   Code,
   CpuidFeature,
-  Decoder as IcedDecoder,
   DecoderError,
   DecoderOptions,
   FlowControl,
+  Decoder as IcedDecoder,
   type Instruction as IcedInstruction,
   InstructionInfoFactory,
   MemorySizeExt,
@@ -160,9 +160,21 @@ const BRANCHES: ReadonlySet<FlowControl> = new Set([
  * here would run on state that belongs to no machine state (x87, MXCSR, PKRU), or not run at all.
  */
 const EXECUTED: ReadonlySet<CpuidFeature> = new Set([
-  ...[CpuidFeature.INTEL8086, CpuidFeature.INTEL186, CpuidFeature.INTEL286, CpuidFeature.INTEL386, CpuidFeature.INTEL486],
+  ...[
+    CpuidFeature.INTEL8086,
+    CpuidFeature.INTEL186,
+    CpuidFeature.INTEL286,
+    CpuidFeature.INTEL386,
+    CpuidFeature.INTEL486,
+  ],
   ...[CpuidFeature.X64, CpuidFeature.CMOV, CpuidFeature.CX8, CpuidFeature.CMPXCHG16B, CpuidFeature.PAUSE],
-  ...[CpuidFeature.MULTIBYTENOP, CpuidFeature.CET_IBT, CpuidFeature.CLFSH, CpuidFeature.CLDEMOTE, CpuidFeature.PREFETCHW],
+  ...[
+    CpuidFeature.MULTIBYTENOP,
+    CpuidFeature.CET_IBT,
+    CpuidFeature.CLFSH,
+    CpuidFeature.CLDEMOTE,
+    CpuidFeature.PREFETCHW,
+  ],
   ...[CpuidFeature.ADX, CpuidFeature.BMI1, CpuidFeature.BMI2, CpuidFeature.LZCNT, CpuidFeature.SSE4_2],
 ]);
 
@@ -202,9 +214,7 @@ function hasOperandSizePrefix(bytes: Uint8Array): boolean {
   return found;
 }
 
-const LEGACY_PREFIXES: ReadonlySet<number> = new Set([
-  ...[0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x67, 0xf0, 0xf2, 0xf3],
-]);
+const LEGACY_PREFIXES: ReadonlySet<number> = new Set([...[0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x67, 0xf0, 0xf2, 0xf3]]);
 
 /** A 32-bit register as part of an address. */
 function isHalf(register: Register): boolean {
@@ -273,11 +283,14 @@ export class DecodeCache {
         const displacement = BigInt.asUintN(64, used.displacement);
         const base = registerNumber(used.base);
         const index = registerNumber(used.index);
-        const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(used.access);
+        const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(
+          used.access,
+        );
         const read = used.access !== OpAccess.Write && used.access !== OpAccess.CondWrite;
         const size = MemorySizeExt.size(used.memorySize) || (STRING_SIZES.get(iced.mnemonic) ?? 0);
         if (size === 0) unsupported ??= 'accesses memory of a size that is not known before it runs';
-        if (isHalf(used.base) || isHalf(used.index)) unsupported ??= 'uses a 32-bit address, which the machine does not model';
+        if (isHalf(used.base) || isHalf(used.index))
+          unsupported ??= 'uses a 32-bit address, which the machine does not model';
         memory.push({
           base,
           index,

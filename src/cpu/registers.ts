@@ -61,7 +61,22 @@ export const REGISTER_COUNT = 43;
 
 export const REGISTER_NAMES: readonly string[] = [
   ...['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'],
-  ...['rip', 'rflags', 'cs', 'ss', 'fs_base', 'gs_base', 'kernel_gs_base', 'cr2', 'cr3', 'events', 'ds', 'es', 'fs', 'gs'],
+  ...[
+    'rip',
+    'rflags',
+    'cs',
+    'ss',
+    'fs_base',
+    'gs_base',
+    'kernel_gs_base',
+    'cr2',
+    'cr3',
+    'events',
+    'ds',
+    'es',
+    'fs',
+    'gs',
+  ],
   ...['cr0', 'cr4', 'efer', 'star', 'lstar', 'fmask', 'tr_base', 'tr_limit'],
   ...['gdtr_base', 'gdtr_limit', 'idtr_base', 'idtr_limit', 'tsc_aux'],
 ];

@@ -117,11 +117,15 @@ function loadLibrary(): Library {
       uc_open: lib.func('int uc_open(int arch, int mode, _Out_ void **uc)'),
       uc_close: lib.func('int uc_close(void *uc)'),
       uc_strerror: lib.func('const char *uc_strerror(int code)'),
-      uc_mem_map_ptr: lib.func('int uc_mem_map_ptr(void *uc, uint64_t address, uint64_t size, uint32_t perms, void *ptr)'),
+      uc_mem_map_ptr: lib.func(
+        'int uc_mem_map_ptr(void *uc, uint64_t address, uint64_t size, uint32_t perms, void *ptr)',
+      ),
       uc_reg_read_batch: lib.func('int uc_reg_read_batch(void *uc, void *ids, void *values, int count)'),
       uc_reg_write_batch: lib.func('int uc_reg_write_batch(void *uc, void *ids, void *values, int count)'),
       // The address is declared signed: a canonical address is then a plain JavaScript number, which is cheaper than a BigInt.
-      uc_emu_start: lib.func('int uc_emu_start(void *uc, int64_t begin, int64_t until, uint64_t timeout, size_t count)'),
+      uc_emu_start: lib.func(
+        'int uc_emu_start(void *uc, int64_t begin, int64_t until, uint64_t timeout, size_t count)',
+      ),
     };
   } catch (error) {
     throw new InputError(

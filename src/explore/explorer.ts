@@ -798,7 +798,11 @@ class Round {
       const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
       for (let k = 0; k < EVENT_KINDS.length; k++) {
         const kind = EVENT_KINDS[k]!;
-        if (((fired >>> (8 * k)) & 255) >= this.#budgets[k]! || !machine.mayWith(kind, events) || !this.#allowed(k, p)) {
+        if (
+          ((fired >>> (8 * k)) & 255) >= this.#budgets[k]! ||
+          !machine.mayWith(kind, events) ||
+          !this.#allowed(k, p)
+        ) {
           continue;
         }
         const firedThen = fired + (1 << (8 * k));
@@ -997,7 +1001,8 @@ class Round {
       const key = `${i} ${kind ?? ''} ${address}`;
       const best = this.#windows.get(key);
       const events = this.#schedule.length;
-      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= instructions))) return;
+      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= instructions)))
+        return;
       this.#windows.set(key, {
         property: property.name,
         boundary: this.#subject.image.name(address),

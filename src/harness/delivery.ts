@@ -56,10 +56,14 @@ export function deliver(machine: Machine, vector: number, origin: number, code: 
       machine.changed();
       return;
     }
-    if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi) machine.nmi.unblock();
+    if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi)
+      machine.nmi.unblock();
     const second = machine.cpu.faultVector;
     const contributory = CONTRIBUTORY.has(second);
-    if (from !== Origin.SOFTWARE && (CONTRIBUTORY.has(v) ? contributory : v === Vector.PF && (contributory || second === Vector.PF))) {
+    if (
+      from !== Origin.SOFTWARE &&
+      (CONTRIBUTORY.has(v) ? contributory : v === Vector.PF && (contributory || second === Vector.PF))
+    ) {
       v = Vector.DF;
       errorCode = 0;
     } else {

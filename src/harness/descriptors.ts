@@ -51,11 +51,7 @@ export function dataSegment(dpl: number): bigint {
 export function tssDescriptor(base: bigint, limit: number): [bigint, bigint] {
   const b = BigInt.asUintN(64, base);
   const low =
-    (BigInt(limit) & 0xffffn) |
-    ((b & 0xffffffn) << 16n) |
-    (0xbn << 40n) |
-    (1n << 47n) |
-    (((b >> 24n) & 0xffn) << 56n);
+    (BigInt(limit) & 0xffffn) | ((b & 0xffffffn) << 16n) | (0xbn << 40n) | (1n << 47n) | (((b >> 24n) & 0xffn) << 56n);
   return [low, b >> 32n];
 }
 

@@ -5,8 +5,8 @@
 import { Cpu, Vector } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
 import type { GuestMemory } from '../cpu/memory.js';
-import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, Reg, REGISTER_COUNT } from '../cpu/registers.js';
 import { NotModelled } from '../cpu/not_modelled.js';
+import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
 import { deliver, deliverFault, Origin } from './delivery.js';
 import { EventState } from './event_state.js';
@@ -162,7 +162,10 @@ export class Machine {
     }
     const rflags = this.u32[2 * Reg.RFLAGS]!;
     if (rflags & Flag.TF) {
-      throw new NotModelled(instruction.address, 'RFLAGS.TF is set; single-stepping by the code under test is not modelled');
+      throw new NotModelled(
+        instruction.address,
+        'RFLAGS.TF is set; single-stepping by the code under test is not modelled',
+      );
     }
     happened.instruction = instruction;
     if (instruction.microcode < 0) {

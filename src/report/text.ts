@@ -60,7 +60,10 @@ function covered(result: SearchResult): string {
   const c = result.covered;
   if (!c) return 'nothing';
   const whole = c.closed ? `everything up to ${printBound(c.closed)}` : 'no bound completely';
-  const part = c.of > 0 ? `; of ${printBound(c.bound)}, first events at ${c.first} of ${plural(c.of, 'boundary')} of the context` : '';
+  const part =
+    c.of > 0
+      ? `; of ${printBound(c.bound)}, first events at ${c.first} of ${plural(c.of, 'boundary')} of the context`
+      : '';
   return whole + part;
 }
 

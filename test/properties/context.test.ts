@@ -55,7 +55,7 @@ test('going on at another place of the context breaks it, by a return and by a j
   assert.deepEqual(context('movq 24(%rsp), %rsp\n\tjmp context_end'), fails(EVERYWHERE));
   const explored = explore(plainHandler({ exit: 'movq $context_end, (%rsp)\n\tiretq' }), { events: 'nmi=1' });
   const trace = runOf(explored, explored.result.failures[0]!);
-  assert.match(trace.broken[0]!.explanation, /no return has given it back/);
+  assert.match(trace.broken[0]!.explanation, /runs again without a return having given it back/);
 });
 
 test('code of the handlers that is interrupted is not the context', () => {

@@ -8,7 +8,8 @@ const BODY = 'do_nmi+0..+16';
 
 /** The handler with a breakpoint handler of this text. */
 const withInt3 = (text: string): string => plainHandler({ more: `.globl int3\nint3:\n\t${text}\n\tiretq` });
-const view = (file: string): object => verdict(file, { events: 'nmi=1,bp=1' });
+const view = (file: string, property?: string): object =>
+  verdict(file, { events: 'nmi=1,bp=1', ...(property ? { property } : {}) });
 const fails = (bp: string): object => ({ verdict: 'fails', 'handler-view': { bp } });
 
 test('a breakpoint handler that keeps every register holds', () => {
@@ -25,10 +26,10 @@ test('one that loses a register changes what the body sees', () => {
 test('one that writes into pt_regs is noticed when the body returns', () => {
   const write = (offset: number): string =>
     withInt3(`pushq %rax\n\tmovabsq $nmi_stack_top, %rax\n\tmovb $1, ${offset}(%rax)\n\tpopq %rax`);
-  // The highest and the lowest word of pt_regs, and the ones beside them.
-  assert.deepEqual(view(write(-8)), fails(BODY));
-  assert.deepEqual(view(write(-168)), fails(BODY));
-  const explored = explore(write(-168), { events: 'nmi=1,bp=1' });
+  // The highest word of pt_regs, one in the middle, the lowest; and one of the body's own, which it does not read.
+  for (const offset of [-8, -48, -168]) assert.deepEqual(view(write(offset), 'handler-view'), fails(BODY), `${offset}`);
+  assert.deepEqual(view(write(-184), 'handler-view'), HOLDS);
+  const explored = explore(write(-48), { events: 'nmi=1,bp=1' });
   const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
   assert.equal(broken.explanation, 'the pt_regs that the C part was given have other contents when it returns');
 });

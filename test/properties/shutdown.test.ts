@@ -48,8 +48,8 @@ test('a double fault without a stack shuts the processor down', () => {
 
 test('a fault that its handler can take is none', () => {
   const file = plainHandler({
-    after: 'ud2',
-    more: '.globl invalid_op\ninvalid_op:\n\taddq $2, (%rsp)\n\tiretq',
+    after: 'movl $1, %eax\n\txorl %edx, %edx\n\tdivl divisor(%rip)',
+    more: `.globl divide_error\ndivide_error:\n\tmovl $1, divisor(%rip)\n\tiretq\n\t.data\ndivisor:\t.long 0`,
   });
   assert.deepEqual(verdict(file, { events: 'nmi=1' }), { verdict: 'holds' });
 });

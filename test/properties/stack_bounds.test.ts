@@ -6,13 +6,13 @@ import { explore, plainHandler, runOf, verdict } from '../support/search.js';
 const HOLDS = { verdict: 'holds' };
 const FAILS = { verdict: 'fails', 'stack-bounds': { nmi: 'context_start+0..+13' } };
 
-/** RSP moved by so many bytes around the body; the handler has pushed 168 by then, the body needs 32. */
+/** RSP moved by so many bytes around the body; the handler has pushed 168 by then, the body needs 24. */
 const moved = (bytes: number): string =>
   plainHandler({ before: `cld\n\tmovq %rsp, %rbx\n\taddq $${bytes}, %rsp`, after: 'movq %rbx, %rsp' });
 
 test('a stack that is used up to its last word holds; one word more breaks it', () => {
-  assert.deepEqual(verdict(moved(-(4096 - 168 - 32)), { events: 'nmi=1' }), HOLDS);
-  assert.deepEqual(verdict(moved(-(4096 - 168 - 24)), { events: 'nmi=1' }), FAILS);
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 24)), { events: 'nmi=1' }), HOLDS);
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 16)), { events: 'nmi=1' }), FAILS);
 });
 
 test('RSP above the top breaks it too', () => {
@@ -22,12 +22,12 @@ test('RSP above the top breaks it too', () => {
 
 test('a nested event that has no room for its frame breaks it', () => {
   const setting = { events: 'nmi=1,bp=1', property: 'stack-bounds' };
-  // 40 bytes of frame, anywhere in the body.
-  assert.deepEqual(verdict(moved(-(4096 - 168 - 32 - 40)), setting), HOLDS);
-  assert.deepEqual(verdict(moved(-(4096 - 168 - 32)), setting), {
-    verdict: 'fails',
-    'stack-bounds': { bp: 'do_nmi+0..+16' },
-  });
+  // The frame takes 40 bytes, and 8 more where RSP has to be aligned.
+  const fails = (bp: string): object => ({ verdict: 'fails', 'stack-bounds': { bp } });
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 72)), setting), HOLDS);
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 64)), setting), fails('do_nmi+3..+14'));
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 56)), setting), fails('do_nmi+1..+15'));
+  assert.deepEqual(verdict(moved(-(4096 - 168 - 24)), setting), fails('do_nmi+0..+16'));
 });
 
 test('the report names the stack and its bounds', () => {

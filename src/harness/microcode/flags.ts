@@ -7,7 +7,8 @@ import type { Machine } from '../machine.js';
 import { advance, reach, stackWord } from './operands.js';
 
 /** The flags that POPFQ loads in every ring; IOPL and IF depend on the privilege level. RF is cleared. */
-const POPPED = Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.TF | Flag.DF | Flag.OF | Flag.NT | Flag.AC | Flag.ID;
+const POPPED =
+  Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.TF | Flag.DF | Flag.OF | Flag.NT | Flag.AC | Flag.ID;
 
 export function pushfq(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;

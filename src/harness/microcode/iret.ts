@@ -4,8 +4,8 @@
  */
 import { isCanonical, Vector } from '../../cpu/cpu.js';
 import type { Instruction } from '../../cpu/decoder.js';
-import { Flag, Reg } from '../../cpu/registers.js';
 import { NotModelled } from '../../cpu/not_modelled.js';
+import { Flag, Reg } from '../../cpu/registers.js';
 import { descriptorDpl, Segment } from '../descriptors.js';
 import { EventState } from '../event_state.js';
 import { type Machine, Return } from '../machine.js';
@@ -77,7 +77,7 @@ function returnFromInterrupt(machine: Machine, instruction: Instruction): boolea
   let loaded = LOADED;
   const current = u32[2 * Reg.RFLAGS]!;
   if (cpl === 0) loaded |= Flag.IOPL | Flag.IF | Flag.VIF | Flag.VIP;
-  else if (cpl <= ((current & Flag.IOPL) >>> 12)) loaded |= Flag.IF;
+  else if (cpl <= (current & Flag.IOPL) >>> 12) loaded |= Flag.IF;
   u32[2 * Reg.RIP] = ripLow;
   u32[2 * Reg.RIP + 1] = ripHigh;
   u32[2 * Reg.RSP] = rspLow;

@@ -20,8 +20,15 @@ function memoryAddress(machine: Machine, iced: IcedInstruction): bigint {
   const u64 = machine.cpu.regs.u64;
   if (iced.isIpRelMemoryOperand) return iced.ipRelMemoryAddress;
   let address = iced.memoryDisplacement;
-  if ([iced.memoryBase, iced.memoryIndex].some((register) => register !== Register.None && RegisterExt.size(register) !== 8)) {
-    throw new NotModelled(iced.ip, 'uses a 32-bit address, which the machine does not model; keep it out of the code under test');
+  if (
+    [iced.memoryBase, iced.memoryIndex].some(
+      (register) => register !== Register.None && RegisterExt.size(register) !== 8,
+    )
+  ) {
+    throw new NotModelled(
+      iced.ip,
+      'uses a 32-bit address, which the machine does not model; keep it out of the code under test',
+    );
   }
   const base = registerNumber(iced.memoryBase);
   const index = registerNumber(iced.memoryIndex);
@@ -46,7 +53,8 @@ export function readOperand(machine: Machine, instruction: Instruction, n: numbe
   const iced = instruction.iced;
   if (iced.opKind(n) === OpKind.Memory) {
     const size = MemorySizeExt.size(iced.memorySize);
-    if (!reach(machine, memoryAddress(machine, iced), size, Access.READ, iced.memorySegment === Register.SS)) return undefined;
+    if (!reach(machine, memoryAddress(machine, iced), size, Access.READ, iced.memorySegment === Register.SS))
+      return undefined;
     return machine.cpu.loadChecked(size);
   }
   const register = iced.opRegister(n);
@@ -58,7 +66,8 @@ export function writeOperand(machine: Machine, instruction: Instruction, n: numb
   const iced = instruction.iced;
   if (iced.opKind(n) === OpKind.Memory) {
     const size = MemorySizeExt.size(iced.memorySize);
-    if (!reach(machine, memoryAddress(machine, iced), size, Access.WRITE, iced.memorySegment === Register.SS)) return false;
+    if (!reach(machine, memoryAddress(machine, iced), size, Access.WRITE, iced.memorySegment === Register.SS))
+      return false;
     machine.cpu.storeChecked(size, value);
     return true;
   }
@@ -66,7 +75,10 @@ export function writeOperand(machine: Machine, instruction: Instruction, n: numb
   const u64 = machine.cpu.regs.u64;
   const number = registerNumber(register);
   const bits = 8 * RegisterExt.size(register);
-  u64[number] = bits >= 32 ? BigInt.asUintN(bits, value) : ((u64[number]! >> BigInt(bits)) << BigInt(bits)) | BigInt.asUintN(bits, value);
+  u64[number] =
+    bits >= 32
+      ? BigInt.asUintN(bits, value)
+      : ((u64[number]! >> BigInt(bits)) << BigInt(bits)) | BigInt.asUintN(bits, value);
   return true;
 }
 

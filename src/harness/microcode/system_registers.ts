@@ -121,7 +121,8 @@ export function movToControl(machine: Machine, instruction: Instruction): boolea
 }
 
 function controlOf(instruction: Instruction, register: Register): number | undefined {
-  if (register === Register.CR8) throw new NotModelled(instruction.address, 'CR8 is not modelled: there is no local APIC');
+  if (register === Register.CR8)
+    throw new NotModelled(instruction.address, 'CR8 is not modelled: there is no local APIC');
   return CONTROL.get(register);
 }
 
@@ -143,7 +144,10 @@ function controlValue(machine: Machine, instruction: Instruction, control: numbe
   if (!(low & Cr4.PAE) || low & Cr4.RESERVED) return undefined;
   if (low & ~current & Cr4.PCIDE && machine.u32[2 * Reg.CR3]! & 0xfff) return undefined;
   if (low & ~current & (Cr4.ENFORCED | Cr4.PVI)) {
-    throw new NotModelled(instruction.address, `CR4 value 0x${low.toString(16)} turns on what the machine does not model`);
+    throw new NotModelled(
+      instruction.address,
+      `CR4 value 0x${low.toString(16)} turns on what the machine does not model`,
+    );
   }
   return value;
 }
@@ -158,7 +162,8 @@ export function segmentBase(machine: Machine, instruction: Instruction): boolean
     return advance(machine, instruction);
   }
   const value = readOperand(machine, instruction, 0)!;
-  if (RegisterExt.size(iced.op0Register) === 8 && !isCanonical(Number(value >> 32n))) return cpu.raiseWith(Vector.GP, 0);
+  if (RegisterExt.size(iced.op0Register) === 8 && !isCanonical(Number(value >> 32n)))
+    return cpu.raiseWith(Vector.GP, 0);
   cpu.regs.u64[base] = value;
   return advance(machine, instruction);
 }
