@@ -2,14 +2,8 @@
 export { type AssembleOptions, Assembler, AssemblyError } from './assembler/index.js';
 export { InputError } from './errors.js';
 export { type Bound, type Place, type Places, parseBound, parsePlaces, printBound } from './explore/bound.js';
-export {
-  type Failure,
-  type Progress,
-  type ScheduledEvent,
-  type SearchOptions,
-  type SearchResult,
-  search,
-} from './explore/explorer.js';
+export { search } from './explore/explorer.js';
+export type { Failure, Progress, ScheduledEvent, SearchOptions, SearchResult } from './explore/result.js';
 export { type RunningSearch, type SearchRequest, startSearch } from './explore/threads.js';
 export { type Action, EVENT_KINDS, type EventKind, Machine, type Snapshot } from './harness/machine.js';
 export { type Firing, type Observer, Run } from './hooks/run.js';

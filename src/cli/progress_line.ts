@@ -1,6 +1,6 @@
 /** A line on the terminal that shows how far a long search has come; nothing where there is no terminal. */
 import cliProgress from 'cli-progress';
-import type { Progress } from '../explore/explorer.js';
+import type { Progress } from '../explore/result.js';
 
 /** Searches that are done sooner than this need no line, in ms. */
 const QUIET = 700;

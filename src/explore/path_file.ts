@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { EVENT_KINDS } from '../harness/machine.js';
-import type { Failure } from './explorer.js';
+import type { Failure } from './result.js';
 
 const EVENT_NAMES = EVENT_KINDS as unknown as [string, ...string[]];
 

@@ -13,7 +13,8 @@ import { LINUX } from '../platforms/linux.js';
 import { PROFILES } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
-import { type Covered, type Failure, type Progress, type SearchResult, search } from './explorer.js';
+import { search } from './explorer.js';
+import type { Covered, Failure, Progress, SearchResult } from './result.js';
 
 /** What a search needs, as plain data. */
 export interface SearchRequest {

@@ -1,5 +1,5 @@
 /** The result of a search as one JSON object. */
-import type { Failure, SearchResult } from '../explore/explorer.js';
+import type { Failure, SearchResult } from '../explore/result.js';
 import { hex } from '../properties/describe.js';
 import type { Heading } from './text.js';
 

@@ -1,5 +1,5 @@
 /** Runs one schedule again, strictly, and reports what it breaks. */
-import type { ScheduledEvent } from '../explore/explorer.js';
+import type { ScheduledEvent } from '../explore/result.js';
 import type { EventKind } from '../harness/machine.js';
 import { Run } from '../hooks/run.js';
 import { addressOf, atHit } from '../hooks/triggers.js';

@@ -2,7 +2,7 @@
 import { isAbsolute, relative } from 'node:path';
 import { styleText } from 'node:util';
 import { type Bound, printBound } from '../explore/bound.js';
-import type { Failure, ScheduledEvent, SearchResult } from '../explore/explorer.js';
+import type { Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/boot.js';
 import { hex } from '../properties/describe.js';

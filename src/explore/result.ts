@@ -1,0 +1,77 @@
+/** What a search is asked, and what it answers. */
+import type { EventKind } from '../harness/machine.js';
+import type { Bound, Places } from './bound.js';
+
+/** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
+export interface ScheduledEvent {
+  readonly boundary: string;
+  readonly address: bigint;
+  readonly hit: number;
+  readonly event: EventKind;
+}
+
+/** A window: the last event of a minimal schedule, and what it breaks. */
+export interface Failure {
+  readonly property: string;
+  /** Where the last event fires; for a failure without events, where the context begins. */
+  readonly boundary: string;
+  readonly address: bigint;
+  readonly event: EventKind | 'none';
+  /** Transitions before the last event of `path`. */
+  readonly instructions: number;
+  /** The shortest schedule of all that end here: fewest events, then fewest instructions up to the last one. */
+  readonly path: readonly ScheduledEvent[];
+}
+
+export interface SearchResult {
+  readonly verdict: 'holds' | 'fails' | 'open';
+  readonly states: number;
+  readonly transitions: number;
+  readonly seconds: number;
+  /** Seconds of the last round alone: the one whose states and transitions are given. */
+  readonly lastRoundSeconds: number;
+  readonly failures: readonly Failure[];
+  /** Why the search stopped before it closed the bound. */
+  readonly stopped: string | undefined;
+  /** For a stopped search: the bound up to which everything was explored, and how far the next one came. */
+  readonly covered: Covered | undefined;
+  /** Bytes of the visited set for each state in it. */
+  readonly bytesPerState: number;
+  /** How often the search was run until the table of live words did not grow. */
+  readonly rounds: number;
+}
+
+/** What a search that was stopped has seen. */
+export interface Covered {
+  /** Closed completely; undefined: not even one event of a kind. */
+  readonly closed: Bound | undefined;
+  /** What it was exploring. */
+  readonly bound: Bound;
+  /** Boundaries of the context at which the first event has been fired and everything after it explored. */
+  readonly first: number;
+  /** All boundaries of the context. */
+  readonly of: number;
+}
+
+export interface Progress {
+  readonly states: number;
+  readonly transitions: number;
+  readonly failures: number;
+  /** Share of the outermost fork points that are done, 0 to 1; undefined while it is not known. */
+  readonly done: number | undefined;
+}
+
+export interface SearchOptions {
+  readonly bound: Bound;
+  readonly places: Places;
+  readonly maxStates?: number;
+  /** Bytes that the visited set may take. */
+  readonly maxMemory?: number;
+  /** Keep every memory word in the state, dead or not: slower, for checking the reduction. */
+  readonly exact?: boolean;
+  /** Asked every few thousand transitions; a text stops the search and says why. */
+  readonly shouldStop?: () => string | undefined;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Search only the outermost fork points whose number is `index` modulo `count`. */
+  readonly part?: { readonly index: number; readonly count: number };
+}
