@@ -3,7 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
-import { savePaths } from '../explore/path_file.js';
+import { makeDirectory, savePaths } from '../explore/path_file.js';
 import type { Failure, SearchResult } from '../explore/result.js';
 import { startSearch } from '../explore/threads.js';
 import { buildSubject, type Subject } from '../platforms/boot.js';
@@ -44,6 +44,10 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     defines: options.define,
   });
   const places = parsePlaces(options.at, subject.image, platform);
+
+  // Before the search and not after it: a result that cannot be written is lost.
+  if (options.json !== undefined && options.json !== '-') writeJsonFile(options.json, '', 'a');
+  if (options.save !== undefined) makeDirectory(options.save);
 
   const progress = new ProgressLine(process.stderr);
   const running = startSearch(
@@ -123,12 +127,13 @@ function shortest(failures: readonly Failure[]): Failure {
 
 function writeJson(file: string, value: object): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
-  if (file === '-') {
-    process.stdout.write(text);
-    return;
-  }
+  if (file === '-') process.stdout.write(text);
+  else writeJsonFile(file, text, 'w');
+}
+
+function writeJsonFile(file: string, text: string, flag: 'a' | 'w'): void {
   try {
-    writeFileSync(file, text);
+    writeFileSync(file, text, { flag });
   } catch (error) {
     throw new InputError(`--json ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
   }

@@ -21,6 +21,11 @@ function define(value: string, previous: Readonly<Record<string, string>>): Reco
   return { ...previous, [match[1]!]: match[2] ?? '1' };
 }
 
+/** Messages quote their input, which may be anything: nothing in them may move the cursor. */
+function printable(text: string): string {
+  return text.replace(/[^\P{Cc}\t]/gu, (c) => `\\x${c.codePointAt(0)!.toString(16).padStart(2, '0')}`);
+}
+
 const program = new Command('entrace')
   .description(
     'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary,\nand finds the schedule that breaks it.',
@@ -91,7 +96,7 @@ program
 process.stderr.on('error', () => undefined);
 process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
   if (code === 'EPIPE') return;
-  process.stderr.write(`entrace: the standard output cannot be written (${code})\n`);
+  process.stderr.write(`entrace: standard output: cannot be written (${code})\n`);
   process.exit(EXIT.USAGE);
 });
 
@@ -102,7 +107,8 @@ try {
     // Help and version end with 0; every misuse with 2.
     process.exitCode = error.exitCode === 0 ? 0 : EXIT.USAGE;
   } else if (error instanceof InputError) {
-    process.stderr.write(`entrace: ${error.message}\n${error.notes.map((note) => `  ${note}\n`).join('')}`);
+    const lines = [`entrace: ${error.message}`, ...error.notes.map((note) => `  ${note}`)];
+    process.stderr.write(`${lines.map(printable).join('\n')}\n`);
     process.exitCode = EXIT.USAGE;
   } else {
     const { message, stack } = error instanceof Error ? error : new Error(String(error));

@@ -32,12 +32,14 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
       `${file}: was recorded on another image (sha256 ${saved.image.slice(0, 12)}…, the files now give ${subject.image.hash.slice(0, 12)}…); explore again with --save`,
     );
   }
-  const path = saved.path.map((e) => ({
-    ...e,
-    event: e.event as EventKind,
-    address: addressOf(subject.image, e.boundary),
-  }));
-  const trace = traceOf(subject, profile, path);
+  const { path, trace } = applied(file, () => {
+    const path = saved.path.map((e) => ({
+      ...e,
+      event: e.event as EventKind,
+      address: addressOf(subject.image, e.boundary),
+    }));
+    return { path, trace: traceOf(subject, profile, path) };
+  });
   const paint = paintFor(process.stdout);
   if (options.trace) {
     const width = Math.max(...trace.steps.map((s) => subject.image.name(s.address).length), 0);
@@ -60,9 +62,20 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   }
   const first = trace.broken.find((b) => b.property === saved.property) ?? trace.broken[0]!;
   const names = [...new Set(trace.broken.map((b) => b.property))];
-  process.stdout.write(`${file}: ${trace.steps.length} transitions; broken: ${names.join(', ')}\n\n`);
+  const other = names.includes(saved.property) ? '' : `, but not ${saved.property}, which it was saved for`;
+  process.stdout.write(`${file}: ${trace.steps.length} transitions; broken: ${names.join(', ')}${other}\n\n`);
   process.stdout.write(
     `${paint('red', first.property)}: ${first.sentence}\n${counterexample(trace, first, path, paint)}\n`,
   );
   return EXIT.FAILS;
+}
+
+/** What does not fit the image is an error of the path file. */
+function applied<T>(file: string, run: () => T): T {
+  try {
+    return run();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${file}: ${error.message}`, error.notes);
+  }
 }

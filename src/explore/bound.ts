@@ -84,7 +84,7 @@ export function describePlaces(places: Places, bound: Bound, image: Image): stri
       if (at === 'access') return `before an access to 0x${range.start.toString(16)}..0x${range.end.toString(16)}`;
       return range.end - range.start === 1n ? `at ${name(range.start)}` : `in ${name(range.start)}..${name(range.end)}`;
     });
-    return `${kind} ${list.join(', ')}`;
+    return `${kind} ${list.length > 0 ? list.join(', ') : 'nowhere: the image has no body'}`;
   });
 }
 

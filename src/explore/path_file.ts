@@ -1,9 +1,10 @@
 /** A saved path: what is needed to run one schedule again, strictly. */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { EVENT_KINDS } from '../harness/machine.js';
+import { isContextFile } from '../platforms/boot.js';
 import type { Failure } from './result.js';
 
 const EVENT_NAMES = EVENT_KINDS as unknown as [string, ...string[]];
@@ -30,7 +31,7 @@ const pathFile = z.strictObject({
 
 export type PathFile = z.infer<typeof pathFile>;
 
-/** Reads and checks a path file; its `files` come back as absolute paths. */
+/** Reads and checks a path file; its `files`, and a `context` that is a file, come back as absolute paths. */
 export function readPathFile(file: string): PathFile {
   let text: string;
   try {
@@ -54,7 +55,12 @@ export function readPathFile(file: string): PathFile {
     throw new InputError(`${file}: ${where}${issue.message}; save it anew with explore --save`);
   }
   const base = dirname(resolve(file));
-  return { ...parsed.data, files: parsed.data.files.map((f) => (isAbsolute(f) ? f : resolve(base, f))) };
+  const { files, context } = parsed.data;
+  return {
+    ...parsed.data,
+    files: files.map((f) => resolve(base, f)),
+    context: isContextFile(context) ? resolve(base, context) : context,
+  };
 }
 
 /** Writes one file for each failure into `directory`; returns their names. */
@@ -63,11 +69,7 @@ export function savePaths(
   failures: readonly Failure[],
   common: Omit<PathFile, 'entrace' | 'property' | 'path'>,
 ): string[] {
-  try {
-    mkdirSync(directory, { recursive: true });
-  } catch (error) {
-    throw new InputError(`--save ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code})`);
-  }
+  makeDirectory(directory);
   return failures.map((failure) => {
     const base = `${failure.property}-${failure.event}-${failure.boundary}`.replace(/[^\w.+-]/g, '_');
     const name = join(directory, `${base}.json`);
@@ -75,13 +77,30 @@ export function savePaths(
       entrace: 'path/1',
       ...common,
       files: common.files.map((f) => relativeTo(directory, f)),
-      context: existsSync(common.context) ? relativeTo(directory, common.context) : common.context,
+      context: isContextFile(common.context) ? relativeTo(directory, common.context) : common.context,
       property: failure.property,
       path: failure.path.map(({ boundary, hit, event }) => ({ boundary, hit, event })),
     };
-    writeFileSync(name, `${JSON.stringify(file, null, 2)}\n`);
+    try {
+      writeFileSync(name, `${JSON.stringify(file, null, 2)}\n`);
+    } catch (error) {
+      throw new InputError(`--save ${directory}: ${name} cannot be written (${(error as NodeJS.ErrnoException).code})`);
+    }
     return name;
   });
+}
+
+/** Makes the directory that --save names, unless it is there. */
+export function makeDirectory(directory: string): void {
+  try {
+    // Node's own `recursive` never returns where a file system has no directories to make, as in /proc.
+    const missing: string[] = [];
+    for (let at = resolve(directory); !existsSync(at); at = dirname(at)) missing.unshift(at);
+    for (const at of missing) mkdirSync(at);
+    if (!statSync(directory).isDirectory()) throw Object.assign(new Error('is a file'), { code: 'ENOTDIR' });
+  } catch (error) {
+    throw new InputError(`--save ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code})`);
+  }
 }
 
 function relativeTo(directory: string, file: string): string {

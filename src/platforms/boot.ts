@@ -1,5 +1,6 @@
 /** Puts an image into a machine: memory, descriptor tables, stacks, per-CPU area, registers at the context's start. */
-import { dirname, join } from 'node:path';
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Assembler } from '../assembler/index.js';
 import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
@@ -35,8 +36,19 @@ export interface Subject {
   readonly standIns: readonly string[];
 }
 
+const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
+
+/** Whether `context` is the path of a file, and not the name of one in asm/contexts. */
+export function isContextFile(context: string): boolean {
+  return /[/.]/.test(context);
+}
+
 export function contextPath(context: string): string {
-  return /[/.]/.test(context) ? context : join(ASM_DIRECTORY, 'contexts', `${context}.S`);
+  if (isContextFile(context)) return context;
+  const file = join(CONTEXTS, `${context}.S`);
+  if (existsSync(file)) return file;
+  const names = readdirSync(CONTEXTS).map((name) => name.replace(/\.S$/, ''));
+  throw new InputError(`there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`);
 }
 
 /** Assembles and links the files under test with a context; every error is an InputError. */
@@ -46,11 +58,10 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     ...(options.defines ? { defines: options.defines } : {}),
     includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
   };
-  if (new Set(options.files).size !== options.files.length) {
-    throw new InputError('the same file is given twice; name each file of the image once');
-  }
-  const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const contextFile = contextPath(options.context);
+  const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
+  if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
+  const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const context = assembler.assemble(contextFile, {
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });

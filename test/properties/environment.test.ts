@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';
+import { keepingSs } from '../support/broken.js';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
@@ -57,9 +58,19 @@ test('the C part must run on a stack of the kernel that is meant for it', () => 
   ]);
 });
 
-test('the C part must run with the kernel CS and SS', () => {
+test('the C part must run with SS null or of the kernel', () => {
   const ss = (selector: number): string =>
-    plainHandler({ before: `cld\n\tmovl $${selector}, %eax\n\tmovl %eax, %ss`, after: 'movl $0x18, %eax\n\tmovl %eax, %ss' });
+    plainHandler({
+      before: `cld\n\tmovl $${selector}, %eax\n\tmovl %eax, %ss`,
+      after: 'movl $0x18, %eax\n\tmovl %eax, %ss',
+    });
   assert.deepEqual(verdict(ss(0x18), { events: 'nmi=1' }), HOLDS);
   assert.deepEqual(verdict(ss(0), { events: 'nmi=1' }), HOLDS);
+  // A delivery from ring 3 must load a null selector.
+  const setting = { events: 'nmi=1', context: 'user', property: 'environment' };
+  assert.deepEqual(verdict('linux_nmi.S', setting), HOLDS);
+  assert.deepEqual(verdict('linux_nmi.S', { ...setting, broken: keepingSs }), {
+    verdict: 'fails',
+    environment: { nmi: 'context_start+0..+12' },
+  });
 });
