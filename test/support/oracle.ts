@@ -1,0 +1,80 @@
+/**
+ * An independent answer to what a search should find: every schedule within a bound, each run from the start by itself,
+ * nothing merged, and the windows by their definition. Slow, and simple enough to be believed.
+ */
+
+import type { Bound, Place, Places } from '../../src/explore/bound.js';
+import { EVENT_KINDS, type EventKind } from '../../src/harness/machine.js';
+import { Run } from '../../src/hooks/run.js';
+import { onAccess } from '../../src/hooks/triggers.js';
+import { machineFor, type Subject } from '../../src/platforms/boot.js';
+import type { Profile } from '../../src/profiles/profile.js';
+import type { Property } from '../../src/properties/property.js';
+
+/** An event, and after how many transitions of the run it is fired. */
+interface Fired {
+  readonly after: number;
+  readonly event: EventKind;
+  readonly rip: bigint;
+}
+
+export interface OracleResult {
+  /** `property event boundary`, each with the number of events of its shortest schedule. */
+  readonly windows: ReadonlyMap<string, number>;
+  readonly schedules: number;
+}
+
+function allows(place: Place, run: Run): boolean {
+  if (place.at === 'access') return onAccess(place.range, place.access)(run);
+  return run.rip >= place.range.start && run.rip < place.range.end;
+}
+
+export function everySchedule(
+  subject: Subject,
+  profile: Profile,
+  properties: readonly Property[],
+  bound: Bound,
+  places: Places,
+): OracleResult {
+  const machine = machineFor(subject, profile);
+  const start = machine.snapshot();
+  const windows = new Map<string, number>();
+  let schedules = 0;
+
+  const visit = (schedule: readonly Fired[], brokenBefore: number): void => {
+    schedules++;
+    machine.restore(start);
+    const run = new Run(subject, profile, properties, machine);
+    const from = (schedule.at(-1)?.after ?? -1) + 1;
+    const next: Fired[] = [];
+    run.observe({
+      before: () => {
+        if (run.transitions < from || run.monitor.over) return;
+        for (const event of EVENT_KINDS) {
+          if (schedule.filter((f) => f.event === event).length >= (bound[event] ?? 0)) continue;
+          if (!machine.may(event) || !(places[event]?.some((place) => allows(place, run)) ?? true)) continue;
+          // Each state is seen once for the step from it; an observer is called again only after a transition.
+          next.push({ after: run.transitions, event, rip: run.rip });
+        }
+      },
+    });
+    run.follow(
+      schedule.map(({ after, event }) => ({
+        event,
+        where: `transition ${after}`,
+        trigger: () => run.transitions === after,
+      })),
+    );
+    const broken = run.monitor.failed & ~brokenBefore;
+    const last = schedule.at(-1);
+    properties.forEach((property, i) => {
+      if (!(broken & (1 << i))) return;
+      const key = `${property.name} ${last?.event ?? 'none'} ${last ? subject.image.name(last.rip) : ''}`;
+      windows.set(key, Math.min(windows.get(key) ?? Number.POSITIVE_INFINITY, schedule.length));
+    });
+    for (const fork of next) visit([...schedule, fork], run.monitor.failed);
+  };
+
+  visit([], 0);
+  return { windows, schedules };
+}
