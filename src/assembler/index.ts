@@ -38,11 +38,17 @@ export class Assembler {
       includePaths: options.includePaths ?? [],
       readFile: read(options),
     });
-    const lines = preprocessor.run(text, name);
-    const assembly = new Assembly(this.instructions, preprocessor);
-    assembly.run(lines);
-    const sections = [...assembly.sections.values()].filter((section) => section.touched || section.name === '.text');
-    return new ObjectWriter(name, sections, assembly.symbols, preprocessor.sources).write();
+    try {
+      const lines = preprocessor.run(text, name);
+      const assembly = new Assembly(this.instructions, preprocessor);
+      assembly.run(lines);
+      const sections = [...assembly.sections.values()].filter((section) => section.touched || section.name === '.text');
+      return new ObjectWriter(name, sections, assembly.symbols, preprocessor.sources).write();
+    } catch (error) {
+      // Each nested thing has a limit of its own but the depth of an expression.
+      if (!(error instanceof RangeError)) throw error;
+      throw new InputError(`${name}: an expression in it is too long or too deeply nested; split it`);
+    }
   }
 }
 

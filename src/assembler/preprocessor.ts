@@ -1,5 +1,5 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { isDigit, isNameStart } from './lexer.js';
@@ -128,11 +128,21 @@ export interface PreprocessorOptions {
   readonly readFile: (path: string) => string;
 }
 
+/** Bytes of the largest file that is read. */
+const MAX_FILE = 64 << 20;
+
 /** Reads a file as text. Throws InputError that says what is wrong with the path. */
 export function readSource(path: string): string {
   try {
+    const stat = statSync(path);
+    // A pipe is as good as a file; a device has no end.
+    if (stat.isCharacterDevice()) {
+      throw new InputError(`${path}: is a device; expected an assembler file`);
+    }
+    if (stat.size > MAX_FILE) throw new InputError(`${path}: is larger than ${MAX_FILE >> 20} MiB; expected an assembler file`);
     return readFileSync(path, 'utf8');
   } catch (cause) {
+    if (cause instanceof InputError) throw cause;
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === 'ENOENT') throw new InputError(`${path}: no such file`);
     if (code === 'EISDIR') throw new InputError(`${path}: is a directory; expected an assembler file`);

@@ -1,5 +1,5 @@
 /** entrace asm: one file through the assembler, for people (a listing) and for other tools (an ELF64 object). */
-import { realpathSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { byteDirective, Disassembler } from '../cpu/disassembler.js';
@@ -10,19 +10,20 @@ import { ASM_DIRECTORY } from '../platforms/boot.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
+import { refuseSource } from './output.js';
 
 export interface AsmOptions {
   readonly output?: string;
   readonly list?: boolean;
-  readonly define: Readonly<Record<string, string>>;
-  readonly include: readonly string[];
+  readonly define?: Readonly<Record<string, string>>;
+  readonly include?: readonly string[];
 }
 
 export async function asm(file: string, options: AsmOptions): Promise<number> {
   const assembler = await Assembler.create();
   const module = assembler.assemble(file, {
-    defines: options.define,
-    includePaths: [...options.include, ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
+    defines: options.define ?? {},
+    includePaths: [...(options.include ?? []), ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
   });
   if (options.output !== undefined) await writeObject(module, options.output);
   // With the object on standard output the text goes to standard error: each stream stays of one kind.
@@ -39,22 +40,12 @@ async function writeObject(module: Module, output: string): Promise<void> {
     await print(process.stdout, bytes);
     return;
   }
-  if ([...module.sources.keys()].some((source) => sameFile(source, output))) {
-    throw new InputError(`${output}: is one of the source files; name another file with -o`);
-  }
+  refuseSource(output, '-o', module.sources.keys());
   try {
     writeFileSync(output, bytes);
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     throw new InputError(`${output}: cannot be written (${code}); name another file with -o`);
-  }
-}
-
-function sameFile(a: string, b: string): boolean {
-  try {
-    return realpathSync(a) === realpathSync(b);
-  } catch {
-    return false;
   }
 }
 

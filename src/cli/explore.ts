@@ -14,6 +14,7 @@ import { toJson } from '../report/json.js';
 import { reportPath } from '../report/path.js';
 import { type Heading, type Paint, paintFor, shortPath, summary, windows } from '../report/text.js';
 import { EXIT } from './exit.js';
+import { refuseSource } from './output.js';
 import { ProgressLine } from './progress_line.js';
 
 export interface ExploreOptions {
@@ -21,9 +22,9 @@ export interface ExploreOptions {
   readonly profile: string;
   readonly context: string;
   readonly events: string;
-  readonly at: readonly string[];
+  readonly at?: readonly string[];
   readonly property?: string;
-  readonly define: Readonly<Record<string, string>>;
+  readonly define?: Readonly<Record<string, string>>;
   readonly save?: string;
   readonly json?: string;
   readonly workers: number;
@@ -41,12 +42,15 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     files,
     platform,
     context: options.context,
-    defines: options.define,
+    defines: options.define ?? {},
   });
-  const places = parsePlaces(options.at, subject.image, platform);
+  const places = parsePlaces(options.at ?? [], subject.image, platform);
 
   // Before the search and not after it: a result that cannot be written is lost.
-  if (options.json !== undefined && options.json !== '-') writeJsonFile(options.json, '', 'a');
+  if (options.json !== undefined && options.json !== '-') {
+    refuseSource(options.json, '--json', subject.image.sources.keys());
+    writeJsonFile(options.json, '', 'a');
+  }
   if (options.save !== undefined) makeDirectory(options.save);
 
   const progress = new ProgressLine(process.stderr);

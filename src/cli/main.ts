@@ -4,7 +4,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 import { InputError } from '../errors.js';
 import { EXIT } from './exit.js';
 
-function collect(value: string, previous: readonly string[]): string[] {
+function collect(value: string, previous: readonly string[] = []): string[] {
   return [...previous, value];
 }
 
@@ -15,7 +15,7 @@ function positive(value: string): number {
 }
 
 /** Reads `NAME` or `NAME=VALUE` as -D does. */
-function define(value: string, previous: Readonly<Record<string, string>>): Record<string, string> {
+function define(value: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
   const match = /^([A-Za-z_]\w*)(?:=(.*))?$/s.exec(value);
   if (!match) throw new InvalidArgumentError('expected NAME or NAME=VALUE.');
   return { ...previous, [match[1]!]: match[2] ?? '1' };
@@ -28,7 +28,7 @@ function printable(text: string): string {
 
 const program = new Command('entrace')
   .description(
-    'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary,\nand finds the schedule that breaks it.',
+    'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary, and finds the schedule that breaks it.',
   )
   .version('0.1.0')
   .exitOverride()
@@ -54,10 +54,9 @@ program
     '--at <kind=range>',
     'where a kind may fire: LABEL..LABEL, LABEL+n, or before an access: write:SYMBOL, read:SYMBOL (bp: the body, by default)',
     collect,
-    [],
   )
   .option('--property <list>', 'check only these properties, separated by commas')
-  .option('-D, --define <name=value>', 'define a preprocessor macro', define, {})
+  .option('-D, --define <name=value>', 'define a preprocessor macro', define)
   .option('--save <dir>', 'write each minimal failing schedule to a file for replay')
   .option('--json <file>', 'write the result as JSON (- for standard output)')
   .option('--workers <n>', 'search in n threads', positive, 1)
@@ -85,8 +84,8 @@ program
   .argument('<file>', 'an assembly file (.S)')
   .option('-o, --output <file>', 'write an ELF64 relocatable object')
   .option('--list', 'print the listing: offsets, bytes, instructions, source lines')
-  .option('-D, --define <name=value>', 'define a preprocessor macro', define, {})
-  .option('-I, --include <dir>', 'look for #include files here too', collect, [])
+  .option('-D, --define <name=value>', 'define a preprocessor macro', define)
+  .option('-I, --include <dir>', 'look for #include files here too', collect)
   .action(async (file: string, options) => {
     const { asm } = await import('./asm.js');
     process.exitCode = await asm(file, options);

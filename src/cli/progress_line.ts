@@ -1,5 +1,6 @@
 /** A line on the terminal that shows how far a long search has come; nothing where there is no terminal. */
 import cliProgress from 'cli-progress';
+import { printBound } from '../explore/bound.js';
 import type { Progress } from '../explore/result.js';
 
 /** Searches that are done sooner than this need no line, in ms. */
@@ -19,14 +20,16 @@ export class ProgressLine {
         clearOnComplete: true,
         hideCursor: true,
         gracefulExit: false,
-        barsize: 24,
+        barsize: 16,
         format: (options, params, payload) =>
-          `${cliProgress.Format.BarFormat(params.progress, options)} ${payload.states} states, ${payload.failures} windows, ${payload.rate}/s  (Ctrl-C ends it)`,
+          `${cliProgress.Format.BarFormat(params.progress, options)} ${payload.percent} of ${payload.bound}: ${payload.states} states, ${payload.rate}/s, ${payload.failures} windows`,
       });
-      this.#bar.start(1000, 0, { states: '', failures: '', rate: '' });
+      this.#bar.start(1000, 0, { percent: '', bound: '', states: '', failures: '', rate: '' });
     }
     const seconds = (performance.now() - this.#began) / 1000;
     this.#bar.update(Math.floor(1000 * (progress.done ?? 0)), {
+      percent: progress.done === undefined ? '' : `${Math.floor(100 * progress.done)}%`,
+      bound: printBound(progress.bound),
       states: progress.states.toLocaleString('en-US'),
       failures: progress.failures,
       rate: Math.round(progress.transitions / seconds).toLocaleString('en-US'),

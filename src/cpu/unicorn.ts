@@ -96,9 +96,11 @@ function loadLibrary(): Library {
   if (library) return library;
   const names = candidates();
   let lib: ReturnType<typeof koffi.load> | undefined;
+  let loaded = '';
   for (const name of names) {
     try {
       lib = koffi.load(name);
+      loaded = name;
       break;
     } catch {
       // The next candidate; if none loads, the error below names the package.
@@ -129,7 +131,8 @@ function loadLibrary(): Library {
     };
   } catch (error) {
     throw new InputError(
-      `the Unicorn library lacks a function that entrace needs (${(error as Error).message}); install version 2.0.1 or newer (Debian: libunicorn2)`,
+      `${loaded}: is not the Unicorn library, or too old: it lacks a function that entrace needs (${(error as Error).message}); ` +
+        'install version 2.0.1 or newer (Debian: libunicorn2), or correct ENTRACE_LIBUNICORN',
     );
   }
   const major = [0];
@@ -137,7 +140,7 @@ function loadLibrary(): Library {
   found.uc_version(major, minor);
   if ((major[0] ?? 0) < 2) {
     throw new InputError(
-      `the Unicorn library is version ${major[0]}.${minor[0]}; entrace needs 2.0.1 or newer (Debian: libunicorn2)`,
+      `${loaded}: the Unicorn library is version ${major[0]}.${minor[0]}; entrace needs 2.0.1 or newer (Debian: libunicorn2)`,
     );
   }
   library = found;

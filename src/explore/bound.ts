@@ -80,10 +80,11 @@ export function parsePlaces(texts: readonly string[], image: Image, platform: Pl
 export function describePlaces(places: Places, bound: Bound, image: Image): string[] {
   const name = (address: bigint): string => image.name(address).replace(/\+0$/, '');
   return EVENT_KINDS.filter((kind) => places[kind] && (bound[kind] ?? 0) > 0).map((kind) => {
-    const list = places[kind]!.map(({ at, range }) => {
+    const all = places[kind]!.map(({ at, range }) => {
       if (at === 'access') return `before an access to 0x${range.start.toString(16)}..0x${range.end.toString(16)}`;
       return range.end - range.start === 1n ? `at ${name(range.start)}` : `in ${name(range.start)}..${name(range.end)}`;
     });
+    const list = [...new Set(all)];
     return `${kind} ${list.length > 0 ? list.join(', ') : 'nowhere: the image has no body'}`;
   });
 }

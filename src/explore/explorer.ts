@@ -9,7 +9,7 @@ import type { Subject } from '../platforms/boot.js';
 import type { Property } from '../properties/property.js';
 import type { Bound } from './bound.js';
 import { LiveWords, MasksFull } from './live_words.js';
-import type { Failure, SearchOptions, SearchResult } from './result.js';
+import { type Failure, type SearchOptions, type SearchResult, withoutVacuity } from './result.js';
 import { RareRegisters, Round } from './round.js';
 
 /** Explores everything that the bound allows from the machine's current state. */
@@ -64,7 +64,15 @@ export function search(
         rest.verdict = failures.length > 0 ? 'fails' : 'open';
       }
       const covered = result.stopped === undefined ? undefined : { closed, bound, first, of: forks };
-      return { ...rest, covered, seconds: (now - began) / 1000, lastRoundSeconds: (now - roundBegan) / 1000, rounds };
+      const whole = {
+        ...rest,
+        covered,
+        seconds: (now - began) / 1000,
+        lastRoundSeconds: (now - roundBegan) / 1000,
+        rounds,
+      };
+      // One part of several may well be without events.
+      return options.part === undefined || options.part.count === 1 ? withoutVacuity(whole, options.bound) : whole;
     }
     slots = result.slots;
     if (!live.grown) {
@@ -77,7 +85,9 @@ export function search(
 /** Whether the failure's schedule, run strictly, breaks its property. */
 function breaks(machine: Machine, subject: Subject, properties: readonly Property[], failure: Failure): boolean {
   const run = new Run(subject, machine.profile, properties, machine);
-  run.follow(failure.path.map((e) => ({ event: e.event, trigger: atHit(e.address, e.hit), where: e.boundary })));
-  const index = properties.findIndex((p) => p.name === failure.property);
-  return (run.monitor.failed & (1 << index)) !== 0;
+  const bit = 1 << properties.findIndex((p) => p.name === failure.property);
+  const broken = (): boolean => (run.monitor.failed & bit) !== 0;
+  const schedule = failure.path.map((e) => ({ event: e.event, trigger: atHit(e.address, e.hit), where: e.boundary }));
+  run.follow(schedule, broken);
+  return broken();
 }

@@ -1,5 +1,5 @@
 /** What a search is asked, and what it answers. */
-import type { EventKind } from '../harness/machine.js';
+import { EVENT_KINDS, type EventKind } from '../harness/machine.js';
 import type { Bound, Places } from './bound.js';
 
 /** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
@@ -37,6 +37,8 @@ export interface SearchResult {
   readonly covered: Covered | undefined;
   /** Bytes of the visited set for each state in it. */
   readonly bytesPerState: number;
+  /** The kinds of events that have been fired at least once. */
+  readonly fired: readonly EventKind[];
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
 }
@@ -59,6 +61,8 @@ export interface Progress {
   readonly failures: number;
   /** Share of the outermost fork points that are done, 0 to 1; undefined while it is not known. */
   readonly done: number | undefined;
+  /** The bound that is being explored: small ones come first. */
+  readonly bound: Bound;
 }
 
 export interface SearchOptions {
@@ -74,4 +78,13 @@ export interface SearchOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Search only the outermost fork points whose number is `index` modulo `count`. */
   readonly part?: { readonly index: number; readonly count: number };
+}
+
+/** A verdict about events that were never fired would say nothing: such a search is open. */
+export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult {
+  if (result.verdict !== 'holds') return result;
+  const never = EVENT_KINDS.filter((kind) => (bound[kind] ?? 0) > 0 && !result.fired.includes(kind));
+  if (never.length === 0) return result;
+  const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire`;
+  return { ...result, verdict: 'open', stopped };
 }

@@ -22,7 +22,9 @@ import type { Failure, ScheduledEvent, SearchOptions, SearchResult } from './res
 import { VisitedSet } from './visited.js';
 
 /** More instructions than this between two events: the code does not come back. */
-export const MAX_CHAIN = 200_000;
+export const MAX_CHAIN = 50_000;
+/** After so many chains that do not come back the search gives up. */
+const MAX_RUNAWAYS = 16;
 const CHECK_EVERY = 4096;
 const REGISTER_WORDS = 36;
 /** Ends of the registers that a copy of the slow part holds: the usual ones, or all of them. */
@@ -78,11 +80,19 @@ export class Round {
   #chains = 0;
   #transitions = 0;
   #untilCheck = CHECK_EVERY;
+  #runaways = 0;
+  /** Why the space is not closed although the search went on to its end. */
+  #open: string | undefined;
+  /** Bit k: an event of kind k has been fired. */
+  #firedKinds = 0;
+  readonly #maxStates: number;
   readonly #budgets: readonly number[];
   readonly #places: readonly (Allowed | undefined)[];
   readonly #windows = new Map<string, Failure>();
   #forksDone = 0;
   #forks = 0;
+  /** The same for the chain of the first event that is being followed: 0 to 1. */
+  #innerDone = 0;
 
   // The path from the start to here: one entry for each state on it.
   #top = 0;
@@ -144,6 +154,7 @@ export class Round {
     this.#options = options;
     this.#live = live;
     this.#monitor = new Monitor(machine, subject, properties);
+    this.#maxStates = options.maxStates ?? Number.POSITIVE_INFINITY;
     this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
     this.#places = EVENT_KINDS.map((kind) => {
       const places = options.places[kind];
@@ -169,6 +180,7 @@ export class Round {
       else if (error instanceof Stopped) stopped = error.reason;
       else throw this.#located(error);
     }
+    stopped ??= this.#open;
     const failures = [...this.#windows.values()].sort(byAddress);
     return {
       verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
@@ -177,6 +189,7 @@ export class Round {
       failures,
       stopped,
       slots: this.#visited.slots,
+      fired: EVENT_KINDS.filter((_, k) => this.#firedKinds & (1 << k)),
       first: this.#forksDone,
       forks: this.#forks,
       bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
@@ -564,6 +577,7 @@ export class Round {
     const slowBase = this.#slowTop;
     const chain = this.#chains;
     let outcome: number;
+    let runaway = false;
     for (;;) {
       this.#account();
       const instruction = machine.peek();
@@ -593,10 +607,12 @@ export class Round {
         break;
       }
       if (this.#top - base > MAX_CHAIN) {
-        throw new Stopped(
-          `from ${this.#subject.image.name(this.#ripAt(base))} on, ${MAX_CHAIN.toLocaleString('en')} instructions ran without coming back: the code does not return, or needs more than a search can follow`,
-        );
+        this.#runaway(base);
+        outcome = monitor.failed;
+        runaway = true;
+        break;
       }
+      if (this.#visited.size >= this.#maxStates) this.#check();
       machine.step();
       monitor.after();
       this.#transitions++;
@@ -609,12 +625,21 @@ export class Round {
         this.#forks = this.#top - base;
       }
       // The number of events fired is the same all along a chain.
-      if (this.#mayFireMore()) this.#fireAlong(base, outcome, depth);
+      if (!runaway && this.#mayFireMore()) this.#fireAlong(base, outcome, depth);
     }
     this.#top = base;
     this.#base = parentBase;
     this.#slowTop = slowBase;
     return outcome;
+  }
+
+  /** A chain that goes on and on without a state coming back: given up, with what it has broken so far. */
+  #runaway(base: number): void {
+    const { image } = this.#subject;
+    const schedule = this.#currentPath().map((e) => `${e.event} at ${e.boundary}`);
+    const after = schedule.length > 0 ? ` after ${schedule.join(', ')}` : '';
+    this.#open ??= `from ${image.name(this.#ripAt(base))} on${after}, ${MAX_CHAIN.toLocaleString('en-US')} instructions ran without coming back: the code does not return, or needs more than a search can follow`;
+    if (++this.#runaways === MAX_RUNAWAYS) throw new Stopped(this.#open);
   }
 
   #mayFireMore(): boolean {
@@ -646,8 +671,10 @@ export class Round {
     this.#rewind(base);
     for (let p = base; p <= last; p++) {
       if (p > base) this.#redo(p, base, memoryStart, registersStart);
+      if (depth === 1) this.#innerDone = (p - base) / (last - base + 1);
       if (depth === 0) {
         this.#forksDone = p - base;
+        this.#innerDone = 0;
         if (part !== undefined && p % part.count !== part.index) continue;
       }
       const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
@@ -675,6 +702,7 @@ export class Round {
         monitor.changed = true;
         monitor.after();
         this.#transitions++;
+        this.#firedKinds |= 1 << k;
         this.#schedule.push({ base, position: p, event: kind });
         const broken = this.#chain(depth + 1) & ~outcome;
         if (broken !== 0) this.#failed(broken, kind);
@@ -810,7 +838,7 @@ export class Round {
     this.#untilCheck = CHECK_EVERY;
     const { maxStates, maxMemory, shouldStop, onProgress } = this.#options;
     if (maxStates !== undefined && this.#visited.size >= maxStates) {
-      throw new Stopped(`the limit of ${maxStates.toLocaleString('en')} states is reached (--max-states)`);
+      throw new Stopped(`the limit of ${maxStates.toLocaleString('en-US')} states is reached (--max-states)`);
     }
     if (maxMemory !== undefined && this.#visited.bytesToGrow > maxMemory) {
       throw new Stopped(
@@ -823,7 +851,8 @@ export class Round {
       states: this.#visited.size,
       transitions: this.#transitions,
       failures: this.#windows.size,
-      done: this.#forks > 0 ? this.#forksDone / this.#forks : undefined,
+      done: this.#forks > 0 ? (this.#forksDone + this.#innerDone) / this.#forks : undefined,
+      bound: this.#options.bound,
     });
   }
 

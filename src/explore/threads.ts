@@ -6,6 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InputError } from '../errors.js';
+import { EVENT_KINDS } from '../harness/machine.js';
 import { Image } from '../image/image.js';
 import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
@@ -14,7 +15,7 @@ import { PROFILES } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
 import { search } from './explorer.js';
-import type { Covered, Failure, Progress, SearchResult } from './result.js';
+import { type Covered, type Failure, type Progress, type SearchResult, withoutVacuity } from './result.js';
 
 /** What a search needs, as plain data. */
 export interface SearchRequest {
@@ -62,7 +63,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
       onProgress?.(sum(latest.filter(Boolean), count));
     }),
   );
-  const result = Promise.all(threads).then((results) => merge(results));
+  const result = Promise.all(threads).then((results) => withoutVacuity(merge(results), request.bound));
   return { result, interrupt: () => Atomics.store(control, 0, 1) };
 }
 
@@ -85,6 +86,7 @@ function sum(parts: readonly Progress[], count: number): Progress {
     states: parts.reduce((n, p) => n + p.states, 0),
     transitions: parts.reduce((n, p) => n + p.transitions, 0),
     failures: parts.reduce((n, p) => n + p.failures, 0),
+    bound: parts[0]!.bound,
     done: known ? parts.reduce((n, p) => n + p.done!, 0) / count : undefined,
   };
 }
@@ -116,6 +118,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     stopped,
     covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
+    fired: EVENT_KINDS.filter((kind) => results.some((r) => r.fired.includes(kind))),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };
 }
@@ -146,7 +149,7 @@ function runInThread(data: ThreadData): void {
       {
         bound: request.bound,
         places: request.places,
-        ...(request.maxStates !== undefined ? { maxStates: request.maxStates } : {}),
+        ...(request.maxStates !== undefined ? { maxStates: Math.ceil(request.maxStates / part.count) } : {}),
         ...(request.maxMemory !== undefined ? { maxMemory: request.maxMemory } : {}),
         exact: request.exact ?? false,
         part,

@@ -90,8 +90,13 @@ export class Run implements RunState {
     for (const o of this.#observers) o.after?.(this, event);
   }
 
-  /** Fires the events in their order and runs on to the end; an InputError when one of them cannot fire. */
-  follow(schedule: readonly Firing[]): Ending {
+  /** Fires the events in their order and runs on to the end, or until `until` says so; an InputError when one of them cannot fire. */
+  follow(schedule: readonly Firing[], until?: () => boolean): Ending {
+    this.ending = this.#follow(schedule, until);
+    return this.ending;
+  }
+
+  #follow(schedule: readonly Firing[], until?: () => boolean): Ending {
     let pending = 0;
     const loop = new LoopDetector(this);
     for (;;) {
@@ -106,12 +111,13 @@ export class Run implements RunState {
       }
       if (this.monitor.ended || this.transitions >= LIMIT || (pending === schedule.length && loop.closed())) {
         if (firing) throw new InputError(`the path does not apply: ${firing.where} is never reached`);
-        if (this.monitor.ended) return (this.ending = 'end');
-        if (this.transitions >= LIMIT) return (this.ending = 'limit');
+        if (this.monitor.ended) return 'end';
+        if (this.transitions >= LIMIT) return 'limit';
         this.loopLength = loop.length;
         this.monitor.failNamed('progress');
-        return (this.ending = 'loop');
+        return 'loop';
       }
+      if (pending === schedule.length && until?.()) return 'limit';
       this.next(undefined);
     }
   }

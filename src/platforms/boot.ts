@@ -48,7 +48,9 @@ export function contextPath(context: string): string {
   const file = join(CONTEXTS, `${context}.S`);
   if (existsSync(file)) return file;
   const names = readdirSync(CONTEXTS).map((name) => name.replace(/\.S$/, ''));
-  throw new InputError(`there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`);
+  throw new InputError(
+    `there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`,
+  );
 }
 
 /** Assembles and links the files under test with a context; every error is an InputError. */
@@ -108,6 +110,13 @@ function requireEntry(image: Image, platform: Platform, files: readonly string[]
     throw new InputError(
       `${files.join(', ')}: no entry point of the platform ${platform.name} is defined; define ${nmi.symbols.join(' or ')} (.globl) for the NMI handler`,
     );
+  }
+  for (const name of all.filter(own)) {
+    const symbol = image.globals.get(name)!;
+    if (image.sectionAt(symbol.address)?.segment !== 'text') {
+      const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
+      throw new InputError(`${at}: the entry point ${name} is not in an executable section of the kernel; put it into .text`);
+    }
   }
 }
 
@@ -191,7 +200,7 @@ function loadTables(memory: GuestMemory, subject: Subject): void {
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
-const CR4_PAE_MCE = 0x60n;
+const CR4_PAE_MCE_FSGSBASE = 0x10060n;
 const EFER_SCE_LME_LMA_NX = 0xd01n;
 
 function setRegisters(machine: Machine, subject: Subject): void {
@@ -210,7 +219,7 @@ function setRegisters(machine: Machine, subject: Subject): void {
   u64[Reg.GS_BASE] = user ? platform.userGsBase : platform.layout.percpu;
   u64[Reg.KERNEL_GS_BASE] = user ? platform.layout.percpu : platform.userGsBase;
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
-  u64[Reg.CR4] = CR4_PAE_MCE;
+  u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE;
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.STAR] = platform.star;
   u64[Reg.LSTAR] = image.globals.get(platform.syscallEntry)?.address ?? 0n;

@@ -24,6 +24,12 @@ export function nmiStack(trace: Trace, before: number): StackWord[] {
   const layout = subject.platform.nmiLayouts.find((l) => ownSymbol(subject, l.marker));
   const words: StackWord[] = [];
   for (const slot of layout?.slots ?? []) {
+    // Without the mark of a built pt_regs, -1 as the system call's number, its names would be made up.
+    if (slot.name === 'pt_regs') {
+      const origRax = top + BigInt(slot.from);
+      const mark = trace.lastWrite(origRax, before - 1)?.writes.find((w) => w.address === origRax)?.value;
+      if (mark !== BigInt.asUintN(64, -1n)) continue;
+    }
     slot.words.forEach((word, i) => {
       const below = -(slot.from - 8 * i);
       const address = top - BigInt(below);

@@ -2,7 +2,7 @@
 import { isAbsolute, relative } from 'node:path';
 import { styleText } from 'node:util';
 import { type Bound, printBound } from '../explore/bound.js';
-import type { Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
+import type { Covered, Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/boot.js';
 import { hex } from '../properties/describe.js';
@@ -16,7 +16,7 @@ export type Paint = (style: 'red' | 'green' | 'yellow' | 'bold' | 'dim' | 'cyan'
 /** Colours for a terminal; plain text for anything else, or when NO_COLOR is set. */
 export function paintFor(stream: { isTTY?: boolean }): Paint {
   const colours = stream.isTTY === true && !process.env.NO_COLOR;
-  return (style, text) => (colours ? styleText(style, text) : text);
+  return (style, text) => (colours ? styleText(style, text, { validateStream: false }) : text);
 }
 
 /** How many instructions before the failure are shown. */
@@ -51,14 +51,15 @@ export function summary(heading: Heading, result: SearchResult, paint: Paint): s
   ];
   if (heading.places.length > 0) lines.splice(2, 0, `  ${heading.places.join('; ')}`);
   if (heading.properties) lines.push(`  checked: ${heading.properties.join(', ')} only`);
-  if (result.stopped !== undefined) lines.push(`  stopped: ${result.stopped}`, `  covered: ${covered(result)}`);
+  if (result.stopped !== undefined) {
+    lines.push(`  stopped: ${result.stopped}`);
+    if (result.covered) lines.push(`  covered: ${covered(result.covered)}`);
+  }
   return lines.join('\n');
 }
 
 /** What a stopped search can still say. */
-function covered(result: SearchResult): string {
-  const c = result.covered;
-  if (!c) return 'nothing';
+function covered(c: Covered): string {
   const whole = c.closed ? `everything up to ${printBound(c.closed)}` : 'no bound completely';
   const part =
     c.of > 0

@@ -172,7 +172,9 @@ export class Trace implements Observer {
     if (run.loopLength > 0) {
       const first = this.#loopStart(run.loopLength);
       const from = run.subject.image.name(this.steps[first]!.address);
-      const explanation = `${entry.explanation} (from ${from} to ${from}, ${plural(run.loopLength, 'transition')})`;
+      const raised = this.steps.slice(first, first + run.loopLength).find((step) => step.delivered && !step.fired);
+      const why = raised ? `${run.subject.image.name(raised.address)} raises ${raised.delivered!.replace(/ \d+$/, '')} each time: ` : '';
+      const explanation = `${why}${entry.explanation} (from ${from} to ${from}, ${plural(run.loopLength, 'transition')})`;
       this.broken.push({ ...entry, explanation, step: first + run.loopLength - 1 });
     } else {
       this.#pending.push(entry);

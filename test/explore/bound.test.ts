@@ -25,8 +25,7 @@ test('events that are not of that form are refused', () => {
 
 test('events fire only in the places that are named', () => {
   const file = plainHandler();
-  const at = (...places: string[]): object =>
-    verdict(file, { at: places, property: 'body-reentry' });
+  const at = (...places: string[]): object => verdict(file, { at: places, property: 'body-reentry' });
   assert.deepEqual(at('bp=do_nmi+3'), {
     verdict: 'fails',
     'body-reentry': { nmi: 'int3+0, do_nmi+3..+16', bp: 'do_nmi+3' },
@@ -42,7 +41,10 @@ test('events fire only in the places that are named', () => {
 
 test('places that are not there are refused', () => {
   const { image } = subjectOf('linux_nmi.S');
-  const parse = (text: string): (() => void) => () => void parsePlaces([text], image, LINUX);
+  const parse =
+    (text: string): (() => void) =>
+    () =>
+      void parsePlaces([text], image, LINUX);
   assert.throws(parse('bp'), refused(/expected KIND=LABEL\.\.LABEL/));
   assert.throws(parse('=do_nmi'), refused(/expected KIND=/));
   assert.throws(parse('pf=do_nmi'), refused(/there is no event 'pf'/));

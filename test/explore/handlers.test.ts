@@ -1,13 +1,13 @@
 /** The verdicts on the handlers in asm/: what holds, and where exactly the older designs break. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { runs } from '../../src/report/names.js';
-import type { Trace } from '../../src/report/trace.js';
-import { CONTEXTS, explore, mutant, runOf, schedule, subjectOf, verdict } from '../support/search.js';
-import { traceOf } from '../../src/report/path.js';
-import { profileNamed } from '../../src/profiles/profile.js';
 import { stackNamed } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
+import { profileNamed } from '../../src/profiles/profile.js';
+import { runs } from '../../src/report/names.js';
+import { traceOf } from '../../src/report/path.js';
+import type { Trace } from '../../src/report/trace.js';
+import { CONTEXTS, explore, mutant, runOf, schedule, subjectOf, verdict } from '../support/search.js';
 
 /** The boundaries that failures with one kind of last event have, over all properties, sorted by address. */
 function boundaries(explored: ReturnType<typeof explore>, event: string): string {
@@ -153,7 +153,11 @@ test('linux_nmi_rfc.S with rdx in place of rdi in the nested path keeps its othe
   const view = { 'handler-view': { nmi: 'int3+0, do_nmi+0..+16', bp: 'do_nmi+0..+16' } };
   const lost = 'context_start+2..+3, entry_SYSCALL_64+0..+2';
   assert.deepEqual(verdict(fixed), { verdict: 'fails', ...view });
-  assert.deepEqual(verdict(fixed, { context: 'syscall-gap' }), { verdict: 'fails', ...view, 'nmi-ledger': { nmi: lost } });
+  assert.deepEqual(verdict(fixed, { context: 'syscall-gap' }), {
+    verdict: 'fails',
+    ...view,
+    'nmi-ledger': { nmi: lost },
+  });
 });
 
 function brokenIn(trace: Trace, property: string): Trace['broken'][number] {

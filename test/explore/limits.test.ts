@@ -54,7 +54,10 @@ test('a handler that never returns is an endless loop when its states repeat, an
 });
 
 test('a handler that pushes for ever runs into the end of its stack', () => {
-  const found = verdict(source('\t.globl nmi\nnmi:\tpushq %rax\n\tjmp nmi\n'), { events: 'nmi=1' }) as Record<string, object>;
+  const found = verdict(source('\t.globl nmi\nnmi:\tpushq %rax\n\tjmp nmi\n'), { events: 'nmi=1' }) as Record<
+    string,
+    object
+  >;
   assert.equal((found as { verdict?: string }).verdict, 'fails');
   assert.deepEqual(found.shutdown ?? found.progress ?? found['stack-bounds'], { nmi: 'context_start+0..+13' });
 });

@@ -41,15 +41,20 @@ const NO_STATE_WORD: readonly Change[] = [
 // The body's C part, where NMIs have been unblocked by the breakpoint: nmi_restart+5..+6 restores CR2, which nothing here changes.
 const BODY_PART = 'do_nmi+0..+5, nmi_restart+0..+4, nmi_restart+7..+9';
 
-breaks('without the test of the state word in do_nmi: the body is entered twice', NO_STATE_WORD, {}, {
-  // In the kernel path the executing word does the same work.
-  ...Object.fromEntries(
-    (['user', 'user-rsp', 'syscall-gap'] as const).map((context) => [
-      context,
-      { 'body-reentry': { nmi: 'int3+0, default_do_nmi+0..+16', bp: 'default_do_nmi+0..+16' } },
-    ]),
-  ),
-});
+breaks(
+  'without the test of the state word in do_nmi: the body is entered twice',
+  NO_STATE_WORD,
+  {},
+  {
+    // In the kernel path the executing word does the same work.
+    ...Object.fromEntries(
+      (['user', 'user-rsp', 'syscall-gap'] as const).map((context) => [
+        context,
+        { 'body-reentry': { nmi: 'int3+0, default_do_nmi+0..+16', bp: 'default_do_nmi+0..+16' } },
+      ]),
+    ),
+  },
+);
 
 test('linux_nmi.S without the executing test: the first NMI is overwritten', () => {
   // Without the state word, that is: with it, the loop that the overwriting makes counts nmi_state round 2^32 values.
@@ -69,31 +74,46 @@ test('linux_nmi.S without the executing test: a loop that counts for very long f
   assert.match(found.stopped!, /^from \S+ on, 200,000 instructions ran without coming back/);
 });
 
-breaks('without the range test: an NMI in repeat_nmi spoils the frame that is being renewed', [RANGE_TEST], { events: 'nmi=3,bp=1' }, {
-  kernel: {
-    progress: { nmi: 'repeat_nmi+0' },
-    context: { nmi: 'repeat_nmi+4..+6' },
-    'stack-bounds': { nmi: 'repeat_nmi+4..+6' },
+breaks(
+  'without the range test: an NMI in repeat_nmi spoils the frame that is being renewed',
+  [RANGE_TEST],
+  { events: 'nmi=3,bp=1' },
+  {
+    kernel: {
+      progress: { nmi: 'repeat_nmi+0' },
+      context: { nmi: 'repeat_nmi+4..+6' },
+      'stack-bounds': { nmi: 'repeat_nmi+4..+6' },
+    },
+    'syscall-gap': {
+      progress: { nmi: 'repeat_nmi+0' },
+      context: { nmi: 'repeat_nmi+4..+6' },
+      'stack-bounds': { nmi: 'repeat_nmi+4..+6' },
+    },
   },
-  'syscall-gap': {
-    progress: { nmi: 'repeat_nmi+0' },
-    context: { nmi: 'repeat_nmi+4..+6' },
-    'stack-bounds': { nmi: 'repeat_nmi+4..+6' },
-  },
-});
+);
 
 breaks('without the range test: two NMIs do not show it', [RANGE_TEST], { events: 'nmi=2,bp=1' }, {});
 
-breaks('with the tests in the wrong order: executing first, then the range', [
-  ['\tjb\tnested_nmi_out\n', '\tjb\tnested_nmi\n'],
-], { events: 'nmi=3,bp=1' }, {
-  kernel: { context: { nmi: 'repeat_nmi+4..+6' }, 'stack-bounds': { nmi: 'repeat_nmi+4..+6' } },
-  'syscall-gap': { context: { nmi: 'repeat_nmi+4..+6' }, 'stack-bounds': { nmi: 'repeat_nmi+4..+6' } },
+test('linux_nmi.S with the tests in the wrong order, executing before range: a nested NMI spoils the frame', () => {
+  const range = RANGE_TEST[0].replace('.Ltest_executing', '.Ltest_rsp');
+  const file = mutant('linux_nmi.S', RANGE_TEST, [EXECUTING_TEST[0], `${EXECUTING_TEST[0]}${range}.Ltest_rsp:\n`]);
+  const spoilt = { nmi: 'repeat_nmi+4..+6' };
+  assert.deepEqual(verdict(file, { events: 'nmi=3,bp=1' }), {
+    verdict: 'fails',
+    context: spoilt,
+    'stack-bounds': spoilt,
+  });
+  assert.deepEqual(verdict(file), { verdict: 'holds' });
 });
 
-breaks("without the lower bound of the RSP test: an NMI while the kernel copies backwards is lost", [RSP_LOWER], { events: 'nmi=1' }, {
-  kernel: { 'nmi-ledger': { nmi: 'context_start+3..+5' } },
-});
+breaks(
+  'without the lower bound of the RSP test: an NMI while the kernel copies backwards is lost',
+  [RSP_LOWER],
+  { events: 'nmi=1' },
+  {
+    kernel: { 'nmi-ledger': { nmi: 'context_start+3..+5' } },
+  },
+);
 
 test('linux_nmi.S without the upper bound of the RSP test: an NMI on a stack above the NMI stack is lost', () => {
   // Ring 0 on the debug stack, which lies above; DF set for one instruction.
@@ -118,62 +138,95 @@ context_end:
   assert.deepEqual(verdict('linux_nmi.S', { context, events: 'nmi=1' }), { verdict: 'holds' });
 });
 
-breaks('without the DF test: an NMI in the SYSCALL gap is lost', [DF_TEST], { events: 'nmi=1' }, {
-  'syscall-gap': { 'nmi-ledger': { nmi: 'entry_SYSCALL_64+0..+2' } },
-});
+breaks(
+  'without the DF test: an NMI in the SYSCALL gap is lost',
+  [DF_TEST],
+  { events: 'nmi=1' },
+  {
+    'syscall-gap': { 'nmi-ledger': { nmi: 'entry_SYSCALL_64+0..+2' } },
+  },
+);
 
-breaks('without the test of CS: an NMI on a forged RSP with DF set is lost', [
-  ['\ttestb\t$3, 16(%rsp)\n\tjz\tnmi_from_kernel\n', '\tjmp\tnmi_from_kernel\n'],
-], { events: 'nmi=1' }, {
-  'user-rsp': { 'nmi-ledger': { nmi: 'context_start+6..+7' } },
-  'syscall-gap': { 'nmi-ledger': { nmi: 'context_start+3' } },
-});
+breaks(
+  'without the test of CS: an NMI on a forged RSP with DF set is lost',
+  [['\ttestb\t$3, 16(%rsp)\n\tjz\tnmi_from_kernel\n', '\tjmp\tnmi_from_kernel\n']],
+  { events: 'nmi=1' },
+  {
+    'user-rsp': { 'nmi-ledger': { nmi: 'context_start+6..+7' } },
+    'syscall-gap': { 'nmi-ledger': { nmi: 'context_start+3' } },
+  },
+);
 
-breaks('with the executing word cleared before STD: one boundary between them', [
-  [STD_THEN_CLEAR, '\tmovq\t$0, 40(%rsp)\n\tstd\n'],
-], {}, {
-  kernel: { progress: { nmi: 'nmi_restore+17' } },
-  'syscall-gap': { progress: { nmi: 'nmi_restore+17' } },
-});
+breaks(
+  'with the executing word cleared before STD: one boundary between them',
+  [[STD_THEN_CLEAR, '\tmovq\t$0, 40(%rsp)\n\tstd\n']],
+  {},
+  {
+    kernel: { progress: { nmi: 'nmi_restore+17' } },
+    'syscall-gap': { progress: { nmi: 'nmi_restore+17' } },
+  },
+);
 
-breaks('without STD: an NMI at the last IRET', [[STD_THEN_CLEAR, '\tmovq\t$0, 40(%rsp)\n']], {}, {
-  kernel: { progress: { nmi: 'irq_return+0' } },
-  'syscall-gap': { progress: { nmi: 'irq_return+0' } },
-});
+breaks(
+  'without STD: an NMI at the last IRET',
+  [[STD_THEN_CLEAR, '\tmovq\t$0, 40(%rsp)\n']],
+  {},
+  {
+    kernel: { progress: { nmi: 'irq_return+0' } },
+    'syscall-gap': { progress: { nmi: 'irq_return+0' } },
+  },
+);
 
-breaks('without CLD in the kernel path: DF reaches the C part from the context and from the exit', [
-  ['had set. */\n\tcld\n', 'had set. */\n'],
-], {}, {
-  kernel: { flags: { nmi: 'nmi_restore+17, irq_return+0, context_start+3..+5' } },
-  'syscall-gap': { flags: { nmi: 'nmi_restore+17, irq_return+0' } },
-});
+breaks(
+  'without CLD in the kernel path: DF reaches the C part from the context and from the exit',
+  [['had set. */\n\tcld\n', 'had set. */\n']],
+  {},
+  {
+    kernel: { flags: { nmi: 'nmi_restore+17, irq_return+0, context_start+3..+5' } },
+    'syscall-gap': { flags: { nmi: 'nmi_restore+17, irq_return+0' } },
+  },
+);
 
-breaks('without CLD in the user path: DF reaches the C part from user mode', [
-  ['\tswapgs\n\tcld\n', '\tswapgs\n'],
-], { events: 'nmi=1' }, {
-  user: { flags: { nmi: 'context_start+4..+6' } },
-  'user-rsp': { flags: { nmi: 'context_start+6..+7' } },
-  'syscall-gap': { flags: { nmi: 'context_start+3' } },
-});
+breaks(
+  'without CLD in the user path: DF reaches the C part from user mode',
+  [['\tswapgs\n\tcld\n', '\tswapgs\n']],
+  { events: 'nmi=1' },
+  {
+    user: { flags: { nmi: 'context_start+4..+6' } },
+    'user-rsp': { flags: { nmi: 'context_start+6..+7' } },
+    'syscall-gap': { flags: { nmi: 'context_start+3' } },
+  },
+);
 
 const SPLIT = { 'nmi-ledger': { nmi: 'nmi_restart+8..+9, int3+0', bp: 'nmi_restart+8..+9' } };
-breaks('with the decrement of nmi_state in three steps: an NMI between load and store is lost', [
-  ['\tdecl\t%gs:nmi_state\n', '\tmovl\t%gs:nmi_state, %eax\n\tdecl\t%eax\n\tmovl\t%eax, %gs:nmi_state\n'],
-], {}, { user: SPLIT, 'user-rsp': SPLIT, 'syscall-gap': SPLIT });
+breaks(
+  'with the decrement of nmi_state in three steps: an NMI between load and store is lost',
+  [['\tdecl\t%gs:nmi_state\n', '\tmovl\t%gs:nmi_state, %eax\n\tdecl\t%eax\n\tmovl\t%eax, %gs:nmi_state\n']],
+  {},
+  { user: SPLIT, 'user-rsp': SPLIT, 'syscall-gap': SPLIT },
+);
 
 const GS = (at: string): object => ({ environment: { nmi: at }, progress: { nmi: at } });
-breaks('without the test of the GS base: the C part runs with the user GS', [
-  ['\ttestl\t%edx, %edx\n\tjs\t.Lkernel_gs\n', '\tjmp\t.Lkernel_gs\n'],
-], {}, {
-  user: GS('user_return+0'),
-  'user-rsp': GS('user_return+0'),
-  'syscall-gap': GS('user_return+0, entry_SYSCALL_64+0'),
-});
+breaks(
+  'without the test of the GS base: the C part runs with the user GS',
+  [['\ttestl\t%edx, %edx\n\tjs\t.Lkernel_gs\n', '\tjmp\t.Lkernel_gs\n']],
+  {},
+  {
+    user: GS('user_return+0'),
+    'user-rsp': GS('user_return+0'),
+    'syscall-gap': GS('user_return+0, entry_SYSCALL_64+0'),
+  },
+);
 
-breaks('without the reload of rdx in first_nmi: the context gets another rdx', [['\tmovq\t(%rsp), %rdx\n\n', '\n']], { events: 'nmi=1' }, {
-  kernel: { context: { nmi: 'context_start+0..+13' } },
-  'syscall-gap': { context: { nmi: 'entry_SYSCALL_64+0..+8' } },
-});
+breaks(
+  'without the reload of rdx in first_nmi: the context gets another rdx',
+  [['\tmovq\t(%rsp), %rdx\n\n', '\n']],
+  { events: 'nmi=1' },
+  {
+    kernel: { context: { nmi: 'context_start+0..+13' } },
+    'syscall-gap': { context: { nmi: 'entry_SYSCALL_64+0..+8' } },
+  },
+);
 
 test('a machine that does not mask NMIs breaks linux_nmi.S where its head says that it cannot bear that', () => {
   const setting = { events: 'nmi=2', broken: withoutNmiBlocking };

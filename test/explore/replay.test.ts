@@ -4,8 +4,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { InputError } from '../../src/errors.js';
-import type { Failure } from '../../src/explore/result.js';
 import { type PathFile, readPathFile, savePaths } from '../../src/explore/path_file.js';
+import type { Failure } from '../../src/explore/result.js';
 import { asm, directory, explore, runOf, type Setting, schedule } from '../support/search.js';
 
 const SEARCHES: readonly (readonly [string | string[], Setting])[] = [
@@ -55,7 +55,10 @@ test('there is one failure for each property, kind of event and boundary, sorted
   const keys = failures.map((f) => `${f.property} ${f.event} ${f.boundary}`);
   assert.equal(new Set(keys).size, keys.length);
   const addresses = failures.map((f) => f.address);
-  assert.deepEqual(addresses, addresses.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0)));
+  assert.deepEqual(
+    addresses,
+    addresses.toSorted((a, b) => (a < b ? -1 : a > b ? 1 : 0)),
+  );
 });
 
 test('a schedule that does not apply is refused', () => {
@@ -67,7 +70,10 @@ test('a schedule that does not apply is refused', () => {
   };
   assert.throws(with_({ hit: 1000 }), { name: 'InputError', message: /\(time 1000\) is never reached/ });
   assert.throws(with_({ boundary: 'nowhere+0' }), { name: 'InputError', message: /no label 'nowhere'/ });
-  assert.throws(with_({ boundary: 'irq_return+99' }), { name: 'InputError', message: /not so many instructions after/ });
+  assert.throws(with_({ boundary: 'irq_return+99' }), {
+    name: 'InputError',
+    message: /not so many instructions after/,
+  });
   // A breakpoint of the schedule comes before the NMI: fired twice at one boundary, the second finds NMIs pending.
   const twice = [failure.path[0]!, failure.path[1]!, failure.path[1]!];
   assert.throws(() => runOf(explored, { ...failure, path: twice }), InputError);
@@ -132,5 +138,6 @@ test('a path file that is not as it should be is refused, with the field', () =>
     [{ ...good, path: [{ ...good.path[0], hit: 1e30 }] }, /field path\.0\.hit: /],
     [{ ...good, path: [{ hit: 1, event: 'nmi' }] }, /field path\.0\.boundary: /],
   ];
-  for (const [value, message] of refused) assert.throws(read(value), { name: 'InputError', message }, JSON.stringify(value));
+  for (const [value, message] of refused)
+    assert.throws(read(value), { name: 'InputError', message }, JSON.stringify(value));
 });

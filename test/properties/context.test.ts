@@ -25,7 +25,23 @@ test('a register that comes back changed breaks it, wherever its value differed'
 });
 
 test('each of the sixteen general registers counts', () => {
-  for (const r of ['rax', 'rbx', 'rcx', 'rdx', 'rsi', 'rdi', 'rbp', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15']) {
+  for (const r of [
+    'rax',
+    'rbx',
+    'rcx',
+    'rdx',
+    'rsi',
+    'rdi',
+    'rbp',
+    'r8',
+    'r9',
+    'r10',
+    'r11',
+    'r12',
+    'r13',
+    'r14',
+    'r15',
+  ]) {
     assert.deepEqual(context(`notq %${r}\n\tiretq`), fails(EVERYWHERE), r);
   }
   assert.deepEqual(context('addq $8, 24(%rsp)\n\tiretq'), fails(EVERYWHERE), 'rsp');
@@ -38,7 +54,9 @@ test('a flag that comes back changed breaks it, just where it was set', () => {
 
 test('a live word of the interrupted stack counts, a dead one does not', () => {
   const write = (offset: number): object =>
-    context(`pushq %rax\n\tmovq %gs:cpu_current_top_of_stack, %rax\n\tmovq $0x55, ${offset}(%rax)\n\tpopq %rax\n\tiretq`);
+    context(
+      `pushq %rax\n\tmovq %gs:cpu_current_top_of_stack, %rax\n\tmovq $0x55, ${offset}(%rax)\n\tpopq %rax\n\tiretq`,
+    );
   // The context pushes rbx at its first instruction and pops it at its last.
   assert.deepEqual(write(-8), fails('context_start+1..+13'));
   assert.deepEqual(write(-16), fails('context_start+2..+12'));

@@ -35,7 +35,10 @@ test('a handler without CLD enters the C part with the DF of the context', () =>
 test('AC of the context reaches the C part unless the handler clears it', () => {
   const context = contextWith('0x40000');
   const file = plainHandler();
-  assert.deepEqual(verdict(file, { events: 'nmi=1', context }), { verdict: 'fails', flags: { nmi: 'context_start+3..+5' } });
+  assert.deepEqual(verdict(file, { events: 'nmi=1', context }), {
+    verdict: 'fails',
+    flags: { nmi: 'context_start+3..+5' },
+  });
   assert.deepEqual(verdict(plainHandler({ before: 'pushq $2\n\tpopfq' }), { events: 'nmi=1', context }), HOLDS);
   const explored = explore(file, { events: 'nmi=1', context });
   const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;

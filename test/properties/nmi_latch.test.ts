@@ -62,6 +62,9 @@ test('halting with NMIs blocked breaks it', () => {
   const halting = (before: string): string => source(`\t.globl nmi\nnmi:\n\t${before}\n\thlt\n\tiretq\n`);
   const found = verdict(halting('nop'), { events: 'nmi=1' }) as Record<string, object>;
   assert.deepEqual(found['nmi-latch'], { nmi: EVERYWHERE });
-  const unblocked = verdict(halting(`pushq %rax\n\t${IRET_ON}\n\tpopq %rax`), { events: 'nmi=1' }) as Record<string, object>;
+  const unblocked = verdict(halting(`pushq %rax\n\t${IRET_ON}\n\tpopq %rax`), { events: 'nmi=1' }) as Record<
+    string,
+    object
+  >;
   assert.equal(unblocked['nmi-latch'], undefined);
 });

@@ -33,5 +33,8 @@ test('a nested event that has no room for its frame breaks it', () => {
 test('the report names the stack and its bounds', () => {
   const explored = explore(moved(-4096), { events: 'nmi=1', property: 'stack-bounds' });
   const broken = runOf(explored, explored.result.failures[0]!).broken.find((b) => b.property === 'stack-bounds')!;
-  assert.match(broken.explanation, /^RSP is 0x[0-9a-f]+, outside of the NMI stack \(0xfffffe0000006000 to 0xfffffe0000007000\)$/);
+  assert.match(
+    broken.explanation,
+    /^RSP is 0x[0-9a-f]+, outside of the NMI stack \(0xfffffe0000006000 to 0xfffffe0000007000\)$/,
+  );
 });

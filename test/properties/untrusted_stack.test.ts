@@ -1,8 +1,8 @@
 /** `untrusted-stack`: no ring-0 frame is pushed to memory that user mode controls (races.md I11). */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ignoringIst } from '../support/broken.js';
 import { LINUX } from '../../src/platforms/linux.js';
+import { ignoringIst } from '../support/broken.js';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';
 
 test('a breakpoint in the SYSCALL gap pushes its frame where the user wanted it', () => {
