@@ -41,7 +41,7 @@ export class Lanes {
     const y = second(key, low, high);
     this.a = (this.a + x) | 0;
     this.b = (this.b + y) | 0;
-    this.c = (this.c + third(x, y)) | 0;
+    this.c = (this.c + third(key, low, high)) | 0;
   }
 
   subtract(key: number, low: number, high: number): void {
@@ -49,13 +49,14 @@ export class Lanes {
     const y = second(key, low, high);
     this.a = (this.a - x) | 0;
     this.b = (this.b - y) | 0;
-    this.c = (this.c - third(x, y)) | 0;
+    this.c = (this.c - third(key, low, high)) | 0;
   }
 }
 
 /** Places that values can be at. */
-export const KEYS = 1 << 12;
+export const KEYS = 1 << 13;
 const KEY1 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M1));
+const KEY2 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M2));
 const KEY3 = Int32Array.from({ length: KEYS }, (_, key) => Math.imul(key + 1, M3));
 
 function first(key: number, low: number, high: number): number {
@@ -70,8 +71,8 @@ function second(key: number, low: number, high: number): number {
   return y ^ (y >>> 15);
 }
 
-/** Not linear in the other two: the sums of all three stay independent of each other. */
-function third(x: number, y: number): number {
-  const z = Math.imul(x ^ ((y << 13) | (y >>> 19)), M3);
-  return z ^ (z >>> 15);
+function third(key: number, low: number, high: number): number {
+  let z = Math.imul((low + 0x7f4a7c15) ^ ((high << 16) | (high >>> 16)) ^ KEY2[key]!, M1);
+  z = Math.imul(z ^ (z >>> 16), M3);
+  return z ^ (z >>> 14);
 }

@@ -9,8 +9,12 @@
  * the one that was explored in its place.
  */
 
+import { KEYS } from '../fingerprint.js';
+
 /** Elements of a mask to begin with, 32 memory words each; a search that writes more words starts again with more. */
 const FIRST_WIDTH = 8;
+/** Fingerprint keys below this belong to registers. */
+export const FIRST_KEY = 128;
 const MAX_WIDTH = 128;
 
 /** Stands for no path in the table of last rows; a path with this number would find row 0, which is sound. */
@@ -126,7 +130,7 @@ export class LiveWords {
   track(word: number): number {
     const known = this.tracked[word]!;
     if (known >= 0) return known;
-    if (this.count === 32 * this.width) throw new MasksFull();
+    if (this.count === 32 * this.width || FIRST_KEY + this.count === KEYS) throw new MasksFull();
     const number = this.count++;
     this.tracked[word] = number;
     this.words[number] = word;

@@ -17,7 +17,7 @@ import type { Subject } from '../platforms/boot.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
 import type { Place } from './bound.js';
-import { type LiveWords, MasksFull } from './live_words.js';
+import { FIRST_KEY, type LiveWords, MasksFull } from './live_words.js';
 import type { Failure, ScheduledEvent, SearchOptions, SearchResult } from './result.js';
 import { VisitedSet } from './visited.js';
 
@@ -154,7 +154,7 @@ export class Round {
     this.#options = options;
     this.#live = live;
     this.#monitor = new Monitor(machine, subject, properties);
-    this.#maxStates = options.maxStates ?? Number.POSITIVE_INFINITY;
+    this.#maxStates = Math.ceil((options.maxStates ?? Number.POSITIVE_INFINITY) / (options.part?.count ?? 1));
     this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
     this.#places = EVENT_KINDS.map((kind) => {
       const places = options.places[kind];
@@ -371,13 +371,13 @@ export class Round {
     const startLow = start[2 * word]!;
     const startHigh = start[2 * word + 1]!;
     if (this.#knownNow[t >>> 5]! & bit) {
-      if (oldLow !== startLow || oldHigh !== startHigh) this.#memoryLanes.subtract(64 + t, oldLow, oldHigh);
+      if (oldLow !== startLow || oldHigh !== startHigh) this.#memoryLanes.subtract(FIRST_KEY + t, oldLow, oldHigh);
     } else {
       this.#knownNow[t >>> 5]! |= bit;
     }
     const low = u32[2 * word]!;
     const high = u32[2 * word + 1]!;
-    if (low !== startLow || high !== startHigh) this.#memoryLanes.add(64 + t, low, high);
+    if (low !== startLow || high !== startHigh) this.#memoryLanes.add(FIRST_KEY + t, low, high);
   }
 
   /** A word that was taken for dead is read: it is live at every boundary back to its last write. */
@@ -425,7 +425,7 @@ export class Round {
       }
     }
     if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1])
-      this.#memoryLanes.add(64 + t, low, high);
+      this.#memoryLanes.add(FIRST_KEY + t, low, high);
   }
 
   /** Drops the words that are dead at this boundary from the state, and finds out which live ones were dropped before. */
@@ -460,7 +460,7 @@ export class Round {
     const low = u32[2 * word]!;
     const high = u32[2 * word + 1]!;
     if (low !== this.#startMemory[2 * word] || high !== this.#startMemory[2 * word + 1]) {
-      this.#memoryLanes.subtract(64 + t, low, high);
+      this.#memoryLanes.subtract(FIRST_KEY + t, low, high);
     }
   }
 
@@ -698,8 +698,7 @@ export class Round {
         this.#goTo(p);
         monitor.words[Word.NEXT_RECORD] = nextRecord;
         machine.fire(kind);
-        monitor.words[Word.FIRED] = firedThen;
-        monitor.changed = true;
+        monitor.countFired(k);
         monitor.after();
         this.#transitions++;
         this.#firedKinds |= 1 << k;
@@ -837,7 +836,7 @@ export class Round {
   #check(): void {
     this.#untilCheck = CHECK_EVERY;
     const { maxStates, maxMemory, shouldStop, onProgress } = this.#options;
-    if (maxStates !== undefined && this.#visited.size >= maxStates) {
+    if (maxStates !== undefined && this.#visited.size >= this.#maxStates) {
       throw new Stopped(`the limit of ${maxStates.toLocaleString('en-US')} states is reached (--max-states)`);
     }
     if (maxMemory !== undefined && this.#visited.bytesToGrow > maxMemory) {

@@ -149,7 +149,7 @@ function runInThread(data: ThreadData): void {
       {
         bound: request.bound,
         places: request.places,
-        ...(request.maxStates !== undefined ? { maxStates: Math.ceil(request.maxStates / part.count) } : {}),
+        ...(request.maxStates !== undefined ? { maxStates: request.maxStates } : {}),
         ...(request.maxMemory !== undefined ? { maxMemory: request.maxMemory } : {}),
         exact: request.exact ?? false,
         part,

@@ -4,10 +4,10 @@
  */
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
-import type { EventKind, Machine } from '../harness/machine.js';
+import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
 import { machineFor, type Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
-import { Monitor } from '../properties/monitor.js';
+import { Monitor, type Reference } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
 import type { RunState, Trigger } from './triggers.js';
 
@@ -34,6 +34,8 @@ export type Ending = 'end' | 'loop' | 'limit';
  * that a search sees (MAX_CHAIN) is found before.
  */
 const LIMIT = 1_000_000;
+/** The context alone ends sooner, or it has no end to compare with. */
+const CONTEXT_LIMIT = 50_000;
 
 /** Without a `machine` of the caller's, in its start state, the run makes one. */
 export class Run implements RunState {
@@ -55,11 +57,28 @@ export class Run implements RunState {
     machine?: Machine,
   ) {
     this.machine = machine ?? machineFor(subject, profile);
+    const reference = this.#withoutEvents();
     this.monitor = new Monitor(this.machine, subject, properties);
+    this.monitor.reference = reference;
     this.monitor.onFailure = (property) => {
       for (const o of this.#observers) o.failed?.(this, property);
     };
     this.#arrive();
+  }
+
+  /** How the context ends when nothing interrupts it; leaves the machine as it was. */
+  #withoutEvents(): Reference | undefined {
+    const { machine } = this;
+    const start = machine.snapshot();
+    const monitor = new Monitor(machine, this.subject, this.properties);
+    for (let i = 0; i < CONTEXT_LIMIT && !monitor.ended; i++) {
+      machine.memory.journalLength = 0;
+      machine.cpu.readCount = 0;
+      machine.step();
+      monitor.after();
+    }
+    machine.restore(start);
+    return monitor.reference;
   }
 
   observe(observer: Observer): void {
@@ -84,6 +103,7 @@ export class Run implements RunState {
     this.machine.memory.journalLength = 0;
     this.machine.cpu.readCount = 0;
     this.machine.next(event ?? 'step');
+    if (event !== undefined) this.monitor.countFired(EVENT_KINDS.indexOf(event));
     this.monitor.after();
     this.transitions++;
     this.#arrive();
@@ -102,7 +122,7 @@ export class Run implements RunState {
     for (;;) {
       const firing = schedule[pending];
       if (firing?.trigger(this)) {
-        if (!this.machine.may(firing.event) || this.monitor.ended) {
+        if (!this.machine.may(firing.event) || this.monitor.closed) {
           throw new InputError(`the path does not apply: at ${firing.where} the machine does not take ${firing.event}`);
         }
         this.next(firing.event);

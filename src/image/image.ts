@@ -53,12 +53,17 @@ export class Image {
       if (!known || (known.binding === 'weak' && symbol.binding === 'global')) globals.set(symbol.name, symbol);
     }
     this.globals = globals;
+    // A label must lead back to its address: one that lost to another symbol of its name, or shares it, is none.
+    const locals = new Map<string, number>();
+    for (const s of symbols) if (s.binding === 'local') locals.set(s.name, (locals.get(s.name) ?? 0) + 1);
+    const found = (s: ImageSymbol): boolean =>
+      s.binding === 'local' ? !globals.has(s.name) && locals.get(s.name) === 1 : globals.get(s.name) === s;
     const labels = new Map<PlacedSection, ImageSymbol[]>();
     for (const section of sections) {
       labels.set(
         section,
         symbols
-          .filter((s) => s.module === section.module && s.section === section.name && isLabel(s))
+          .filter((s) => s.module === section.module && s.section === section.name && isLabel(s) && found(s))
           .sort((a, b) => (a.address === b.address ? preference(a) - preference(b) : a.address < b.address ? -1 : 1)),
       );
     }

@@ -1,5 +1,5 @@
 import { differing } from './describe.js';
-import { Kind, RecordWord } from './monitor.js';
+import { End, Kind, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
 
 /** races.md I1: the interrupted code outside the handlers gets back every register, flag, base and live stack word. */
@@ -15,6 +15,10 @@ export const context: Property = {
   explain: (m) => {
     const record = m.closing;
     if (record < 0) {
+      if (m.words[Word.END] === End.CONTEXT && m.words[Word.DEPTH] === 0) {
+        const names = m.endDifferences().map((d) => d.what);
+        return `the interrupted code comes to another end than without events: other ${names.join(', ') || 'words on its stack'}`;
+      }
       return 'the interrupted code runs again without a return having given it back';
     }
     const parts: string[] = [];

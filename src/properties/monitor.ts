@@ -5,7 +5,7 @@
  */
 
 import { Mnemonic } from 'iced-x86';
-import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
+import { RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
 import { Origin } from '../harness/delivery.js';
 import { Tss } from '../harness/descriptors.js';
@@ -72,11 +72,21 @@ export const RecordWord = {
   CALLS: 55,
   /** Hash of the addresses at which this and the handlers below it are interrupted; for a context, its CS. */
   PATH: 56,
-  LANE_A: 57,
-  LANE_B: 58,
-  LANE_C: 59,
-  SIZE: 60,
+  /** The registers of SYSTEM_REGISTERS, two words each. */
+  SYSTEM: 57,
+  /** Low half of the address behind the live words, for code under test. */
+  LIVE_END: 93,
+  LANE_A: 94,
+  LANE_B: 95,
+  LANE_C: 96,
+  SIZE: 100,
 } as const;
+
+/** What else has to come back as it was. CR2 is not among them: a fault in between may change it. */
+const SYSTEM_REGISTERS: readonly number[] = [
+  Reg.CR3,
+  ...Array.from({ length: REGISTER_COUNT - RARE_REGISTERS }, (_, i) => RARE_REGISTERS + i),
+];
 
 /** What was interrupted: the code around the handlers, or the code under test itself. */
 export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
@@ -94,6 +104,9 @@ export const CallWord = {
   DEPTH: 7,
   SIZE: 8,
 } as const;
+
+/** Bytes below RSP that user code may use (System V AMD64 ABI, 3.2.2). */
+const RED_ZONE = 128;
 
 const C_PART = 1;
 export const BODY = 2;
@@ -124,6 +137,13 @@ interface Bounds {
   readonly high: number;
   readonly baseLow: number;
   readonly topLow: number;
+}
+
+/** The end of the path without events: all registers, and a hash of the context's stack. */
+export interface Reference {
+  readonly registers: Uint32Array;
+  readonly a: number;
+  readonly b: number;
 }
 
 /** A difference between what was interrupted and what came back. */
@@ -168,6 +188,8 @@ export class Monitor {
   readonly #balanced: readonly { readonly offset: number; readonly size: number }[];
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
+  /** How the path without events ends; undefined until it has been seen. */
+  reference: Reference | undefined;
 
   constructor(
     readonly machine: Machine,
@@ -329,6 +351,13 @@ export class Monitor {
     if (((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~0x10000) !== 0) return false;
     if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
     for (let i = 0; i < 6; i++) if (w[record + RecordWord.FS_BASE + i] !== u32[2 * Reg.FS_BASE + i]) return false;
+    // All but CR3 have never changed on any path, mostly.
+    const count = this.machine.rareChanged ? SYSTEM_REGISTERS.length : 1;
+    for (let i = 0; i < count; i++) {
+      const at = record + RecordWord.SYSTEM + 2 * i;
+      const from = 2 * SYSTEM_REGISTERS[i]!;
+      if (w[at] !== u32[from] || w[at + 1] !== u32[from + 1]) return false;
+    }
     return true;
   }
 
@@ -346,16 +375,21 @@ export class Monitor {
     check('fs_base', this.recorded(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
     check('gs_base', this.recorded(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
     check('kernel_gs_base', this.recorded(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
+    SYSTEM_REGISTERS.forEach((r, i) => {
+      check(REGISTER_NAMES[r]!, this.recorded(record + RecordWord.SYSTEM + 2 * i), u64[r]!);
+    });
     return list;
   }
 
   /** Whether the interrupted code's live stack words hash as they did when it was interrupted. */
   sameLiveWords(record: number): boolean {
-    this.#hashLive(
-      this.records[record + 2 * Reg.RSP + 1]!,
-      this.records[record + 2 * Reg.RSP]!,
-      this.records[record + RecordWord.STACK]!,
-    );
+    const high = this.records[record + 2 * Reg.RSP + 1]!;
+    const low = this.records[record + 2 * Reg.RSP]!;
+    if (this.records[record + RecordWord.KIND] === Kind.CONTEXT) {
+      this.#hashLive(high, low, this.records[record + RecordWord.STACK]!);
+    } else {
+      this.#hashSpan(high, low, this.records[record + RecordWord.LIVE_END]!);
+    }
     return (
       this.#lanes.a >>> 0 === this.records[record + RecordWord.LIVE_A] &&
       this.#lanes.b >>> 0 === this.records[record + RecordWord.LIVE_B]
@@ -386,6 +420,11 @@ export class Monitor {
     return this.words[Word.END] !== End.NONE;
   }
 
+  /** Whether the path is over for good: a halted processor can still be woken. */
+  get closed(): boolean {
+    return this.ended && this.words[Word.END] !== End.HALT;
+  }
+
   /** Whether further events are worth firing: not after the context is lost, nor after the end. */
   get over(): boolean {
     return this.isOver(this.words[Word.FAILED]!, this.words[Word.END]!);
@@ -393,7 +432,7 @@ export class Monitor {
 
   /** The same for other contents of Word.FAILED and Word.END. */
   isOver(failed: number, end: number): boolean {
-    return end !== End.NONE || (failed & this.#ends) !== 0;
+    return (end !== End.NONE && end !== End.HALT) || (failed & this.#ends) !== 0;
   }
 
   /** Whether high:low is an address in the code of the interrupted context. */
@@ -422,6 +461,12 @@ export class Monitor {
     ]);
   }
 
+  /** Counts an event of the kind with this number as fired. */
+  countFired(kind: number): void {
+    this.words[Word.FIRED]! += 1 << (8 * kind);
+    this.changed = true;
+  }
+
   fail(index: number): void {
     const bit = 1 << index;
     if (this.words[Word.FAILED]! & bit) return;
@@ -444,6 +489,7 @@ export class Monitor {
     const happened = machine.happened;
     const u32 = machine.u32;
     if (happened.delivered) {
+      if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#opened();
     } else if (happened.shutdown) {
       w[Word.END] = End.SHUTDOWN;
@@ -465,7 +511,9 @@ export class Monitor {
           if (instruction.returns) {
             // A RET to the CALL that it belongs to gives nothing back, even if something was interrupted just there.
             if (!this.#maybeLeft() && w[Word.DEPTH]! > 0) this.#maybeReturned(true);
-          } else if (instruction.branches) {
+          }
+          // By CALL, JMP, a conditional jump, or a RET as retpolines use it: whatever does not just go on.
+          if (u32[2 * Reg.RIP] !== (instruction.low + instruction.length) >>> 0) {
             this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
           }
         }
@@ -486,6 +534,7 @@ export class Monitor {
     if (w[Word.DEPTH]! > 0 && why === End.CONTEXT) this.#contextResumed();
     w[Word.END] = why;
     this.changed = true;
+    if (why === End.CONTEXT) this.#compareEnd();
     for (const [i, p] of this.#ended) if (p.ended!(this)) this.fail(i);
   }
 
@@ -493,8 +542,42 @@ export class Monitor {
   #contextResumed(): void {
     if (this.records[this.words[Word.OPEN]! + RecordWord.KIND] !== Kind.CONTEXT) return;
     this.failNamed('context');
+    const already = this.words[Word.END] !== End.NONE;
     this.words[Word.END] = End.BROKEN;
     this.changed = true;
+    if (!already) for (const [i, p] of this.#ended) if (p.ended!(this)) this.fail(i);
+  }
+
+  /**
+   * The interrupted code must come to the same end as without events: an event may have changed what it reads, not only
+   * what it holds. The path without events, which every search and run takes first, is the reference.
+   */
+  #compareEnd(): void {
+    const u32 = this.machine.u32;
+    this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!);
+    if (this.words[Word.FIRED] === 0) {
+      this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
+      return;
+    }
+    const reference = this.reference;
+    if (!reference || this.words[Word.DEPTH]! > 0) return;
+    const same = reference.a === this.#lanes.a && reference.b === this.#lanes.b && this.endDifferences().length === 0;
+    if (!same) this.failNamed('context');
+  }
+
+  /** Registers that are not, at the end of the context, what they are there without events. */
+  endDifferences(): Difference[] {
+    const reference = this.reference;
+    if (!reference || this.words[Word.END] !== End.CONTEXT || this.words[Word.DEPTH]! > 0) return [];
+    const u32 = this.machine.u32;
+    const list: Difference[] = [];
+    for (let r = 0; r < REGISTER_COUNT; r++) {
+      if (r === Reg.EVENTS || r === Reg.CR2) continue;
+      if (reference.registers[2 * r] === u32[2 * r] && reference.registers[2 * r + 1] === u32[2 * r + 1]) continue;
+      const expected = (BigInt(reference.registers[2 * r + 1]!) << 32n) | BigInt(reference.registers[2 * r]!);
+      list.push({ what: REGISTER_NAMES[r]!, expected, found: this.machine.cpu.regs.u64[r]! });
+    }
+    return list;
   }
 
   #setUserRsp(value: number): void {
@@ -537,6 +620,11 @@ export class Monitor {
     r[record + RecordWord.CS] = before[2 * Reg.CS]!;
     r[record + RecordWord.SS] = before[2 * Reg.SS]!;
     for (let i = 0; i < 6; i++) r[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
+    for (let i = 0; i < SYSTEM_REGISTERS.length; i++) {
+      const from = 2 * SYSTEM_REGISTERS[i]!;
+      r[record + RecordWord.SYSTEM + 2 * i] = before[from]!;
+      r[record + RecordWord.SYSTEM + 2 * i + 1] = before[from + 1]!;
+    }
     r[record + RecordWord.VECTOR] = happened.vector;
     const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
     r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
@@ -558,14 +646,23 @@ export class Monitor {
       this.#hashBalance();
       r[record + RecordWord.BALANCE_A] = this.#lanes.a;
       r[record + RecordWord.BALANCE_B] = this.#lanes.b;
+      r[record + RecordWord.LIVE_END] = 0;
     } else {
-      for (let i = RecordWord.LIVE_A; i <= RecordWord.BALANCE_B; i++) r[record + i] = 0;
+      const end = this.#callsEnd(depth, before[2 * Reg.RSP + 1]!, before[2 * Reg.RSP]!);
+      this.#hashSpan(before[2 * Reg.RSP + 1]!, before[2 * Reg.RSP]!, end);
+      r[record + RecordWord.LIVE_A] = this.#lanes.a;
+      r[record + RecordWord.LIVE_B] = this.#lanes.b;
+      r[record + RecordWord.BALANCE_A] = 0;
+      r[record + RecordWord.BALANCE_B] = 0;
+      r[record + RecordWord.LIVE_END] = end;
     }
     r[record + RecordWord.PATH] = context
       ? before[2 * Reg.CS]! << 8
       : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
-    this.#lanes.absorb(r, record, record + RecordWord.LANE_A);
+    this.#lanes.absorb(r, record, record + RecordWord.SYSTEM);
+    // CR3 is the first of them; the others have never changed on any path, mostly.
+    this.#lanes.absorb(r, record + RecordWord.SYSTEM, record + RecordWord.SYSTEM + (machine.rareChanged ? 2 * SYSTEM_REGISTERS.length : 2));
     r[record + RecordWord.LANE_A] = this.#lanes.a;
     r[record + RecordWord.LANE_B] = this.#lanes.b;
     r[record + RecordWord.LANE_C] = this.#lanes.c;
@@ -640,6 +737,8 @@ export class Monitor {
       const entry = this.#entries[i]!;
       if (entry.low !== low || entry.high !== high) continue;
       const n = w[Word.CALLS]!;
+      // A jump of the running function back to its own start is a loop.
+      if (!called && n > 0 && this.#isLast(entry)) return;
       if (n === MAX_CALLS) {
         this.failNamed('progress');
         w[Word.END] = End.TOO_DEEP;
@@ -671,6 +770,19 @@ export class Monitor {
     }
   }
 
+  /** Whether the call that was entered last is of this function, in this handler, and at this stack pointer. */
+  #isLast(entry: Entry): boolean {
+    const { words: w } = this;
+    const u32 = this.machine.u32;
+    const call = this.lastCall;
+    return (
+      (w[call + CallWord.KIND]! & ~CALLED) === entry.kind &&
+      w[call + CallWord.DEPTH] === w[Word.DEPTH] &&
+      w[call + CallWord.RSP_LOW] === u32[2 * Reg.RSP] &&
+      w[call + CallWord.RSP_HIGH] === u32[2 * Reg.RSP + 1]
+    );
+  }
+
   /** After a near RET: leaves the C calls that it ends; true if it goes back to the CALL of one of them. */
   #maybeLeft(): boolean {
     const { words: w, machine } = this;
@@ -698,13 +810,42 @@ export class Monitor {
     this.#lanes.absorb(memory.u32, offset >>> 2, (offset >>> 2) + 2 * words);
   }
 
-  /** Words from RSP up to the top of the stack, if that stack can hold live words of a context. */
+  /**
+   * Words from RSP up to the top of the stack, if that stack can hold live words of a context; in user mode with the 128
+   * bytes below RSP that the System V ABI lets a function use.
+   */
   #hashLive(high: number, low: number, stackNumber: number): void {
     this.#lanes.reset();
     const b = this.#bounds[stackNumber - 1];
-    if (!b?.stack.context || high !== b.high || low < b.baseLow || low >= b.topLow) return;
+    if (!b?.stack.context || high !== b.high || low < b.baseLow || low > b.topLow) return;
+    const from = b.stack.user ? Math.max(b.baseLow, low - RED_ZONE) : low;
+    this.#hashSpan(high, from, b.topLow);
+  }
+
+  /** Words from high:low up to high:end. */
+  #hashSpan(high: number, low: number, end: number): void {
+    this.#lanes.reset();
+    if (end <= low) return;
     const offset = this.machine.memory.translate(high, low & ~7);
-    if (offset >= 0) this.#hashWords(offset, (b.topLow - (low & ~7)) >>> 3);
+    if (offset >= 0) this.#hashWords(offset, (end - (low & ~7)) >>> 3);
+  }
+
+  /**
+   * Where the stack words of the C code end that runs in the handler at nesting `depth`, with RSP high:low: behind the
+   * return address of the first of its calls; 0 if there is none on this stack.
+   */
+  #callsEnd(depth: number, high: number, low: number): number {
+    const w = this.words;
+    const b = this.#bounds[w[Word.STACK]! - 1];
+    if (!b || high !== b.high || low < b.baseLow) return 0;
+    for (let i = 0; i < w[Word.CALLS]!; i++) {
+      const call = CALLS_AT + i * CallWord.SIZE;
+      const rsp = w[call + CallWord.RSP_LOW]!;
+      if (w[call + CallWord.DEPTH] === depth && w[call + CallWord.RSP_HIGH] === high && rsp >= low && rsp < b.topLow) {
+        return rsp + 8;
+      }
+    }
+    return 0;
   }
 
   #hashBalance(): void {
@@ -713,8 +854,8 @@ export class Monitor {
     for (let i = 0; i < this.#balanced.length; i++) {
       const { offset, size } = this.#balanced[i]!;
       this.machine.cpu.noteRead(offset >>> 3);
-      this.#scratch[0] = memory.view.getUint32(offset, true);
-      this.#scratch[1] = size === 8 ? memory.view.getUint32(offset + 4, true) : 0;
+      this.#scratch[0] = size >= 4 ? memory.view.getUint32(offset, true) : memory.view.getUint8(offset);
+      this.#scratch[1] = size >= 8 ? memory.view.getUint32(offset + 4, true) : 0;
       this.#lanes.absorb(this.#scratch, 0, 2);
     }
   }

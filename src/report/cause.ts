@@ -28,7 +28,9 @@ export function causeOf(trace: Trace, broken: Broken): Cause | undefined {
   if (broken.property === 'handler-view' && broken.closing === undefined) return changedWords(trace, broken);
   if (broken.property === 'progress' || broken.property === 'context') {
     const returned = lastReturn(trace, broken.step);
-    return returned && followWord(trace, returned.reads.at(-5)!, 'rip', returned.index - 1, returned.owner);
+    const rip = returned?.reads.at(-5);
+    if (!returned || rip === undefined) return undefined;
+    return followWord(trace, rip, 'rip', returned.index - 1, returned.owner);
   }
   if (broken.property === 'nmi-ledger') return unserved(trace, broken.step);
   return undefined;

@@ -164,7 +164,7 @@ export class Trace implements Observer {
       property: property.name,
       sentence: property.sentence,
       explanation: property.explain(monitor),
-      differences: property.comparesRegisters && closing >= 0 ? monitor.differences(closing) : [],
+      differences: !property.comparesRegisters ? [] : closing >= 0 ? monitor.differences(closing) : monitor.endDifferences(),
       closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
       ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };

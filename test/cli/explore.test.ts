@@ -236,7 +236,10 @@ test('exit status 3: code that counts for ever; exit status 1: code that goes ro
   const count = await entrace(['explore', 'count.S']);
   assert.equal(count.status, 3);
   assert.match(count.stdout, /^count\.S: open\n/);
-  assert.match(count.stdout, /stopped: from nmi\+0 on, 200,000 instructions ran without coming back/);
+  assert.match(
+    count.stdout,
+    /stopped: from nmi\+0 on after nmi at context_start\+0, 50,000 instructions ran without coming back/,
+  );
   assert.doesNotMatch(count.stdout, /FAILS|holds/);
   const spin = await entrace(['explore', 'spin.S', '--save', 'spin']);
   assert.equal(spin.status, 1);

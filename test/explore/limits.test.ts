@@ -49,7 +49,7 @@ test('a handler that never returns is an endless loop when its states repeat, an
   assert.deepEqual(verdict(source('\t.globl nmi\nnmi:\tincq %rax\n\tjmp nmi\n'), { events: 'nmi=1' }), {
     verdict: 'open',
     stopped:
-      'from nmi+0 on, 200,000 instructions ran without coming back: the code does not return, or needs more than a search can follow',
+      'from nmi+0 on after nmi at context_start+0, 50,000 instructions ran without coming back: the code does not return, or needs more than a search can follow',
   });
 });
 

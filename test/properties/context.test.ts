@@ -68,6 +68,25 @@ test('a base register that comes back changed breaks it', () => {
   assert.deepEqual(context('swapgs\n\tswapgs\n\tiretq'), HOLDS);
 });
 
+test('segment, control and model-specific registers count; CR2 does not', () => {
+  const setting = { events: 'nmi=1', property: 'context' };
+  const changed = (text: string): object => verdict(plainHandler({ after: text }), setting);
+  const msr = (number: string): string => `movl $${number}, %ecx\n\tmovl $0x1000, %eax\n\txorl %edx, %edx\n\twrmsr`;
+  for (const text of [
+    ...['ds', 'es', 'fs', 'gs'].map((r) => `movl $0x2b, %eax\n\tmovl %eax, %${r}`),
+    'movq %cr3, %rax\n\txorq $0x1000, %rax\n\tmovq %rax, %cr3',
+    'movq %cr4, %rax\n\txorq $0x80, %rax\n\tmovq %rax, %cr4',
+    // FS base, user GS base, LSTAR.
+    ...['0xc0000100', '0xc0000102', '0xc0000082'].map(msr),
+  ]) {
+    assert.deepEqual(changed(text), fails(EVERYWHERE), text);
+  }
+  assert.deepEqual(changed('xorl %eax, %eax\n\tmovq %rax, %cr2\n\tmovl %eax, %ds'), HOLDS);
+  const explored = explore(plainHandler({ after: 'movl $0x2b, %eax\n\tmovl %eax, %es' }), setting);
+  const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
+  assert.deepEqual(broken.differences, [{ what: 'es', expected: 0n, found: 0x2bn }]);
+});
+
 test('going on at another place of the context breaks it, by a return and by a jump', () => {
   assert.deepEqual(context('movq $context_end, (%rsp)\n\tiretq'), fails(EVERYWHERE));
   assert.deepEqual(context('movq 24(%rsp), %rsp\n\tjmp context_end'), fails(EVERYWHERE));

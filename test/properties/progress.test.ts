@@ -42,7 +42,7 @@ test('a loop that counts to 2^64 is neither a pass nor an endless loop: the sear
   assert.deepEqual(verdict(after('1:\tincq %rax\n\tjmp 1b'), { events: 'nmi=1' }), {
     verdict: 'open',
     stopped:
-      'from nmi+0 on, 200,000 instructions ran without coming back: the code does not return, or needs more than a search can follow',
+      'from nmi+0 on after nmi at context_start+0, 50,000 instructions ran without coming back: the code does not return, or needs more than a search can follow',
   });
 });
 
