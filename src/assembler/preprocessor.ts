@@ -139,7 +139,8 @@ export function readSource(path: string): string {
     if (stat.isCharacterDevice()) {
       throw new InputError(`${path}: is a device; expected an assembler file`);
     }
-    if (stat.size > MAX_FILE) throw new InputError(`${path}: is larger than ${MAX_FILE >> 20} MiB; expected an assembler file`);
+    if (stat.size > MAX_FILE)
+      throw new InputError(`${path}: is larger than ${MAX_FILE >> 20} MiB; expected an assembler file`);
     return readFileSync(path, 'utf8');
   } catch (cause) {
     if (cause instanceof InputError) throw cause;

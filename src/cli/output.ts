@@ -8,7 +8,7 @@ export function refuseSource(output: string, option: string, sources: Iterable<s
   if (target === undefined) return;
   for (const source of sources) {
     if (identity(source) === target) {
-      throw new InputError(`${option} ${output}: is one of the source files (${source}); name another file`);
+      throw new InputError(`${output}: is one of the source files; name another file with ${option}`);
     }
   }
 }

@@ -115,7 +115,9 @@ function requireEntry(image: Image, platform: Platform, files: readonly string[]
     const symbol = image.globals.get(name)!;
     if (image.sectionAt(symbol.address)?.segment !== 'text') {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
-      throw new InputError(`${at}: the entry point ${name} is not in an executable section of the kernel; put it into .text`);
+      throw new InputError(
+        `${at}: the entry point ${name} is not in an executable section of the kernel; put it into .text`,
+      );
     }
   }
 }

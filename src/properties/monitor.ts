@@ -662,7 +662,11 @@ export class Monitor {
     this.#lanes.reset();
     this.#lanes.absorb(r, record, record + RecordWord.SYSTEM);
     // CR3 is the first of them; the others have never changed on any path, mostly.
-    this.#lanes.absorb(r, record + RecordWord.SYSTEM, record + RecordWord.SYSTEM + (machine.rareChanged ? 2 * SYSTEM_REGISTERS.length : 2));
+    this.#lanes.absorb(
+      r,
+      record + RecordWord.SYSTEM,
+      record + RecordWord.SYSTEM + (machine.rareChanged ? 2 * SYSTEM_REGISTERS.length : 2),
+    );
     r[record + RecordWord.LANE_A] = this.#lanes.a;
     r[record + RecordWord.LANE_B] = this.#lanes.b;
     r[record + RecordWord.LANE_C] = this.#lanes.c;

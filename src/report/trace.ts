@@ -164,7 +164,11 @@ export class Trace implements Observer {
       property: property.name,
       sentence: property.sentence,
       explanation: property.explain(monitor),
-      differences: !property.comparesRegisters ? [] : closing >= 0 ? monitor.differences(closing) : monitor.endDifferences(),
+      differences: !property.comparesRegisters
+        ? []
+        : closing >= 0
+          ? monitor.differences(closing)
+          : monitor.endDifferences(),
       closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
       ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };
@@ -173,7 +177,9 @@ export class Trace implements Observer {
       const first = this.#loopStart(run.loopLength);
       const from = run.subject.image.name(this.steps[first]!.address);
       const raised = this.steps.slice(first, first + run.loopLength).find((step) => step.delivered && !step.fired);
-      const why = raised ? `${run.subject.image.name(raised.address)} raises ${raised.delivered!.replace(/ \d+$/, '')} each time: ` : '';
+      const why = raised
+        ? `${run.subject.image.name(raised.address)} raises ${raised.delivered!.replace(/ \d+$/, '')} each time: `
+        : '';
       const explanation = `${why}${entry.explanation} (from ${from} to ${from}, ${plural(run.loopLength, 'transition')})`;
       this.broken.push({ ...entry, explanation, step: first + run.loopLength - 1 });
     } else {

@@ -23,15 +23,23 @@ test('one that loses a register changes what the body sees', () => {
   assert.deepEqual(view(withInt3('orq $0x1, 16(%rsp)')), fails('do_nmi+0..+13'));
 });
 
+/** A breakpoint handler that writes to the NMI stack, so far from its top. */
+const write = (offset: number): string =>
+  withInt3(`pushq %rax\n\tmovabsq $nmi_stack_top, %rax\n\tmovb $1, ${offset}(%rax)\n\tpopq %rax`);
+
 test('one that writes into pt_regs is noticed when the body returns', () => {
-  const write = (offset: number): string =>
-    withInt3(`pushq %rax\n\tmovabsq $nmi_stack_top, %rax\n\tmovb $1, ${offset}(%rax)\n\tpopq %rax`);
-  // The highest word of pt_regs, one in the middle, the lowest; and one of the body's own, which it does not read.
+  // The highest word of pt_regs, one in the middle, the lowest.
   for (const offset of [-8, -48, -168]) assert.deepEqual(view(write(offset), 'handler-view'), fails(BODY), `${offset}`);
-  assert.deepEqual(view(write(-184), 'handler-view'), HOLDS);
   const explored = explore(write(-48), { events: 'nmi=1,bp=1' });
   const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
   assert.equal(broken.explanation, 'the pt_regs that the C part was given have other contents when it returns');
+});
+
+test('one that writes to the stack words of the body is noticed as long as they are live', () => {
+  // The return address, the saved rbx; and far below, where nothing lives.
+  assert.deepEqual(view(write(-176), 'handler-view'), fails(BODY));
+  assert.deepEqual(view(write(-184), 'handler-view'), fails('do_nmi+1..+15'));
+  assert.deepEqual(view(write(-400), 'handler-view'), HOLDS);
 });
 
 test('a return past an interrupted handler abandons it', () => {
