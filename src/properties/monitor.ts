@@ -554,7 +554,8 @@ export class Monitor {
    */
   #compareEnd(): void {
     const u32 = this.machine.u32;
-    this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!);
+    // Without the red zone: what it holds now may never have been written by the context.
+    this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!, 0);
     if (this.words[Word.FIRED] === 0) {
       this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
       return;
@@ -818,11 +819,11 @@ export class Monitor {
    * Words from RSP up to the top of the stack, if that stack can hold live words of a context; in user mode with the 128
    * bytes below RSP that the System V ABI lets a function use.
    */
-  #hashLive(high: number, low: number, stackNumber: number): void {
+  #hashLive(high: number, low: number, stackNumber: number, redZone = RED_ZONE): void {
     this.#lanes.reset();
     const b = this.#bounds[stackNumber - 1];
     if (!b?.stack.context || high !== b.high || low < b.baseLow || low > b.topLow) return;
-    const from = b.stack.user ? Math.max(b.baseLow, low - RED_ZONE) : low;
+    const from = b.stack.user ? Math.max(b.baseLow, low - redZone) : low;
     this.#hashSpan(high, from, b.topLow);
   }
 
