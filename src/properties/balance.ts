@@ -1,7 +1,6 @@
 import { Kind, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I14. */
 export const balance: Property = {
   name: 'balance',
   sentence: 'counters of nesting and the IST slots are back at their values when the interrupted code goes on',

@@ -1,6 +1,5 @@
 import type { Property } from './property.js';
 
-/** races.md I3. */
 export const bodyReentry: Property = {
   name: 'body-reentry',
   sentence: 'the body is not entered while it is already running on this CPU',

@@ -2,7 +2,7 @@ import { differing } from './describe.js';
 import { End, Kind, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I1: the interrupted code outside the handlers gets back every register, flag, base and live stack word. */
+/** The interrupted code outside the handlers gets back every register, flag, base and live stack word. */
 export const context: Property = {
   name: 'context',
   sentence: 'what was interrupted outside the code under test is given back bit for bit',

@@ -20,7 +20,6 @@ function wrong(m: Monitor): string[] {
   return list;
 }
 
-/** races.md I5. */
 export const environment: Property = {
   name: 'environment',
   sentence: "the C part runs with this CPU's GS base, kernel CS and SS, on a stack of the kernel",

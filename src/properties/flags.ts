@@ -9,7 +9,6 @@ const UNCLEAN: readonly (readonly [string, number])[] = [
 ];
 const MASK = Flag.DF | Flag.AC | Flag.NT | Flag.TF;
 
-/** races.md I9. */
 export const flags: Property = {
   name: 'flags',
   sentence: 'DF, AC, NT and TF are clear when the C part is entered',

@@ -2,7 +2,7 @@ import { differing } from './describe.js';
 import { Kind, type Monitor, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I8: what a nested event interrupts inside the code under test goes on as if nothing had happened. */
+/** What a nested event interrupts inside the code under test goes on as if nothing had happened. */
 export const handlerView: Property = {
   name: 'handler-view',
   sentence: 'a handler or body that a nested event interrupts finds its registers, flags and pt_regs as they were',

@@ -2,7 +2,6 @@ import { Return } from '../harness/machine.js';
 import { Kind, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I4. */
 export const nmiLatch: Property = {
   name: 'nmi-latch',
   sentence: 'NMIs are not left blocked when interrupted code goes on, at SYSRET, or at HLT',

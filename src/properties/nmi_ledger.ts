@@ -1,7 +1,7 @@
 import { Kind, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I2. NMIs that arrive while one is pending collapse into it in hardware: that is legal. */
+/** NMIs that arrive while one is pending collapse into it in hardware: that is legal. */
 export const nmiLedger: Property = {
   name: 'nmi-ledger',
   sentence: 'each NMI that the processor has accepted is served by a body that starts after it',

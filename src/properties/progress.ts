@@ -1,6 +1,6 @@
 import type { Property } from './property.js';
 
-/** races.md I7. Seen by the search, not by a hook: without a further event a state comes back. */
+/** Seen by the search, not by a hook: without a further event a state comes back. */
 export const progress: Property = {
   name: 'progress',
   sentence: 'there is no endless loop: no state repeats without a further event',

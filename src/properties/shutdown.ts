@@ -1,7 +1,7 @@
 import { Vector } from '../cpu/cpu.js';
 import type { Property } from './property.js';
 
-/** races.md I6. The monitor also breaks it when the processor shuts down. */
+/** The monitor also breaks it when the processor shuts down. */
 export const shutdown: Property = {
   name: 'shutdown',
   sentence: 'there is no double fault and no shutdown',

@@ -2,7 +2,6 @@ import { Reg } from '../cpu/registers.js';
 import { hex } from './describe.js';
 import type { Property } from './property.js';
 
-/** races.md L-24. */
 export const stackBounds: Property = {
   name: 'stack-bounds',
   sentence: 'the stack pointer stays between base and top of the stack in use',

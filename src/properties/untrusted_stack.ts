@@ -3,7 +3,7 @@ import { hex } from './describe.js';
 import { Word } from './monitor.js';
 import type { Property } from './property.js';
 
-/** races.md I11: a delivery from ring 0 without a stack switch pushes at RSP, whoever chose it. */
+/** A delivery from ring 0 without a stack switch pushes at RSP, whoever chose it. */
 export const untrustedStack: Property = {
   name: 'untrusted-stack',
   sentence: 'no frame of an event that interrupts ring 0 is pushed to memory that user mode controls',

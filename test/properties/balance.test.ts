@@ -1,4 +1,4 @@
-/** `balance`: counters of nesting and the IST slots are back at their values (races.md I14). */
+/** `balance`: counters of nesting and the IST slots are back at their values. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';

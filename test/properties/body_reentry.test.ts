@@ -1,4 +1,4 @@
-/** `body-reentry`: the body is not entered while it is already running (races.md I3). */
+/** `body-reentry`: the body is not entered while it is already running. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';

@@ -1,4 +1,4 @@
-/** `context`: what was interrupted outside the code under test is given back bit for bit (races.md I1). */
+/** `context`: what was interrupted outside the code under test is given back bit for bit. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';

@@ -1,4 +1,4 @@
-/** `environment`: the C part runs with the kernel's GS base, CS and SS, on a stack of the kernel (races.md I5). */
+/** `environment`: the C part runs with the kernel's GS base, CS and SS, on a stack of the kernel. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';

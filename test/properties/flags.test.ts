@@ -1,4 +1,4 @@
-/** `flags`: DF, AC, NT and TF are clear when the C part is entered (races.md I9). */
+/** `flags`: DF, AC, NT and TF are clear when the C part is entered. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { keepingNt } from '../support/broken.js';

@@ -1,4 +1,4 @@
-/** `handler-view`: an interrupted handler or body finds its registers, flags and pt_regs as they were (races.md I8). */
+/** `handler-view`: an interrupted handler or body finds its registers, flags and pt_regs as they were. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';

@@ -1,4 +1,4 @@
-/** `nmi-latch`: NMIs are not left blocked where the interrupted code goes on, at SYSRET, at HLT (races.md I4). */
+/** `nmi-latch`: NMIs are not left blocked where the interrupted code goes on, at SYSRET, at HLT. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { neverUnblocking } from '../support/broken.js';

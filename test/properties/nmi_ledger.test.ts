@@ -1,4 +1,4 @@
-/** `nmi-ledger`: each accepted NMI is served by a body that starts after it (races.md I2). */
+/** `nmi-ledger`: each accepted NMI is served by a body that starts after it. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { losingBlockedNmis } from '../support/broken.js';

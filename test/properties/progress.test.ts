@@ -1,4 +1,4 @@
-/** `progress`: no state repeats without a further event (races.md I7). */
+/** `progress`: no state repeats without a further event. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';

@@ -1,4 +1,4 @@
-/** `shutdown`: no double fault and no triple fault (races.md I6). */
+/** `shutdown`: no double fault and no triple fault. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';

@@ -1,4 +1,4 @@
-/** `stack-bounds`: RSP stays within the stack in use (races.md L-24). */
+/** `stack-bounds`: RSP stays within the stack in use. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { explore, plainHandler, runOf, verdict } from '../support/search.js';

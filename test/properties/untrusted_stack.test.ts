@@ -1,4 +1,4 @@
-/** `untrusted-stack`: no ring-0 frame is pushed to memory that user mode controls (races.md I11). */
+/** `untrusted-stack`: no ring-0 frame is pushed to memory that user mode controls. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';
