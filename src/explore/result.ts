@@ -85,6 +85,6 @@ export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult
   if (result.verdict !== 'holds') return result;
   const never = EVENT_KINDS.filter((kind) => (bound[kind] ?? 0) > 0 && !result.fired.includes(kind));
   if (never.length === 0) return result;
-  const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire`;
+  const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire; leave it out of --events, or name another place with --at`;
   return { ...result, verdict: 'open', stopped };
 }

@@ -141,3 +141,26 @@ started: .quad 0
   assert.deepEqual(found(4036), few);
   assert.equal((few as { verdict: string }).verdict, 'fails');
 });
+
+test('a verdict about events that could never be fired is open, not a pass', () => {
+  const found = (events: string, at: readonly string[]): string =>
+    explore('linux_nmi.S', { events, at }).result.verdict;
+  assert.equal(found('nmi=1', ['nmi=nested_nmi']), 'open');
+  assert.equal(found('nmi=1', ['nmi=write:nmi_state']), 'open');
+  assert.equal(found('nmi=2', ['nmi=context_start+2', 'nmi=write:nmi_state']), 'holds');
+  assert.equal(found('bp=1', []), 'open');
+  assert.equal(found('nmi=0', []), 'holds');
+});
+
+test('what a path breaks before it runs away is reported, and the bound is not closed', () => {
+  // A counter in memory keeps the states from coming back once the NMI is nested.
+  const file = plainHandler({
+    before: 'cld\n\tincl %gs:count',
+    after: 'decl %gs:count',
+    more: '.section .data..percpu,"aw"\ncount: .long 0',
+  });
+  const { result } = explore(file, { events: 'nmi=2,bp=1' });
+  assert.equal(result.verdict, 'fails');
+  assert.ok(result.failures.some((f) => f.property === 'body-reentry'));
+  assert.match(result.stopped ?? '', /ran without coming back/);
+});
