@@ -76,8 +76,6 @@ export interface Instruction {
   readonly leaves: boolean;
   /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
   readonly indirect: boolean;
-  /** A CALL or JMP, direct or not: control may enter a function. */
-  readonly branches: boolean;
   /** Writes RSP other than by adding to or subtracting from it: the code moves to another stack. */
   readonly switchesStack: boolean;
   /** The decoded form: for microcode that needs its operands, and for divisions. */
@@ -146,13 +144,6 @@ const INCREMENTAL_STACK: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Enter,
   Mnemonic.Inc,
   Mnemonic.Dec,
-]);
-
-const BRANCHES: ReadonlySet<FlowControl> = new Set([
-  FlowControl.Call,
-  FlowControl.IndirectCall,
-  FlowControl.UnconditionalBranch,
-  FlowControl.IndirectBranch,
 ]);
 
 /**
@@ -340,7 +331,6 @@ export class DecodeCache {
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
-      branches: microcode < 0 && BRANCHES.has(iced.flowControl),
       returns: iced.flowControl === FlowControl.Return && microcode < 0,
       switchesStack,
       results,

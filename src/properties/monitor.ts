@@ -512,10 +512,8 @@ export class Monitor {
             // A RET to the CALL that it belongs to gives nothing back, even if something was interrupted just there.
             if (!this.#maybeLeft() && w[Word.DEPTH]! > 0) this.#maybeReturned(true);
           }
-          // By CALL, JMP, a conditional jump, or a RET as retpolines use it: whatever does not just go on.
-          if (u32[2 * Reg.RIP] !== (instruction.low + instruction.length) >>> 0) {
-            this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
-          }
+          // By CALL or JMP, a RET as retpolines use it, or by running into it.
+          this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
         }
         if (w[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
         for (let i = 0; i < this.#stepped.length; i++) {

@@ -100,6 +100,20 @@ do_nmi_end:
   assert.deepEqual(verdict(file, { events: 'nmi=1', property: 'nmi-ledger' }), { verdict: 'holds' });
 });
 
+test('a body that the handler runs into is entered', () => {
+  const file = source(`	.text
+	.globl nmi, do_nmi, do_nmi_end
+nmi:
+	cld
+do_nmi:
+	nop
+	nop
+do_nmi_end:
+	iretq
+`);
+  assert.deepEqual(verdict(file, { events: 'nmi=1', property: 'nmi-ledger' }), { verdict: 'holds' });
+});
+
 test('states that differ in which of thousands of words they have written are told apart', () => {
   // The first NMI clears a buffer and notes at its end whether it came at context_start; the second looks there.
   const file = (words: number): string =>
