@@ -4,7 +4,7 @@ import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savePaths } from '../explore/path_file.js';
-import type { Failure, SearchResult } from '../explore/result.js';
+import { type Failure, isShorter, type SearchResult } from '../explore/result.js';
 import { startSearch } from '../explore/threads.js';
 import { buildSubject, type Subject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
@@ -124,9 +124,7 @@ function report(heading: Heading, subject: Subject, profile: Profile, result: Se
 }
 
 function shortest(failures: readonly Failure[]): Failure {
-  return failures.reduce((a, b) =>
-    b.path.length < a.path.length || (b.path.length === a.path.length && b.instructions < a.instructions) ? b : a,
-  );
+  return failures.reduce((a, b) => (isShorter(b, a) ? b : a));
 }
 
 function writeJson(file: string, value: object): void {

@@ -118,15 +118,6 @@ export class GuestMemory {
     return BigInt.asUintN(64, this.regions[i]!.address + BigInt(offset - this.#offsets[i]!));
   }
 
-  /** The region that an address lies in. */
-  regionOf(address: bigint): Region | undefined {
-    const a = BigInt.asUintN(64, address);
-    return this.regions.find((region) => {
-      const base = BigInt.asUintN(64, region.address);
-      return a >= base && a < base + BigInt(region.size);
-    });
-  }
-
   /** Notes in the journal what word `word` (buffer offset / 8) holds now: to be called before it is written. */
   willWrite(word: number): void {
     const n = this.journalLength;

@@ -88,3 +88,18 @@ export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult
   const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire; leave it out of --events, or name another place with --at`;
   return { ...result, verdict: 'open', stopped };
 }
+
+/** What decides which of two schedules is the shorter one. */
+interface Scheduled {
+  readonly path: readonly unknown[];
+  readonly instructions: number;
+}
+
+/** Whether `a` has the shorter schedule: fewer events, then fewer instructions up to the last one. */
+export function isShorter(a: Scheduled, b: Scheduled): boolean {
+  return a.path.length < b.path.length || (a.path.length === b.path.length && a.instructions < b.instructions);
+}
+
+export function byAddress(a: Failure, b: Failure): number {
+  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
+}

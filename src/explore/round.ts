@@ -18,7 +18,14 @@ import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.j
 import type { Property } from '../properties/property.js';
 import type { Place } from './bound.js';
 import { FIRST_KEY, type LiveWords, MasksFull } from './live_words.js';
-import type { Failure, ScheduledEvent, SearchOptions, SearchResult } from './result.js';
+import {
+  byAddress,
+  type Failure,
+  isShorter,
+  type ScheduledEvent,
+  type SearchOptions,
+  type SearchResult,
+} from './result.js';
 import { VisitedSet } from './visited.js';
 
 /** More instructions than this between two events: the code does not come back. */
@@ -883,9 +890,7 @@ export class Round {
       if (!(broken & (1 << i))) return;
       const key = `${i} ${kind ?? ''} ${address}`;
       const best = this.#windows.get(key);
-      const events = this.#schedule.length;
-      if (best && (best.path.length < events || (best.path.length === events && best.instructions <= instructions)))
-        return;
+      if (best && !isShorter({ path: this.#schedule, instructions }, best)) return;
       this.#windows.set(key, {
         property: property.name,
         boundary: this.#subject.image.name(address),
@@ -921,8 +926,4 @@ function allowedIn(places: readonly Place[]): Allowed {
     }
   }
   return { code, triggers };
-}
-
-function byAddress(a: Failure, b: Failure): number {
-  return a.address < b.address ? -1 : a.address > b.address ? 1 : 0;
 }

@@ -15,7 +15,15 @@ import { PROFILES } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
 import { search } from './explorer.js';
-import { type Covered, type Failure, type Progress, type SearchResult, withoutVacuity } from './result.js';
+import {
+  byAddress,
+  type Covered,
+  type Failure,
+  isShorter,
+  type Progress,
+  type SearchResult,
+  withoutVacuity,
+} from './result.js';
 
 /** What a search needs, as plain data. */
 export interface SearchRequest {
@@ -98,13 +106,9 @@ function merge(results: readonly SearchResult[]): SearchResult {
   for (const failure of results.flatMap((r) => r.failures)) {
     const key = `${failure.property} ${failure.event} ${failure.address}`;
     const known = best.get(key);
-    const better =
-      !known ||
-      failure.path.length < known.path.length ||
-      (failure.path.length === known.path.length && failure.instructions < known.instructions);
-    if (better) best.set(key, failure);
+    if (!known || isShorter(failure, known)) best.set(key, failure);
   }
-  const failures = [...best.values()].sort((a, b) => (a.address < b.address ? -1 : a.address > b.address ? 1 : 0));
+  const failures = [...best.values()].sort(byAddress);
   // Each thread that another one has stopped only repeats that; the reason is the other one's.
   const reasons = results.flatMap((r) => r.stopped ?? []);
   const stopped = reasons.find((reason) => reason !== REASONS[2]) ?? reasons[0];

@@ -131,7 +131,8 @@ export function handlerOf(image: Image, symbols: readonly string[]): ImageSymbol
   return undefined;
 }
 
-const SEGMENT_PERMS: Readonly<Record<Segment, number>> = {
+/** What each segment of an image may be used for. */
+export const SEGMENT_PERMS: Readonly<Record<Segment, number>> = {
   text: Perm.EXEC,
   rodata: 0,
   data: Perm.WRITE,

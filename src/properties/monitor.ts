@@ -11,7 +11,7 @@ import { Origin } from '../harness/delivery.js';
 import { Tss } from '../harness/descriptors.js';
 import { EventState } from '../harness/event_state.js';
 import { type Machine, Return } from '../harness/machine.js';
-import { handlerOf, type Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/boot.js';
 import type { Stack } from '../platforms/platform.js';
 import type { Property } from './property.js';
 
@@ -109,11 +109,11 @@ export const CallWord = {
 const RED_ZONE = 128;
 
 const C_PART = 1;
-export const BODY = 2;
+const BODY = 2;
 const CALLED = 4;
 
 /** More deliveries than this within each other are an endless recursion. */
-export const MAX_RECORDS = 24;
+const MAX_RECORDS = 24;
 const MAX_CALLS = 32;
 const CALLS_AT = Word.OPEN + MAX_RECORDS;
 const TOTAL = CALLS_AT + MAX_CALLS * CallWord.SIZE;
@@ -442,12 +442,6 @@ export class Monitor {
       if (span.high === high && low >= span.startLow && low < span.endLow) return true;
     }
     return false;
-  }
-
-  /** The entry symbol of a vector's handler in this image. */
-  handlerName(vector: number): string {
-    const entry = this.subject.platform.vectors.find((v) => v.vector === vector);
-    return (entry && handlerOf(this.subject.image, entry.symbols)?.name) ?? `vector ${vector}`;
   }
 
   /** What the monitor adds to the state, for a comparison: where the records lie and what is left behind is not in it. */

@@ -10,6 +10,7 @@ import { codeSegment, dataSegment, GateType, idtGate, Tss, tssDescriptor } from 
 import { Machine } from '../../src/harness/machine.js';
 import type { Image } from '../../src/image/image.js';
 import { link, segmentSpan } from '../../src/image/linker.js';
+import { SEGMENT_PERMS } from '../../src/platforms/boot.js';
 import { PROFILES, type Profile } from '../../src/profiles/profile.js';
 
 export const IDT = 0xfffffe0000000000n;
@@ -73,15 +74,6 @@ const LAYOUT = {
   'user-data': 0x600000n,
   percpu: KERNEL_GS,
 } as const;
-const PERMS = {
-  text: Perm.EXEC,
-  rodata: 0,
-  data: Perm.WRITE,
-  'user-text': Perm.EXEC | Perm.USER,
-  'user-data': Perm.WRITE | Perm.USER,
-  percpu: Perm.WRITE,
-} as const;
-
 const assembler = await Assembler.create();
 const plainHandlers = assembler.assembleText(
   Array.from({ length: VECTORS }, (_, v) => `\t.weak v${v}\nv${v}:\n\thlt\n`).join(''),
@@ -118,9 +110,9 @@ function regionsOf(image: Image, more: readonly Region[]): Region[] {
     { name: 'IST', address: istStack(0), size: 14 * PAGE_SIZE, perms: Perm.WRITE },
     ...more,
   ];
-  for (const segment of Object.keys(PERMS) as (keyof typeof PERMS)[]) {
+  for (const segment of Object.keys(SEGMENT_PERMS) as (keyof typeof SEGMENT_PERMS)[]) {
     const span = segmentSpan(image, segment);
-    if (span) regions.push({ name: segment, ...span, perms: PERMS[segment] });
+    if (span) regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment] });
   }
   return regions;
 }
