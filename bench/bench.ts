@@ -53,8 +53,11 @@ function floor(): number {
 async function searcher(context: string): Promise<(events: string) => SearchResult> {
   const subject = buildSubject(await Assembler.create(), { files: [IMAGE], platform: LINUX, context });
   const machine = machineFor(subject, PROFILES.intel!);
-  const places = parsePlaces([], subject.image, LINUX);
-  return (events) => search(machine, subject, PROPERTIES, { bound: parseBound(events), places });
+  return (events) => {
+    const bound = parseBound(events);
+    const places = parsePlaces([], subject.image, LINUX, bound);
+    return search(machine, subject, PROPERTIES, { bound, places });
+  };
 }
 
 /** Transitions a second of the last, counting round of a search. */

@@ -5,7 +5,8 @@ export { type Bound, type Place, type Places, parseBound, parsePlaces, printBoun
 export { search } from './explore/explorer.js';
 export type { Failure, Progress, ScheduledEvent, SearchOptions, SearchResult } from './explore/result.js';
 export { type RunningSearch, type SearchRequest, startSearch } from './explore/threads.js';
-export { type Action, EVENT_KINDS, type EventKind, Machine, type Snapshot } from './harness/machine.js';
+export { EVENT_NAMES, type Event, eventNamed } from './harness/events.js';
+export { type Action, Machine, type Snapshot } from './harness/machine.js';
 export { type Firing, type Observer, Run } from './hooks/run.js';
 export { addressOf, atHit, onAccess, type Range, type RunState, type Trigger } from './hooks/triggers.js';
 export { Image } from './image/image.js';

@@ -17,6 +17,8 @@ export interface Region {
   /** Bytes, a multiple of the page size. */
   readonly size: number;
   readonly perms: number;
+  /** State of a device: it has words, a journal and a place in every snapshot, but no guest address. */
+  readonly hidden?: true;
 }
 
 /** Number of entries of the direct-mapped translation cache. */
@@ -62,6 +64,7 @@ export class GuestMemory {
     this.words = total / 8;
     this.#pagePerms = new Uint8Array(total / PAGE_SIZE);
     this.regions.forEach((region, i) => {
+      if (region.hidden) return;
       for (let at = 0; at < region.size; at += PAGE_SIZE) {
         const address = BigInt.asUintN(64, region.address + BigInt(at));
         const offset = this.#offsets[i]! + at;
@@ -77,12 +80,13 @@ export class GuestMemory {
    */
   mapInto(engine: Unicorn): void {
     this.regions.forEach((region, i) => {
+      if (region.hidden) return;
       engine.mem_map_ptr(region.address, region.size, this.#hostAddress + BigInt(this.#offsets[i]!));
     });
     const guarded = new Set<bigint>();
     for (const region of this.regions) {
       const end = BigInt.asUintN(64, region.address + BigInt(region.size));
-      if (!(region.perms & Perm.EXEC) || end === 0n || this.translateAddress(end) >= 0 || guarded.has(end)) continue;
+      if (region.hidden || !(region.perms & Perm.EXEC) || end === 0n || this.translateAddress(end) >= 0 || guarded.has(end)) continue;
       engine.mem_map_ptr(end, PAGE_SIZE, allocateShared(PAGE_SIZE).address);
       guarded.add(end);
     }
@@ -116,6 +120,12 @@ export class GuestMemory {
     let i = this.regions.length - 1;
     while (i > 0 && this.#offsets[i]! > offset) i--;
     return BigInt.asUintN(64, this.regions[i]!.address + BigInt(offset - this.#offsets[i]!));
+  }
+
+  /** The first word (buffer offset / 8) of the hidden region with this name; -1 if there is none. */
+  hiddenWord(name: string): number {
+    const i = this.regions.findIndex((region) => region.hidden && region.name === name);
+    return i < 0 ? -1 : this.#offsets[i]! / 8;
   }
 
   /** Notes in the journal what word `word` (buffer offset / 8) holds now: to be called before it is written. */

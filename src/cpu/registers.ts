@@ -51,35 +51,54 @@ export const Reg = {
   IDTR_BASE: 40,
   IDTR_LIMIT: 41,
   TSC_AUX: 42,
+  /** Selector of the task register. */
+  TR: 43,
+  LDTR: 44,
+  LDTR_BASE: 45,
+  LDTR_LIMIT: 46,
+  SYSENTER_CS: 47,
+  SYSENTER_ESP: 48,
+  SYSENTER_EIP: 49,
+  CSTAR: 50,
+  DR0: 51,
+  DR1: 52,
+  DR2: 53,
+  DR3: 54,
+  DR6: 55,
+  DR7: 56,
+  /** AMD: address masks of the four breakpoints. */
+  DR0_MASK: 57,
+  DR1_MASK: 58,
+  DR2_MASK: 59,
+  DR3_MASK: 60,
+  DEBUGCTL: 61,
+  APIC_BASE: 62,
+  SMBASE: 63,
+  SPEC_CTRL: 64,
+  FRED_RSP0: 65,
+  FRED_RSP1: 66,
+  FRED_RSP2: 67,
+  FRED_RSP3: 68,
+  FRED_STKLVLS: 69,
+  FRED_SSP1: 70,
+  FRED_SSP2: 71,
+  FRED_SSP3: 72,
+  /** Bits 1 and 0 are the current stack level. */
+  FRED_CONFIG: 73,
+  VMXON_POINTER: 74,
+  VMCS_POINTER: 75,
 } as const;
+
+export type RegisterName = keyof typeof Reg;
 
 /** How many registers the engine computes with: the general registers, RIP and RFLAGS. */
 export const ENGINE_REGISTERS = 18;
 /** The first of the registers that entry code hardly ever changes: whoever changes one calls Machine.rareChange. */
 export const RARE_REGISTERS = 26;
-export const REGISTER_COUNT = 43;
+export const REGISTER_COUNT = 76;
 
-export const REGISTER_NAMES: readonly string[] = [
-  ...['rax', 'rcx', 'rdx', 'rbx', 'rsp', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'],
-  ...[
-    'rip',
-    'rflags',
-    'cs',
-    'ss',
-    'fs_base',
-    'gs_base',
-    'kernel_gs_base',
-    'cr2',
-    'cr3',
-    'events',
-    'ds',
-    'es',
-    'fs',
-    'gs',
-  ],
-  ...['cr0', 'cr4', 'efer', 'star', 'lstar', 'fmask', 'tr_base', 'tr_limit'],
-  ...['gdtr_base', 'gdtr_limit', 'idtr_base', 'idtr_limit', 'tsc_aux'],
-];
+/** The names as people write them, by number. */
+export const REGISTER_NAMES: readonly string[] = Object.keys(Reg).map((name) => name.toLowerCase());
 
 /** RFLAGS bits (SDM vol. 1, 3.4.3). */
 export const Flag = {

@@ -2,7 +2,7 @@
  * The search: rounds over growing bounds, until the whole of what was asked for has been explored with a table of live
  * words that no longer changes.
  */
-import { EVENT_KINDS, type Machine } from '../harness/machine.js';
+import type { Machine } from '../harness/machine.js';
 import { Run } from '../hooks/run.js';
 import { atHit } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
@@ -22,7 +22,7 @@ export function search(
   const start = machine.snapshot();
   const began = performance.now();
   let live = new LiveWords(machine.memory.words, options.exact ?? false);
-  const most = Math.max(0, ...EVENT_KINDS.map((k) => options.bound[k] ?? 0));
+  const most = Math.max(0, ...Object.values(options.bound));
   let rounds = 0;
   // The next round visits at least about as many states as the one before: its table need not grow to that again.
   let slots: number | undefined;
@@ -30,7 +30,7 @@ export function search(
   // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
   for (let limit = Math.min(1, most); ; ) {
     const bound: Bound = Object.fromEntries(
-      EVENT_KINDS.filter((k) => options.bound[k] !== undefined).map((k) => [k, Math.min(options.bound[k]!, limit)]),
+      Object.entries(options.bound).map(([kind, count]) => [kind, Math.min(count, limit)]),
     );
     machine.restore(start);
     live.grown = false;

@@ -3,11 +3,18 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
-import { EVENT_KINDS } from '../harness/machine.js';
+import { eventNamed } from '../harness/events.js';
 import { isContextFile } from '../platforms/boot.js';
+import { isProfileFile } from '../profiles/profile_file.js';
 import type { Failure } from './result.js';
 
-const EVENT_NAMES = EVENT_KINDS as unknown as [string, ...string[]];
+function isEvent(name: string): boolean {
+  try {
+    return eventNamed(name).name === name;
+  } catch {
+    return false;
+  }
+}
 
 const pathFile = z.strictObject({
   entrace: z.literal('path/1'),
@@ -17,21 +24,29 @@ const pathFile = z.strictObject({
   files: z.array(z.string().min(1)).min(1),
   defines: z.record(z.string(), z.string()),
   platform: z.string(),
+  /** A name, or a file, relative to this file. */
   profile: z.string(),
+  /** Knobs that --knob has changed. */
+  knobs: z.record(z.string(), z.union([z.boolean(), z.string()])).optional(),
+  /** SHA-256 of all knobs of a profile that is a file. */
+  rules: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   context: z.string(),
   property: z.string(),
   path: z.array(
     z.strictObject({
       boundary: z.string(),
       hit: z.int().positive(),
-      event: z.enum(EVENT_NAMES),
+      event: z.string().refine(isEvent, 'is no event'),
     }),
   ),
 });
 
 export type PathFile = z.infer<typeof pathFile>;
 
-/** Reads and checks a path file; its `files`, and a `context` that is a file, come back as absolute paths. */
+/** Reads and checks a path file; its `files`, a `context` and a `profile` that are files, come back as absolute paths. */
 export function readPathFile(file: string): PathFile {
   let text: string;
   try {
@@ -55,11 +70,12 @@ export function readPathFile(file: string): PathFile {
     throw new InputError(`${file}: ${where}${issue.message}; save it anew with explore --save`);
   }
   const base = dirname(resolve(file));
-  const { files, context } = parsed.data;
+  const { files, context, profile } = parsed.data;
   return {
     ...parsed.data,
     files: files.map((f) => resolve(base, f)),
     context: isContextFile(context) ? resolve(base, context) : context,
+    profile: isProfileFile(profile) ? resolve(base, profile) : profile,
   };
 }
 
@@ -78,6 +94,7 @@ export function savePaths(
       ...common,
       files: common.files.map((f) => relativeTo(directory, f)),
       context: isContextFile(common.context) ? relativeTo(directory, common.context) : common.context,
+      profile: isProfileFile(common.profile) ? profilePath(directory, common.profile) : common.profile,
       property: failure.property,
       path: failure.path.map(({ boundary, hit, event }) => ({ boundary, hit, event })),
     };
@@ -101,6 +118,12 @@ export function makeDirectory(directory: string): void {
   } catch (error) {
     throw new InputError(`--save ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code})`);
   }
+}
+
+/** With a slash always: a path without one would be taken for a name. */
+function profilePath(directory: string, file: string): string {
+  const path = relativeTo(directory, file);
+  return path.includes('/') ? path : `./${path}`;
 }
 
 function relativeTo(directory: string, file: string): string {

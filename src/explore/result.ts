@@ -1,13 +1,13 @@
 /** What a search is asked, and what it answers. */
-import { EVENT_KINDS, type EventKind } from '../harness/machine.js';
-import type { Bound, Places } from './bound.js';
+import { type Bound, kindsOf, type Places } from './bound.js';
 
 /** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
 export interface ScheduledEvent {
   readonly boundary: string;
   readonly address: bigint;
   readonly hit: number;
-  readonly event: EventKind;
+  /** Its name: `nmi`, `intr:0x20`. */
+  readonly event: string;
 }
 
 /** A window: the last event of a minimal schedule, and what it breaks. */
@@ -16,7 +16,8 @@ export interface Failure {
   /** Where the last event fires; for a failure without events, where the context begins. */
   readonly boundary: string;
   readonly address: bigint;
-  readonly event: EventKind | 'none';
+  /** Its name, or `none` for a failure without events. */
+  readonly event: string;
   /** Transitions before the last event of `path`. */
   readonly instructions: number;
   /** The shortest schedule of all that end here: fewest events, then fewest instructions up to the last one. */
@@ -38,7 +39,7 @@ export interface SearchResult {
   /** Bytes of the visited set for each state in it. */
   readonly bytesPerState: number;
   /** The kinds of events that have been fired at least once. */
-  readonly fired: readonly EventKind[];
+  readonly fired: readonly string[];
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
 }
@@ -83,7 +84,7 @@ export interface SearchOptions {
 /** A verdict about events that were never fired would say nothing: such a search is open. */
 export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult {
   if (result.verdict !== 'holds') return result;
-  const never = EVENT_KINDS.filter((kind) => (bound[kind] ?? 0) > 0 && !result.fired.includes(kind));
+  const never = kindsOf(bound).filter((kind) => bound[kind]! > 0 && !result.fired.includes(kind));
   if (never.length === 0) return result;
   const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire; leave it out of --events, or name another place with --at`;
   return { ...result, verdict: 'open', stopped };

@@ -11,12 +11,13 @@ import { NotModelled } from '../cpu/not_modelled.js';
 import { ENGINE_REGISTERS, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
-import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
+import { type Event, eventNamed } from '../harness/events.js';
+import type { Machine } from '../harness/machine.js';
 import { onAccess, type Trigger } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
-import type { Place } from './bound.js';
+import { kindsOf, type Place } from './bound.js';
 import { FIRST_KEY, type LiveWords, MasksFull } from './live_words.js';
 import {
   byAddress,
@@ -93,6 +94,8 @@ export class Round {
   /** Bit k: an event of kind k has been fired. */
   #firedKinds = 0;
   readonly #maxStates: number;
+  /** The events of the bound; their number is their place in all that follows. */
+  readonly #events: readonly Event[];
   readonly #budgets: readonly number[];
   readonly #places: readonly (Allowed | undefined)[];
   readonly #windows = new Map<string, Failure>();
@@ -117,7 +120,7 @@ export class Round {
   /** Where the chain that is being followed begins. */
   #base = 0;
   /** The events fired on the path to here: each at a position of the chain that begins at `base`. */
-  readonly #schedule: { readonly base: number; readonly position: number; readonly event: EventKind }[] = [];
+  readonly #schedule: { readonly base: number; readonly position: number; readonly event: string }[] = [];
 
   // What the transitions between the positions of a chain wrote, for going forward along it again:
   // (memory word, low, high) and (register, low, high).
@@ -162,8 +165,10 @@ export class Round {
     this.#live = live;
     this.#monitor = new Monitor(machine, subject, properties);
     this.#maxStates = Math.ceil((options.maxStates ?? Number.POSITIVE_INFINITY) / (options.part?.count ?? 1));
-    this.#budgets = EVENT_KINDS.map((kind) => options.bound[kind] ?? 0);
-    this.#places = EVENT_KINDS.map((kind) => {
+    const kinds = kindsOf(options.bound);
+    this.#events = kinds.map(eventNamed);
+    this.#budgets = kinds.map((kind) => options.bound[kind]!);
+    this.#places = kinds.map((kind) => {
       const places = options.places[kind];
       return places && allowedIn(places);
     });
@@ -196,7 +201,7 @@ export class Round {
       failures,
       stopped,
       slots: this.#visited.slots,
-      fired: EVENT_KINDS.filter((_, k) => this.#firedKinds & (1 << k)),
+      fired: kindsOf(this.#options.bound).filter((_, k) => this.#firedKinds & (1 << k)),
       first: this.#forksDone,
       forks: this.#forks,
       bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
@@ -650,8 +655,7 @@ export class Round {
   }
 
   #mayFireMore(): boolean {
-    const fired = this.#monitor.words[Word.FIRED]!;
-    for (let k = 0; k < EVENT_KINDS.length; k++) if (((fired >>> (8 * k)) & 255) < this.#budgets[k]!) return true;
+    for (let k = 0; k < this.#budgets.length; k++) if (this.#monitor.fired(k) < this.#budgets[k]!) return true;
     return false;
   }
 
@@ -669,7 +673,7 @@ export class Round {
     const monitor = this.#monitor;
     const { memory } = machine;
     const part = this.#options.part;
-    const fired = monitor.words[Word.FIRED]!;
+    const may = this.#events.map((_, k) => monitor.fired(k) < this.#budgets[k]!);
     // Records that later positions of this chain refer to must outlive what is fired at earlier ones.
     const nextRecord = monitor.words[Word.NEXT_RECORD]!;
     const last = this.#lastLiving(base);
@@ -685,33 +689,27 @@ export class Round {
         if (part !== undefined && p % part.count !== part.index) continue;
       }
       const events = this.#slowWords[this.#slow[p]! + SLOW_EVENTS]!;
-      for (let k = 0; k < EVENT_KINDS.length; k++) {
-        const kind = EVENT_KINDS[k]!;
-        if (
-          ((fired >>> (8 * k)) & 255) >= this.#budgets[k]! ||
-          !machine.mayWith(kind, events) ||
-          !this.#allowed(k, p)
-        ) {
-          continue;
-        }
-        const firedThen = fired + (1 << (8 * k));
-        const pending = machine.eventsIfHeld(kind, events);
-        const known = pending === events ? -1 : this.#findHeld(p, pending, firedThen);
+      for (let k = 0; k < this.#events.length; k++) {
+        const event = this.#events[k]!;
+        if (!may[k] || !event.possible(machine, events) || !this.#allowed(k, p)) continue;
+        const pending = event.held(machine, events);
+        const known = pending === events ? -1 : this.#findHeld(p, pending, k);
         if (known >= 0) {
           this.#transitions++;
-          this.#blame(this.#outcome[known]! & ~outcome, base, p, kind);
+          this.#blame(this.#outcome[known]! & ~outcome, base, p, event.name);
           continue;
         }
         this.#goTo(p);
+        if (!event.may(machine)) continue;
         monitor.words[Word.NEXT_RECORD] = nextRecord;
-        machine.fire(kind);
+        machine.fire(event);
         monitor.countFired(k);
         monitor.after();
         this.#transitions++;
         this.#firedKinds |= 1 << k;
-        this.#schedule.push({ base, position: p, event: kind });
+        this.#schedule.push({ base, position: p, event: event.name });
         const broken = this.#chain(depth + 1) & ~outcome;
-        if (broken !== 0) this.#failed(broken, kind);
+        if (broken !== 0) this.#failed(broken, event.name);
         this.#schedule.pop();
         memory.undoTo(this.#journal[p]!);
         this.#undoRegisters(this.#registerMark[p]!);
@@ -721,7 +719,7 @@ export class Round {
     this.#forwardRegistersTop = registersStart;
   }
 
-  #blame(broken: number, base: number, position: number, event: EventKind): void {
+  #blame(broken: number, base: number, position: number, event: string): void {
     if (broken === 0) return;
     this.#schedule.push({ base, position, event });
     this.#failed(broken, event);
@@ -730,9 +728,9 @@ export class Round {
 
   /**
    * The chain of the state that differs from position `p` only in what the processor holds back for later (`events`, the
-   * new low half of Reg.EVENTS) and in the count of events; -1 if it is not known. Most events end like this, and need no machine.
+   * new low half of Reg.EVENTS) and in the count of events of `kind`; -1 if it is not known. Most events end like this, and need no machine.
    */
-  #findHeld(p: number, events: number, fired: number): number {
+  #findHeld(p: number, events: number, kind: number): number {
     const s = this.#slowWords;
     const at = this.#slow[p]!;
     const lanes = this.#heldLanes;
@@ -743,10 +741,11 @@ export class Round {
     lanes.subtract(2 * Reg.EVENTS, s[at + SLOW_EVENTS]!, eventsHigh);
     lanes.add(2 * Reg.EVENTS, events, eventsHigh);
     const from = at + SLOW_LANES + this.#systemEnd - REGISTER_WORDS;
-    const firedBefore = s[from + Word.FIRED]!;
-    s[from + Word.FIRED] = fired;
+    const count = from + Word.FIRED + (kind >>> 2);
+    const before = s[count]!;
+    s[count] = before + (1 << (8 * (kind & 3)));
     this.#absorbMonitor(lanes, s, from, from + Word.OPEN + s[from + Word.DEPTH]!);
-    s[from + Word.FIRED] = firedBefore;
+    s[count] = before;
     const l = p * LANE_WORDS;
     const kept = this.#lanes;
     return this.#visited.find(
@@ -883,7 +882,7 @@ export class Round {
   }
 
   /** Notes that the current schedule breaks `broken`, and that without its last event it would not. */
-  #failed(broken: number, kind: EventKind | undefined): void {
+  #failed(broken: number, kind: string | undefined): void {
     const address = this.#ripAt(this.#schedule.at(-1)?.position ?? 0);
     const instructions = Math.max(0, this.#pathLength());
     this.#monitor.properties.forEach((property, i) => {

@@ -6,7 +6,7 @@
 import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InputError } from '../errors.js';
-import { EVENT_KINDS } from '../harness/machine.js';
+import { byKind } from '../harness/events.js';
 import { Image } from '../image/image.js';
 import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
@@ -122,7 +122,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     stopped,
     covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
-    fired: EVENT_KINDS.filter((kind) => results.some((r) => r.fired.includes(kind))),
+    fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };
 }

@@ -10,12 +10,14 @@ import type { Machine } from './machine.js';
 
 /** How an event came about: it decides the gate's privilege check and the error code's EXT bit. */
 export const Origin = {
-  /** From outside the instruction stream: NMI, external interrupt. */
+  /** From outside the instruction stream: a real NMI, a real #MC. */
   EXTERNAL: 0,
   /** Raised by the processor while it executed an instruction. */
   EXCEPTION: 1,
   /** INT n, INT3: subject to the gate's DPL. */
   SOFTWARE: 2,
+  /** A maskable interrupt, whatever its vector: vector 2 from the INTR pin is no NMI. */
+  INTERRUPT: 3,
 } as const;
 
 /** Error code bits of selector-related faults (SDM vol. 3, 6.13). */
@@ -41,6 +43,7 @@ export function deliver(machine: Machine, vector: number, origin: number, code: 
   let v = vector;
   let from = origin;
   let errorCode = code;
+  machine.leaveInstruction();
   machine.registersBefore.set(machine.u32);
   if (length !== 0) setSavedRip(machine, BigInt(length));
   for (;;) {
@@ -51,9 +54,7 @@ export function deliver(machine: Machine, vector: number, origin: number, code: 
     restoreInterrupted(machine);
     if (from === Origin.SOFTWARE && length !== 0) setSavedRip(machine, 0n);
     if (v === Vector.DF && from !== Origin.SOFTWARE) {
-      machine.u32[2 * Reg.EVENTS]! |= EventState.SHUTDOWN;
-      machine.happened.shutdown = true;
-      machine.changed();
+      machine.shutDown();
       return;
     }
     if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi)
@@ -146,7 +147,7 @@ function attempt(machine: Machine, vector: number, origin: number, code: number 
   let rspHigh = u32[2 * Reg.RSP + 1]!;
   if (ist !== 0 || newCpl < cpl) {
     const offset = ist !== 0 ? Tss.IST1 + 8 * (ist - 1) : Tss.RSP0 + 8 * newCpl;
-    if (offset + 7 > u32[2 * Reg.TR_LIMIT]!) return cpu.raiseWith(Vector.TS, machine.taskRegister | ext);
+    if (offset + 7 > u32[2 * Reg.TR_LIMIT]!) return cpu.raiseWith(Vector.TS, machine.u32[2 * Reg.TR]! | ext);
     if (!machine.readSystem(Reg.TR_BASE, offset)) return false;
     rspLow = machine.readLow;
     rspHigh = machine.readHigh;

@@ -2,23 +2,21 @@
  * The machine as a transition system: in a state, `actions()` says what may happen at this boundary, and `next(action)`
  * makes it happen. Nothing else runs code. The state is the register file and guest memory, and nothing besides.
  */
-import { Cpu, Vector } from '../cpu/cpu.js';
+import { Cpu } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
 import type { GuestMemory } from '../cpu/memory.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
-import { deliver, deliverFault, Origin } from './delivery.js';
-import { EventState } from './event_state.js';
+import { deliverFault } from './delivery.js';
+import { ATTENTION, EventState, SHADOWS } from './event_state.js';
+import { type Event, eventNamed } from './events.js';
 import { MICROCODE, microcodeNumber } from './microcode/index.js';
 import { NmiLatch } from './nmi_latch.js';
+import { takePending, takesPending } from './priorities.js';
 
-/** What may happen at a boundary: the next instruction (or what the processor has to do first), or an event. */
-export type EventKind = 'nmi' | 'bp';
-export type Action = 'step' | EventKind;
-
-/** The events that can be fired, in a fixed order: their number is their place in a budget. */
-export const EVENT_KINDS: readonly EventKind[] = ['nmi', 'bp'];
+/** What may happen at a boundary: the next instruction (or what the processor has to do first), or an event by its name. */
+export type Action = string;
 
 /** How control came back to interrupted code. */
 export const Return = { NONE: 0, IRET: 1, SYSRET: 2 } as const;
@@ -49,7 +47,6 @@ export interface Snapshot {
 const EVENTS = 2 * Reg.EVENTS;
 /** All registers of the engine. */
 const ENGINE_MASK = (1 << ENGINE_REGISTERS) - 1;
-const SHADOWS = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW;
 
 export class Machine {
   readonly cpu: Cpu;
@@ -75,9 +72,6 @@ export class Machine {
   changedRegisters = ENGINE_MASK;
   /** Set when a register from RARE_REGISTERS on has changed since the machine was made. */
   rareChanged = false;
-  /** Selector of the task register, for error codes. */
-  taskRegister = 0;
-
   /** Result of the last `readSystem`. */
   readLow = 0;
   readHigh = 0;
@@ -98,40 +92,25 @@ export class Machine {
     this.nmi = new NmiLatch(this.u32, profile);
   }
 
-  /** The actions that change the state here. */
-  actions(): Action[] {
-    const events = this.u32[EVENTS]!;
-    if (events & EventState.SHUTDOWN) return [];
+  /** The actions that change the state here: the step, and those of `events` that can be fired. */
+  actions(events: readonly string[]): Action[] {
+    const state = this.u32[EVENTS]!;
+    if (state & EventState.SHUTDOWN) return [];
     const list: Action[] = [];
-    if (!(events & EventState.HALTED) || this.nmi.deliverable) list.push('step');
-    if (this.may('nmi')) list.push('nmi');
-    if (this.may('bp')) list.push('bp');
-    return list;
+    if (!(state & (EventState.HALTED | EventState.WAIT_FOR_SIPI)) || takesPending(this, state)) list.push('step');
+    return [...list, ...events.filter((name) => this.may(name))];
   }
 
-  /** Whether an event can be fired at this boundary. */
-  may(kind: EventKind): boolean {
-    return this.mayWith(kind, this.u32[EVENTS]!);
-  }
-
-  /** The same for a boundary with other contents of Reg.EVENTS. */
-  mayWith(kind: EventKind, events: number): boolean {
-    if (events & EventState.SHUTDOWN) return false;
-    // A second NMI collapses into the pending one: nothing would change.
-    if (kind === 'nmi') return !(events & EventState.NMI_PENDING);
-    // A pending NMI is delivered before the instruction that a breakpoint would stand at.
-    return !(events & EventState.HALTED) && !this.nmi.deliverableWith(events);
-  }
-
-  /** What Reg.EVENTS (its low half) becomes when an event is fired and only held back; unchanged if more would happen. */
-  eventsIfHeld(kind: EventKind, events: number): number {
-    return kind === 'nmi' && events & this.nmi.blockingMask ? events | EventState.NMI_PENDING : events;
+  /** Whether an event can be fired at this boundary and would change the state. */
+  may(name: string): boolean {
+    const event = eventNamed(name);
+    return event.possible(this, this.u32[EVENTS]!) && event.may(this);
   }
 
   /** Makes `action` happen. It must be one of `actions()`. */
   next(action: Action): void {
     if (action === 'step') this.step();
-    else this.fire(action);
+    else this.fire(eventNamed(action));
   }
 
   /** The instruction at RIP; undefined where none can be fetched. */
@@ -144,14 +123,7 @@ export class Machine {
   step(): void {
     const happened = this.#begin();
     const events = this.u32[EVENTS]!;
-    if (events & (EventState.NMI_PENDING | EventState.HALTED | EventState.SHUTDOWN)) {
-      if (events & EventState.SHUTDOWN) return;
-      if (this.nmi.deliverable) {
-        this.#deliverNmi();
-        return;
-      }
-      if (events & EventState.HALTED) return;
-    }
+    if (events & ATTENTION && this.#attend(events)) return;
     const shadows = events & SHADOWS;
     const instruction = this.#next ?? this.cpu.fetch(this.#previous);
     this.#next = undefined;
@@ -206,27 +178,37 @@ export class Machine {
     return happened;
   }
 
-  /** Fires an event at this boundary. */
-  fire(kind: EventKind): void {
-    this.#begin();
-    this.systemChanged = true;
-    if (kind === 'nmi') {
-      this.nmi.raise();
-      if (this.nmi.deliverable) this.#deliverNmi();
-      else this.changedRegisters = 0;
-    } else {
-      // As if an INT3 had just executed: the saved RIP is this boundary.
-      this.#previous = undefined;
-      this.#next = undefined;
-      deliver(this, Vector.BP, Origin.SOFTWARE, undefined);
+  /** What comes before the next instruction; true if something does, or nothing can be executed. */
+  #attend(events: number): boolean {
+    if (takePending(this)) return true;
+    if (events & (EventState.HALTED | EventState.SHUTDOWN | EventState.WAIT_FOR_SIPI)) return true;
+    if (events & EventState.COMPATIBILITY) {
+      throw new NotModelled(
+        this.cpu.regs.u64[Reg.RIP]!,
+        'is executed in compatibility mode, which is not modelled; keep 16-bit and 32-bit code out of the code under test',
+      );
     }
+    return false;
   }
 
-  #deliverNmi(): void {
+  /** Fires an event at this boundary. */
+  fire(event: Event): void {
+    this.#begin();
+    this.systemChanged = true;
+    event.fire(this);
+  }
+
+  /** To be called before an event is delivered: what is known about the last and the next instruction is void. */
+  leaveInstruction(): void {
     this.#previous = undefined;
     this.#next = undefined;
-    this.nmi.take();
-    deliver(this, Vector.NMI, Origin.EXTERNAL, undefined);
+  }
+
+  /** The processor shuts down: nothing runs any more. */
+  shutDown(): void {
+    this.u32[EVENTS]! |= EventState.SHUTDOWN;
+    this.happened.shutdown = true;
+    this.changed();
   }
 
   /** To be called by whatever changes registers behind the engine's back. */

@@ -2,11 +2,23 @@
  * The NMI latch (SDM vol. 3, 6.7.1): the delivery of an NMI blocks further ones until an IRET executes; while they are
  * blocked one NMI is remembered and all others collapse into it.
  */
+
+import { Vector } from '../cpu/cpu.js';
 import { Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
-import { EventState } from './event_state.js';
+import { deliver, Origin } from './delivery.js';
+import { EventState, PENDING_DEBUG } from './event_state.js';
+import type { Machine } from './machine.js';
 
 const EVENTS = 2 * Reg.EVENTS;
+
+const BLOCKING =
+  EventState.NMI_BLOCKED |
+  EventState.MOV_SS_SHADOW |
+  EventState.SMI_PENDING |
+  EventState.INIT_PENDING |
+  EventState.WAIT_FOR_SIPI |
+  PENDING_DEBUG;
 
 export class NmiLatch {
   constructor(
@@ -36,15 +48,20 @@ export class NmiLatch {
     return (events & EventState.NMI_PENDING) !== 0 && !(events & this.blockingMask);
   }
 
-  /** What holds NMIs back: the latch, a MOV SS, and on some processors an STI. */
+  /** What holds NMIs back: the latch, a MOV SS, on some processors an STI, and what has a higher priority. */
   get blockingMask(): number {
-    const shadow = this.profile.stiShadowBlocksNmi ? EventState.STI_SHADOW : 0;
-    return EventState.NMI_BLOCKED | EventState.MOV_SS_SHADOW | shadow;
+    return this.profile.stiShadowBlocksNmi ? BLOCKING | EventState.STI_SHADOW : BLOCKING;
   }
 
   /** The delivery of the pending NMI begins: it is consumed, and the next one must wait. */
   take(): void {
     this.u32[EVENTS] = (this.u32[EVENTS]! & ~EventState.NMI_PENDING) | EventState.NMI_BLOCKED;
+  }
+
+  /** Delivers the pending NMI. */
+  deliver(machine: Machine): void {
+    this.take();
+    deliver(machine, Vector.NMI, Origin.EXTERNAL, undefined);
   }
 
   /** An IRET executes. */

@@ -4,7 +4,7 @@
  */
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
-import { EVENT_KINDS, type EventKind, type Machine } from '../harness/machine.js';
+import type { Machine } from '../harness/machine.js';
 import { machineFor, type Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
 import { Monitor, type Reference } from '../properties/monitor.js';
@@ -13,7 +13,7 @@ import type { RunState, Trigger } from './triggers.js';
 
 /** An event and the trigger that fires it. */
 export interface Firing {
-  readonly event: EventKind;
+  readonly event: string;
   readonly trigger: Trigger;
   /** For messages: where it should fire. */
   readonly where: string;
@@ -21,8 +21,8 @@ export interface Firing {
 
 /** Sees the run: before and after each transition, and each property that breaks. */
 export interface Observer {
-  readonly before?: (run: Run, event: EventKind | undefined) => void;
-  readonly after?: (run: Run, event: EventKind | undefined) => void;
+  readonly before?: (run: Run, event: string | undefined) => void;
+  readonly after?: (run: Run, event: string | undefined) => void;
   readonly failed?: (run: Run, property: Property) => void;
 }
 
@@ -98,12 +98,12 @@ export class Run implements RunState {
   }
 
   /** One transition. */
-  next(event: EventKind | undefined): void {
+  next(event: string | undefined): void {
     for (const o of this.#observers) o.before?.(this, event);
     this.machine.memory.journalLength = 0;
     this.machine.cpu.readCount = 0;
     this.machine.next(event ?? 'step');
-    if (event !== undefined) this.monitor.countFired(EVENT_KINDS.indexOf(event));
+    if (event !== undefined) this.monitor.countFired(0);
     this.monitor.after();
     this.transitions++;
     this.#arrive();

@@ -164,7 +164,6 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
   const memory = new GuestMemory(regionsOf(image, platform));
   for (const section of image.sections) memory.load(section.loadAddress, section.data);
   const machine = new Machine(memory, profile);
-  machine.taskRegister = platform.selectors.tss;
   loadTables(memory, subject);
   const stackTop = (name: string): bigint => stackNamed(platform, name).top;
   for (const [variable, stack] of Object.entries(platform.stackVariables)) {
@@ -231,6 +230,7 @@ function setRegisters(machine: Machine, subject: Subject): void {
   u64[Reg.IDTR_LIMIT] = 0xfffn;
   u64[Reg.GDTR_BASE] = platform.gdtBase;
   u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);
+  u64[Reg.TR] = BigInt(selectors.tss);
   u64[Reg.TR_BASE] = platform.tssBase;
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
   machine.replaced();

@@ -31,13 +31,15 @@ export const Word = {
   USER_RSP: 5,
   /** Why the path is over: see End. */
   END: 6,
-  /** Events fired so far, 8 bits for each kind. */
+  /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
   FIRED: 7,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 8,
+  NEXT_RECORD: 11,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 9,
+  OPEN: 12,
 } as const;
+
+const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
 
 /** Words in front of `words` that say something about the state. */
 export const HEADER_WORDS = Word.NEXT_RECORD;
@@ -72,20 +74,20 @@ export const RecordWord = {
   CALLS: 55,
   /** Hash of the addresses at which this and the handlers below it are interrupted; for a context, its CS. */
   PATH: 56,
-  /** The registers of SYSTEM_REGISTERS, two words each. */
-  SYSTEM: 57,
   /** Low half of the address behind the live words, for code under test. */
-  LIVE_END: 93,
-  LANE_A: 94,
-  LANE_B: 95,
-  LANE_C: 96,
-  SIZE: 100,
+  LIVE_END: 57,
+  LANE_A: 58,
+  LANE_B: 59,
+  LANE_C: 60,
+  /** The registers of SYSTEM_REGISTERS, two words each. */
+  SYSTEM: 61,
+  SIZE: 61 + 2 * (1 + REGISTER_COUNT - RARE_REGISTERS),
 } as const;
 
-/** What else has to come back as it was. CR2 is not among them: a fault in between may change it. */
+/** What else has to come back as it was. CR2 and DR6 are not among them: a fault in between may change them. */
 const SYSTEM_REGISTERS: readonly number[] = [
   Reg.CR3,
-  ...Array.from({ length: REGISTER_COUNT - RARE_REGISTERS }, (_, i) => RARE_REGISTERS + i),
+  ...Array.from({ length: REGISTER_COUNT - RARE_REGISTERS }, (_, i) => RARE_REGISTERS + i).filter((r) => r !== Reg.DR6),
 ];
 
 /** What was interrupted: the code around the handlers, or the code under test itself. */
@@ -457,8 +459,18 @@ export class Monitor {
 
   /** Counts an event of the kind with this number as fired. */
   countFired(kind: number): void {
-    this.words[Word.FIRED]! += 1 << (8 * kind);
+    this.words[Word.FIRED + (kind >>> 2)]! += 1 << (8 * (kind & 3));
     this.changed = true;
+  }
+
+  /** How many events of the kind with this number have been fired. */
+  fired(kind: number): number {
+    return (this.words[Word.FIRED + (kind >>> 2)]! >>> (8 * (kind & 3))) & 255;
+  }
+
+  get firedAny(): boolean {
+    for (let i = 0; i < FIRED_WORDS; i++) if (this.words[Word.FIRED + i] !== 0) return true;
+    return false;
   }
 
   fail(index: number): void {
@@ -548,7 +560,7 @@ export class Monitor {
     const u32 = this.machine.u32;
     // Without the red zone: what it holds now may never have been written by the context.
     this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!, 0);
-    if (this.words[Word.FIRED] === 0) {
+    if (!this.firedAny) {
       this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
       return;
     }
@@ -565,7 +577,7 @@ export class Monitor {
     const u32 = this.machine.u32;
     const list: Difference[] = [];
     for (let r = 0; r < REGISTER_COUNT; r++) {
-      if (r === Reg.EVENTS || r === Reg.CR2) continue;
+      if (r === Reg.EVENTS || r === Reg.CR2 || r === Reg.DR6) continue;
       if (reference.registers[2 * r] === u32[2 * r] && reference.registers[2 * r + 1] === u32[2 * r + 1]) continue;
       const expected = (BigInt(reference.registers[2 * r + 1]!) << 32n) | BigInt(reference.registers[2 * r]!);
       list.push({ what: REGISTER_NAMES[r]!, expected, found: this.machine.cpu.regs.u64[r]! });
@@ -653,7 +665,7 @@ export class Monitor {
       ? before[2 * Reg.CS]! << 8
       : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
-    this.#lanes.absorb(r, record, record + RecordWord.SYSTEM);
+    this.#lanes.absorb(r, record, record + RecordWord.LIVE_END);
     // CR3 is the first of them; the others have never changed on any path, mostly.
     this.#lanes.absorb(
       r,

@@ -1,6 +1,5 @@
 /** Runs one schedule again, strictly, and reports what it breaks. */
 import type { ScheduledEvent } from '../explore/result.js';
-import type { EventKind } from '../harness/machine.js';
 import { Run } from '../hooks/run.js';
 import { addressOf, atHit } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
@@ -13,7 +12,7 @@ import { Trace } from './trace.js';
 export function traceOf(
   subject: Subject,
   profile: Profile,
-  path: readonly { readonly boundary: string; readonly hit: number; readonly event: EventKind }[],
+  path: readonly { readonly boundary: string; readonly hit: number; readonly event: string }[],
 ): Trace {
   const run = new Run(subject, profile, PROPERTIES);
   const trace = new Trace(run);

@@ -2,7 +2,7 @@
 import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { Origin } from '../harness/delivery.js';
-import { type EventKind, Return } from '../harness/machine.js';
+import { Return } from '../harness/machine.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
@@ -23,7 +23,7 @@ export interface Step {
   /** Whose code this is: "context", "NMI 1", "#BP 1" … For a delivery: the event that is delivered. */
   readonly owner: string;
   /** The event that was fired here, if one was. */
-  readonly fired: EventKind | undefined;
+  readonly fired: string | undefined;
   /** What was delivered in this transition: "NMI 2", or undefined. */
   readonly delivered: string | undefined;
   readonly returned: boolean;
@@ -95,7 +95,7 @@ export class Trace implements Observer {
     return this.#owners.at(-1) ?? 'context';
   }
 
-  before(run: Run, event: EventKind | undefined): void {
+  before(run: Run, event: string | undefined): void {
     const { machine, subject } = run;
     this.#address = run.rip;
     this.#reads = [];
@@ -111,7 +111,7 @@ export class Trace implements Observer {
     }
   }
 
-  after(run: Run, event: EventKind | undefined): void {
+  after(run: Run, event: string | undefined): void {
     const { machine, monitor } = run;
     const { memory, happened } = machine;
     const writes: Write[] = [];

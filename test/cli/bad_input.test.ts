@@ -142,7 +142,7 @@ test('names that there are not, with those that there are', async () => {
       ['explore', NMI, '--context', 'idle'],
       /^entrace: there is no context 'idle'; the contexts are kernel, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
-    [['explore', NMI, '--events', 'smi=1'], /^entrace: there is no event 'smi'; the events are nmi, bp$/],
+    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, bp$/],
     [['explore', NMI, '--property', 'contxt'], /^entrace: there is no property 'contxt'; the properties are context, /],
     [['explore', NMI, '--property', 'context,'], /^entrace: there is no property ''/],
     [['explore', NMI, '--at', 'nmi=nowhere'], /^entrace: there is no label 'nowhere' in the image$/],

@@ -80,7 +80,7 @@ for (const { name, files, context, events, at } of CASES) {
     const subject = subjectOf(files, { context });
     const profile = profileNamed('intel');
     const bound = parseBound(events);
-    const places = parsePlaces(at, subject.image, LINUX);
+    const places = parsePlaces(at, subject.image, LINUX, bound);
     const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
     assert.ok(expected.schedules > 10, `${expected.schedules} schedules`);
     for (const exact of [false, true]) {
@@ -97,7 +97,7 @@ for (const { name, files, context, events, at } of CASES) {
 test('the oracle would find out a search with fewer events', () => {
   const subject = subjectOf('linux_nmi_rfc.S', { context: 'user-rsp' });
   const profile = profileNamed('intel');
-  const places = parsePlaces([], subject.image, LINUX);
+  const places = parsePlaces([], subject.image, LINUX, { nmi: 1 });
   const all = everySchedule(subject, profile, PROPERTIES, { nmi: 1 }, places);
   const none = search(machineFor(subject, profile), subject, PROPERTIES, { bound: { nmi: 0 }, places });
   assert.notEqual(none.failures.length, all.windows.size);

@@ -18,7 +18,7 @@ function request(file: string, context: string, more: Partial<SearchRequest> = {
     profile: 'intel',
     properties: PROPERTIES.map((p) => p.name),
     bound: BOUND,
-    places: parsePlaces([], subject.image, LINUX),
+    places: parsePlaces([], subject.image, LINUX, BOUND),
     ...more,
   };
 }

@@ -102,7 +102,7 @@ rule('B-4: a fault during the delivery of #DF shuts the processor down', broken.
   assert.equal(rig.event(EventState.SHUTDOWN), true);
   assert.equal(rig.machine.happened.shutdown, true);
   assert.equal(rig.delivered, undefined);
-  assert.deepEqual(rig.machine.actions(), []);
+  assert.deepEqual(rig.actions(), []);
 });
 
 rule('B-4: a processor that is shut down executes nothing', broken.withoutShutdown, (make) => {

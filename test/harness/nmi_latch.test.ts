@@ -64,9 +64,9 @@ rule(
 
 rule('A-2: an NMI that is pending already is no action', broken.losingBlockedNmis, (make) => {
   const rig = make(handler).nmi();
-  assert.deepEqual(rig.machine.actions(), ['step', 'nmi', 'bp']);
+  assert.deepEqual(rig.actions(), ['step', 'nmi', 'bp']);
   rig.nmi();
-  assert.deepEqual(rig.machine.actions(), ['step', 'bp']);
+  assert.deepEqual(rig.actions(), ['step', 'bp']);
 });
 
 rule('A-3: IRET unblocks NMIs', broken.neverUnblocking, (make) => {
@@ -81,7 +81,7 @@ rule(
   (make) => {
     const rig = make(handler).nmi().nmi().step(3);
     assert.equal(rig.rip, rig.label('start'));
-    assert.deepEqual(rig.machine.actions(), ['step']);
+    assert.deepEqual(rig.actions(), ['step']);
     rig.step();
     assert.equal(rig.delivered, 2);
     assert.equal(rig.rip, rig.label('v2'));
@@ -126,7 +126,7 @@ rule(
   (make) => {
     const rig = make(faulting).nmi().nmi().step(3);
     assert.equal(rig.rip, rig.label('v13'));
-    assert.deepEqual(rig.machine.actions(), ['step']);
+    assert.deepEqual(rig.actions(), ['step']);
     assert.equal(rig.step().rip, rig.label('v2'));
     assert.equal(rig.frame().rip, rig.label('v13'));
   },
@@ -166,7 +166,7 @@ rule('A-4: JMP and POPF do not unblock NMIs', broken.unblockingOnPop, (make) => 
 rule('A-6: an NMI wakes a halted processor; its frame names the instruction after HLT', broken.sleepingOn, (make) => {
   const rig = make('start: hlt\nafter: nop\nv2: nop\n iretq\n').step();
   assert.equal(rig.event(EventState.HALTED), true);
-  assert.deepEqual(rig.machine.actions(), ['nmi']);
+  assert.deepEqual(rig.actions(), ['nmi']);
   rig.nmi();
   assert.equal(rig.rip, rig.label('v2'));
   assert.equal(rig.frame().rip, rig.label('after'));
@@ -184,7 +184,7 @@ rule('A-6: a halted processor executes nothing', broken.withoutHalt, (make) => {
 rule('A-6: an NMI does not wake a processor that halts in the NMI handler', broken.withoutNmiBlocking, (make) => {
   const rig = make('start: nop\nv2: hlt\n').nmi().step().nmi();
   assert.equal(rig.delivered, undefined);
-  assert.deepEqual(rig.machine.actions(), []);
+  assert.deepEqual(rig.actions(), []);
 });
 
 rule(
@@ -266,7 +266,7 @@ rule('C-3: HLT in the shadow of MOV SS is woken by the NMI that was held back', 
     .nmi()
     .step();
   assert.equal(rig.event(EventState.HALTED), true);
-  assert.deepEqual(rig.machine.actions(), ['step']);
+  assert.deepEqual(rig.actions(), ['step']);
   rig.step();
   assert.equal(rig.frame().rip, rig.label('after'));
   assert.equal(rig.event(EventState.HALTED), false);

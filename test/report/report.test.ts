@@ -1,7 +1,6 @@
 /** The report that a person reads: exact texts. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import type { EventKind } from '../../src/harness/machine.js';
 import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { causeOf } from '../../src/report/cause.js';
@@ -19,7 +18,7 @@ const intel = profileNamed('intel');
 const fromRoot = (text: string): string => text.replaceAll(`${ASM_DIRECTORY}/`, 'asm/');
 
 const rfc = subjectOf('linux_nmi_rfc.S');
-const at = (boundary: string, event: EventKind) => ({ boundary, hit: 1, event, address: rfc.image.resolve(boundary)! });
+const at = (boundary: string, event: string) => ({ boundary, hit: 1, event, address: rfc.image.resolve(boundary)! });
 const PATH = [at('context_start+0', 'nmi'), at('do_nmi+0', 'bp'), at('nmi_restore+15', 'nmi')];
 
 function brokenIn(trace: Trace, property: string): Trace['broken'][number] {

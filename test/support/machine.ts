@@ -128,7 +128,6 @@ export class Rig {
     for (const section of image.sections) memory.load(section.loadAddress, section.data);
     this.#image = image;
     this.machine = new Machine(memory, { ...PROFILES.intel!, ...options.profile });
-    this.machine.taskRegister = TASK;
     const [tssLow, tssHigh] = tssDescriptor(TSS, Tss.SIZE - 1);
     const gdt: Record<number, bigint> = {
       [KERNEL_CS]: codeSegment(0),
@@ -169,6 +168,7 @@ export class Rig {
     u64[Reg.IDTR_LIMIT] = BigInt(VECTORS * 16 - 1);
     u64[Reg.GDTR_BASE] = GDT;
     u64[Reg.GDTR_LIMIT] = BigInt(SPARE + 8 * 8 - 1);
+    u64[Reg.TR] = BigInt(TASK);
     u64[Reg.TR_BASE] = TSS;
     u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
     this.set(options.regs ?? {});
@@ -196,6 +196,17 @@ export class Rig {
   /** Registers by name, for a comparison with deepEqual. */
   all(...names: readonly (keyof typeof Reg)[]): Record<string, bigint> {
     return Object.fromEntries(names.map((name) => [name, this.get(name)]));
+  }
+
+  /** What may happen at this boundary, of the step and these events. */
+  actions(events: readonly string[] = ['nmi', 'bp']): string[] {
+    return this.machine.actions(events);
+  }
+
+  /** Fires an event by its name. */
+  fire(event: string): this {
+    this.machine.next(event);
+    return this;
   }
 
   /** A bit of what the processor remembers about events: a value of EventState. */

@@ -3,8 +3,7 @@
  * nothing merged, and the windows by their definition. Slow, and simple enough to be believed.
  */
 
-import type { Bound, Place, Places } from '../../src/explore/bound.js';
-import { EVENT_KINDS, type EventKind } from '../../src/harness/machine.js';
+import { type Bound, kindsOf, type Place, type Places } from '../../src/explore/bound.js';
 import { Run } from '../../src/hooks/run.js';
 import { onAccess } from '../../src/hooks/triggers.js';
 import { machineFor, type Subject } from '../../src/platforms/boot.js';
@@ -14,7 +13,7 @@ import type { Property } from '../../src/properties/property.js';
 /** An event, and after how many transitions of the run it is fired. */
 interface Fired {
   readonly after: number;
-  readonly event: EventKind;
+  readonly event: string;
   readonly rip: bigint;
 }
 
@@ -50,7 +49,7 @@ export function everySchedule(
     run.observe({
       before: () => {
         if (run.transitions < from || run.monitor.over) return;
-        for (const event of EVENT_KINDS) {
+        for (const event of kindsOf(bound)) {
           if (schedule.filter((f) => f.event === event).length >= (bound[event] ?? 0)) continue;
           if (!machine.may(event) || !(places[event]?.some((place) => allows(place, run)) ?? true)) continue;
           // Each state is seen once for the step from it; an observer is called again only after a transition.

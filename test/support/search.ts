@@ -94,7 +94,7 @@ export function explore(images: string | readonly string[], setting: Setting = {
   const { exact, maxStates, maxMemory, shouldStop, onProgress, part } = setting;
   const result = search(machine, subject, selectProperties(setting.property), {
     bound: boundOf(setting),
-    places: parsePlaces(setting.at ?? [], subject.image, LINUX),
+    places: parsePlaces(setting.at ?? [], subject.image, LINUX, boundOf(setting)),
     ...(exact === undefined ? {} : { exact }),
     ...(maxStates === undefined ? {} : { maxStates }),
     ...(maxMemory === undefined ? {} : { maxMemory }),

@@ -1,0 +1,141 @@
+/**
+ * The events that can be fired at a boundary, by name. Those from outside (`nmi`, `mc`) may arrive anywhere; the synchronous ones
+ * are raised as if the instruction at the boundary had faulted, or the one before it had trapped.
+ */
+import { PageFault, Vector } from '../cpu/cpu.js';
+import { Access } from '../cpu/decoder.js';
+import { Reg } from '../cpu/registers.js';
+import { InputError } from '../errors.js';
+import { deliver, Origin } from './delivery.js';
+import { EventState } from './event_state.js';
+import type { Machine } from './machine.js';
+import { machineCheck } from './machine_check.js';
+import { takePending, takesPending } from './priorities.js';
+
+/** A kind of event, with its vector where it has one: `nmi`, `intr:32`. */
+export interface Event {
+  readonly name: string;
+  readonly kind: string;
+  /** Raised by the code itself, not from outside: without another place, a search fires it in the body only. */
+  readonly synchronous: boolean;
+  /** Whether it could be fired where Reg.EVENTS (its low half) is `events`: false is certain, true is not. */
+  readonly possible: (machine: Machine, events: number) => boolean;
+  /** Whether it can be fired at the boundary at which the machine stands and would change the state. */
+  readonly may: (machine: Machine) => boolean;
+  /** What Reg.EVENTS becomes when the event is fired and only held back; `events` itself if more would happen. */
+  readonly held: (machine: Machine, events: number) => number;
+  readonly fire: (machine: Machine) => void;
+}
+
+interface Kind {
+  readonly kind: string;
+  readonly synchronous: boolean;
+  /** Lowest vector that it takes; undefined: it takes none. */
+  readonly vectors?: number;
+  readonly make: (vector: number) => Pick<Event, 'possible' | 'fire'> & Partial<Pick<Event, 'may' | 'held'>>;
+}
+
+const always = (): boolean => true;
+const nothingHeld = (_machine: Machine, events: number): number => events;
+const running = (events: number): boolean =>
+  !(events & (EventState.SHUTDOWN | EventState.HALTED | EventState.WAIT_FOR_SIPI | EventState.COMPATIBILITY));
+
+/** What an instruction at this boundary raises: possible where an instruction would be executed. */
+function raised(fire: (machine: Machine) => void): ReturnType<Kind['make']> {
+  return {
+    possible: (machine, events) => running(events) && !takesPending(machine, events),
+    may: (machine) => !takesPending(machine, machine.u32[2 * Reg.EVENTS]!),
+    fire,
+  };
+}
+
+function fault(vector: number, code?: number): ReturnType<Kind['make']> {
+  return raised((machine) => deliver(machine, vector, Origin.EXCEPTION, code));
+}
+
+/** As if an INT n had just executed: the saved RIP is this boundary. */
+function software(vector: number): ReturnType<Kind['make']> {
+  return raised((machine) => deliver(machine, vector, Origin.SOFTWARE, undefined));
+}
+
+/** #PF as if the page that the instruction uses first (its memory operand, else its own) were not present. */
+function pageFault(machine: Machine): void {
+  const { cpu } = machine;
+  const operand = machine.peek()?.memory[0];
+  const address = operand ? cpu.addressOf(operand) : cpu.regs.u64[Reg.RIP]!;
+  const kind = operand ? (operand.access & Access.WRITE ? PageFault.WRITE : 0) : PageFault.FETCH;
+  cpu.regs.u64[Reg.CR2] = address;
+  deliver(machine, Vector.PF, Origin.EXCEPTION, kind | (cpu.cpl === 3 ? PageFault.USER : 0));
+}
+
+/** All kinds, in the order in which they are fired and printed. */
+const KINDS: readonly Kind[] = [
+  {
+    kind: 'nmi',
+    synchronous: false,
+    make: () => ({
+      // A second NMI collapses into the pending one: nothing would change.
+      possible: (_machine, events) => !(events & (EventState.SHUTDOWN | EventState.NMI_PENDING)),
+      held: (machine, events) => (events & machine.nmi.blockingMask ? events | EventState.NMI_PENDING : events),
+      fire: (machine) => {
+        machine.nmi.raise();
+        if (!takePending(machine)) machine.changedRegisters = 0;
+      },
+    }),
+  },
+  {
+    kind: 'mc',
+    synchronous: false,
+    make: () => ({ possible: (_machine, events) => !(events & EventState.SHUTDOWN), fire: machineCheck }),
+  },
+  { kind: 'bp', synchronous: true, make: () => software(Vector.BP) },
+  { kind: 'pf', synchronous: true, make: () => raised(pageFault) },
+  { kind: 'gp', synchronous: true, make: () => fault(Vector.GP, 0) },
+  { kind: 'ss', synchronous: true, make: () => fault(Vector.SS, 0) },
+  { kind: 'np', synchronous: true, make: () => fault(Vector.NP, 0) },
+  { kind: 'ud', synchronous: true, make: () => fault(Vector.UD) },
+  { kind: 'vc', synchronous: true, make: () => fault(Vector.VC, 0) },
+  { kind: 'swint', synchronous: true, vectors: 0, make: software },
+];
+
+/** The names of all kinds as people write them: `nmi`, `swint:V`. */
+export const EVENT_NAMES: readonly string[] = KINDS.map((k) => (k.vectors === undefined ? k.kind : `${k.kind}:V`));
+
+const known = new Map<string, Event>();
+
+/** The event with this name; an InputError for a name that there is none of. */
+export function eventNamed(name: string): Event {
+  let event = known.get(name);
+  if (event === undefined) {
+    event = parse(name);
+    known.set(name, event);
+  }
+  return event;
+}
+
+function parse(name: string): Event {
+  const [word, number, ...rest] = name.split(':');
+  const kind = KINDS.find((k) => k.kind === word);
+  if (!kind) throw new InputError(`there is no event '${name}'; the events are ${EVENT_NAMES.join(', ')}`);
+  let vector = -1;
+  if (kind.vectors === undefined) {
+    if (number !== undefined) throw new InputError(`event '${name}': ${kind.kind} takes no vector`);
+  } else {
+    if (number === undefined || rest.length > 0 || !/^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(number) || Number(number) > 255)
+      throw new InputError(
+        `event '${name}': expected ${kind.kind}:V with a vector V from ${kind.vectors} to 255, for example ${kind.kind}:0x20`,
+      );
+    vector = Number(number);
+    if (vector < kind.vectors)
+      throw new InputError(`event '${name}': vectors below ${kind.vectors} are rejected by the local APIC`);
+  }
+  const canonical = kind.vectors === undefined ? kind.kind : `${kind.kind}:0x${vector.toString(16)}`;
+  if (canonical !== name) return eventNamed(canonical);
+  return { may: always, held: nothingHeld, ...kind.make(vector), name, kind: kind.kind, synchronous: kind.synchronous };
+}
+
+/** The order in which events are fired and printed: by kind, then by vector. */
+export function byKind(a: string, b: string): number {
+  const place = (name: string): number => KINDS.findIndex((k) => k.kind === name.split(':')[0]);
+  return place(a) - place(b) || Number(a.split(':')[1] ?? 0) - Number(b.split(':')[1] ?? 0);
+}
