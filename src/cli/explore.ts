@@ -1,16 +1,20 @@
 /** entrace explore: the exhaustive search, its report, its files. */
 import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savePaths } from '../explore/path_file.js';
 import { type Failure, isShorter, type SearchResult } from '../explore/result.js';
-import { startSearch } from '../explore/threads.js';
+import { type SearchRequest, startSearch } from '../explore/threads.js';
 import { buildSubject, type Subject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { type Profile, profileNamed } from '../profiles/profile.js';
+import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
+import { isProfileFile } from '../profiles/profile_file.js';
 import { PROPERTIES, selectProperties } from '../properties/index.js';
+import { type Compared, comparison, differencesToJson } from '../report/comparison.js';
 import { toJson } from '../report/json.js';
+import { plural } from '../report/names.js';
 import { reportPath } from '../report/path.js';
 import { type Heading, type Paint, paintFor, shortPath, summary, windows } from '../report/text.js';
 import { EXIT } from './exit.js';
@@ -20,6 +24,7 @@ import { ProgressLine } from './progress_line.js';
 export interface ExploreOptions {
   readonly platform: string;
   readonly profile: string;
+  readonly knob?: readonly string[];
   readonly context: string;
   readonly events: string;
   readonly at?: readonly string[];
@@ -33,9 +38,16 @@ export interface ExploreOptions {
   readonly exact?: boolean;
 }
 
+/** A search that is done. */
+interface Searched {
+  readonly chosen: ChosenProfile;
+  readonly heading: Heading;
+  readonly result: SearchResult;
+}
+
 export async function explore(files: readonly string[], options: ExploreOptions): Promise<number> {
   const platform = platformNamed(options.platform);
-  const profile = profileNamed(options.profile);
+  const profiles = chooseProfiles(options.profile, parseChanges(options.knob ?? []));
   const bound = parseBound(options.events);
   const properties = selectProperties(options.property);
   const subject = buildSubject(await Assembler.create(), {
@@ -44,76 +56,127 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     context: options.context,
     defines: options.define ?? {},
   });
-  const places = parsePlaces(options.at ?? [], subject.image, platform);
+  const places = parsePlaces(options.at ?? [], subject.image, platform, bound);
+  const several = profiles.length > 1;
+  const folders = profiles.map(({ base }) => (several && options.save ? join(options.save, base) : options.save));
 
   // Before the search and not after it: a result that cannot be written is lost.
   if (options.json !== undefined && options.json !== '-') {
-    refuseSource(options.json, '--json', subject.image.sources.keys());
+    const profileFiles = profiles.map((p) => p.given).filter(isProfileFile);
+    refuseSource(options.json, '--json', [...subject.image.sources.keys(), ...profileFiles]);
     writeJsonFile(options.json, '', 'a');
   }
-  if (options.save !== undefined) makeDirectory(options.save);
+  for (const folder of folders) if (folder !== undefined) makeDirectory(folder);
 
-  const progress = new ProgressLine(process.stderr);
-  const running = startSearch(
-    {
-      subject,
+  const request: Omit<SearchRequest, 'profile'> = {
+    subject,
+    properties: properties.map((p) => p.name),
+    bound,
+    places,
+    ...(options.maxStates === undefined ? {} : { maxStates: options.maxStates }),
+    maxMemory: options.maxMemory * 2 ** 20,
+    exact: options.exact ?? false,
+    workers: options.workers,
+  };
+  // With the JSON on standard output the report goes to standard error: each stream stays of one kind.
+  const out = options.json === '-' ? process.stderr : process.stdout;
+  const paint = paintFor(out);
+  const done: Searched[] = [];
+  for (const [i, chosen] of profiles.entries()) {
+    const { profile, changes } = chosen;
+    const { result, interrupted } = await run(request, profile, several);
+    const heading: Heading = {
+      files,
+      platform: platform.name,
       profile: profile.name,
-      properties: properties.map((p) => p.name),
+      knobs: changes,
+      context: options.context,
       bound,
-      places,
-      ...(options.maxStates === undefined ? {} : { maxStates: options.maxStates }),
-      maxMemory: options.maxMemory * 2 ** 20,
-      exact: options.exact ?? false,
-      workers: options.workers,
-    },
-    (p) => progress.show(p),
-  );
-  const onInterrupt = (): void => running.interrupt();
+      places: describePlaces(places, bound, subject.image),
+      properties: properties.length < PROPERTIES.length ? properties.map((p) => p.name) : undefined,
+    };
+    done.push({ chosen, heading, result });
+    out.write(
+      several
+        ? `${verdict(heading, subject, result, paint)}\n`
+        : `${report(heading, subject, profile, result, paint)}\n`,
+    );
+    const folder = folders[i];
+    if (folder !== undefined && result.failures.length > 0) {
+      const names = savePaths(folder, result.failures, {
+        image: subject.image.hash,
+        files: [...files],
+        defines: { ...options.define },
+        platform: platform.name,
+        profile: chosen.given,
+        ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
+        ...(chosen.rules === undefined ? {} : { rules: chosen.rules }),
+        context: options.context,
+      });
+      out.write(
+        `\n${plural(names.length, 'path')} saved in ${shortPath(folder)}; entrace replay ${shortPath(names[0]!)} runs the first\n`,
+      );
+    }
+    if (several) out.write('\n');
+    if (interrupted) break;
+  }
+  const left = profiles.slice(done.length).map(({ profile }) => profile.name);
+  if (several) {
+    const compared: Compared[] = done.map(({ chosen, result }) => ({ name: chosen.base, result }));
+    out.write(left.length > 0 ? `interrupted; not explored: ${left.join(', ')}\n` : `${comparison(compared, paint)}\n`);
+  }
+  if (options.json !== undefined) {
+    const objects = done.map(({ heading, result }) => toJson(heading, subject.image.hash, result));
+    writeJson(options.json, several ? comparisonJson(objects, done, left) : objects[0]!);
+  }
+  if (done.some(({ result }) => result.verdict === 'fails')) return EXIT.FAILS;
+  return left.length === 0 && done.every(({ result }) => result.verdict === 'holds') ? EXIT.HOLDS : EXIT.OPEN;
+}
+
+/** One search, with its progress line, until it ends or is interrupted. */
+async function run(
+  request: Omit<SearchRequest, 'profile'>,
+  profile: Profile,
+  several: boolean,
+): Promise<{ readonly result: SearchResult; readonly interrupted: boolean }> {
+  const progress = new ProgressLine(process.stderr);
+  const running = startSearch({ ...request, profile }, (p) => progress.show(p));
+  let interrupted = false;
+  const onInterrupt = (): void => {
+    interrupted = true;
+    running.interrupt();
+  };
   process.on('SIGINT', onInterrupt);
   process.on('SIGTERM', onInterrupt);
-  let result: SearchResult;
   try {
-    result = await running.result;
+    return { result: await running.result, interrupted };
+  } catch (error) {
+    if (!several || !(error instanceof InputError)) throw error;
+    throw new InputError(error.message, [...error.notes, `under the profile ${profile.name}`]);
   } finally {
     progress.end();
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
   }
+}
 
-  const heading: Heading = {
-    files,
-    platform: platform.name,
-    profile: profile.name,
-    context: options.context,
-    bound,
-    places: describePlaces(places, bound, subject.image),
-    properties: properties.length < PROPERTIES.length ? properties.map((p) => p.name) : undefined,
+/** Verdict and figures, and what had to be made up. */
+function verdict(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
+  const lines = summary(heading, result, paint);
+  return subject.standIns.length > 0 ? `${lines}\n  stand-ins for: ${subject.standIns.join(', ')}` : lines;
+}
+
+function comparisonJson(profiles: readonly object[], done: readonly Searched[], left: readonly string[]): object {
+  return {
+    profiles,
+    differences: differencesToJson(done.map(({ chosen, result }) => ({ name: chosen.base, result }))),
+    ...(left.length > 0 ? { notExplored: left } : {}),
   };
-  // With the JSON on standard output the report goes to standard error: each stream stays of one kind.
-  const out = options.json === '-' ? process.stderr : process.stdout;
-  out.write(`${report(heading, subject, profile, result, paintFor(out))}\n`);
-  if (options.save !== undefined && result.failures.length > 0) {
-    const names = savePaths(options.save, result.failures, {
-      image: subject.image.hash,
-      files: [...files],
-      defines: { ...options.define },
-      platform: platform.name,
-      profile: profile.name,
-      context: options.context,
-    });
-    out.write(
-      `\n${names.length} paths saved in ${shortPath(options.save)}; entrace replay ${shortPath(names[0]!)} runs the first\n`,
-    );
-  }
-  if (options.json !== undefined) writeJson(options.json, toJson(heading, subject.image.hash, result));
-  if (result.verdict === 'fails') return EXIT.FAILS;
-  return result.verdict === 'holds' ? EXIT.HOLDS : EXIT.OPEN;
 }
 
 /** The whole report: verdict, and for each property its windows and the shortest schedule in full. */
 function report(heading: Heading, subject: Subject, profile: Profile, result: SearchResult, paint: Paint): string {
-  const parts = [summary(heading, result, paint)];
-  if (subject.standIns.length > 0) parts[0] += `\n  stand-ins for: ${subject.standIns.join(', ')}`;
+  const parts = [verdict(heading, subject, result, paint)];
   for (const property of PROPERTIES) {
     const failures = result.failures.filter((f) => f.property === property.name);
     if (failures.length === 0) continue;

@@ -43,7 +43,12 @@ program
   .description('fire events at every boundary, nested up to a bound, and check every property in every state')
   .argument('<image...>', 'assembly files (.S) that together are the code under test')
   .option('--platform <name>', 'conventions of the system software', 'linux')
-  .option('--profile <name>', 'rules of the silicon: intel or amd', 'intel')
+  .option(
+    '--profile <list>',
+    'rules of the silicon: intel, amd, fred, or a .yaml file; several, separated by commas, are compared',
+    'intel',
+  )
+  .option('--knob <name=value>', 'change one rule of each profile (entrace profiles lists them)', collect)
   .option(
     '--context <name>',
     'what is interrupted: kernel, user, user-rsp, syscall-gap, or a .S file of your own',
@@ -76,6 +81,16 @@ program
   .action(async (path: string, options) => {
     const { replay } = await import('./replay.js');
     process.exitCode = await replay(path, options);
+  });
+
+program
+  .command('profiles')
+  .description('print the rules of the silicon, side by side, and where they are documented')
+  .argument('[list]', 'profiles, separated by commas: names or .yaml files (all that come with entrace, by default)')
+  .option('--json', 'print them as one JSON object')
+  .action(async (list: string | undefined, options) => {
+    const { profiles } = await import('./profiles.js');
+    process.exitCode = profiles(list, options);
   });
 
 program

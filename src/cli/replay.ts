@@ -1,15 +1,14 @@
 /** entrace replay: one saved schedule, run strictly. */
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { readPathFile } from '../explore/path_file.js';
-import type { EventKind } from '../harness/machine.js';
+import { type PathFile, readPathFile } from '../explore/path_file.js';
 import { addressOf } from '../hooks/triggers.js';
 import { buildSubject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { profileNamed } from '../profiles/profile.js';
+import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { selectProperties } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
-import { counterexample, describe, paintFor } from '../report/text.js';
+import { counterexample, describe, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 
 export interface ReplayOptions {
@@ -19,7 +18,7 @@ export interface ReplayOptions {
 export async function replay(file: string, options: ReplayOptions): Promise<number> {
   const saved = readPathFile(file);
   const platform = platformNamed(saved.platform);
-  const profile = profileNamed(saved.profile);
+  const { profile } = applied(file, () => savedProfile(saved));
   selectProperties(saved.property);
   const subject = buildSubject(await Assembler.create(), {
     files: saved.files,
@@ -35,7 +34,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   const { path, trace } = applied(file, () => {
     const path = saved.path.map((e) => ({
       ...e,
-      event: e.event as EventKind,
+      event: e.event,
       address: addressOf(subject.image, e.boundary),
     }));
     return { path, trace: traceOf(subject, profile, path) };
@@ -70,7 +69,19 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   return EXIT.FAILS;
 }
 
-/** What does not fit the image is an error of the path file. */
+/** The profile that a path was recorded under; an InputError if its file says something else by now. */
+function savedProfile(saved: PathFile): ChosenProfile {
+  const chosen = chooseProfile(saved.profile, checkChanges(saved.knobs ?? {}));
+  if (saved.rules !== undefined && saved.rules !== chosen.rules) {
+    const now = chosen.rules === undefined ? 'is no file' : `now gives ${chosen.rules.slice(0, 12)}…`;
+    throw new InputError(
+      `was recorded under other rules (sha256 ${saved.rules.slice(0, 12)}…, profile ${shortPath(saved.profile)} ${now}); explore again with --save`,
+    );
+  }
+  return chosen;
+}
+
+/** What does not fit the image or the profiles is an error of the path file. */
 function applied<T>(file: string, run: () => T): T {
   try {
     return run();

@@ -11,9 +11,9 @@ import {
   type MemoryOperand,
   registerNumber,
 } from './decoder.js';
-import { type GuestMemory, Perm } from './memory.js';
+import { CODE, type GuestMemory, Perm } from './memory.js';
 import { NotModelled } from './not_modelled.js';
-import { Flag, Reg, RegisterFile } from './registers.js';
+import { Flag, REGISTER_COUNT, Reg, RegisterFile } from './registers.js';
 import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
 
 /** Exception vectors (SDM vol. 3, table 6-1). */
@@ -43,7 +43,27 @@ export const Vector = {
 /** #PF error code bits (SDM vol. 3, 4.7). */
 export const PageFault = { PRESENT: 1, WRITE: 2, USER: 4, FETCH: 16 } as const;
 
+/**
+ * What stands behind a page with Perm.DEVICE. The page itself is a scratch page: it holds what the instruction reads while
+ * that is executed, and zero between two instructions.
+ */
+export interface Device {
+  /** `offset`: in the page; `size`: bytes. */
+  readonly load: (offset: number, size: number) => number;
+  readonly store: (offset: number, size: number, value: number) => void;
+}
+
+/** What accesses depend on besides the page (SDM vol. 3, 4.6): bits of CR0, CR4 and IA32_EFER. */
 const CR0_WP = 1 << 16;
+/** L0 to G3: a breakpoint is enabled. */
+const DR7_ENABLED = 0xff;
+const CR4_SMEP = 1 << 20;
+const CR4_SMAP = 1 << 21;
+const EFER_NXE = 1 << 11;
+
+/** How far the upper half of an address is shifted so that only the bits are left that must be equal in a canonical one. */
+const SHIFT_48 = 15;
+const SHIFT_57 = 24;
 
 /** The order in which the register file numbers the registers that the engine computes with. */
 const ENGINE_IDS = [
@@ -59,6 +79,8 @@ export class Cpu {
   readonly regs: RegisterFile;
   readonly u32: Uint32Array;
   readonly decoder: DecodeCache;
+  /** Devices by the number of their page in the buffer. Set when the machine is made. */
+  devices: ReadonlyMap<number, Device> = new Map();
 
   /** Set when anything but the engine changed a register that the engine computes with. */
   registersChanged = true;
@@ -76,6 +98,9 @@ export class Cpu {
   reads = new Int32Array(256);
   readCount = 0;
 
+  /** Is told of every access of `size` bytes at high:low that is made while a breakpoint is enabled; set once, by whoever has them. */
+  watch: (high: number, low: number, size: number, access: number) => void = () => undefined;
+
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
@@ -83,16 +108,23 @@ export class Cpu {
   readonly #writtenBases = new Uint32Array(4);
   readonly #resultBatches = new Map<number, RegisterBatch>();
   readonly #registersAddress: bigint;
+  readonly #canonicalShift: number;
   #operandLow = 0;
+  #operandHigh = 0;
   #operandOffset = 0;
   #secondOffset = 0;
 
   constructor(
     readonly memory: GuestMemory,
     microcodeOf: (mnemonic: Mnemonic, code: Code) => number,
+    /** How often the register file has all registers: see RegisterFile. */
+    banks = 1,
+    /** 5-level paging: linear addresses have 57 bits, not 48. */
+    la57 = false,
   ) {
-    const shared = allocateShared(RegisterFile.BYTES);
-    this.regs = new RegisterFile(shared);
+    this.#canonicalShift = la57 ? SHIFT_57 : SHIFT_48;
+    const shared = allocateShared(8 * REGISTER_COUNT * banks);
+    this.regs = new RegisterFile(shared, banks);
     this.u32 = this.regs.u32;
     this.decoder = new DecodeCache(microcodeOf);
     this.#engine = new Unicorn();
@@ -107,6 +139,28 @@ export class Cpu {
       [UC_X86_REG.FS_BASE, UC_X86_REG.GS_BASE],
       [place(Reg.FS_BASE), place(Reg.GS_BASE)],
     );
+  }
+
+  /** Whether bits 63 to 47 (with 5-level paging: 63 to 56) of an address are all equal (SDM vol. 1, 3.3.7.1). */
+  isCanonical(high: number): boolean {
+    const top = (high | 0) >> this.#canonicalShift;
+    return top === 0 || top === -1;
+  }
+
+  /** Makes the address space that CR3 selects the current one; to be called by whatever may have changed CR3. */
+  selectSpace(): void {
+    const { memory, u32 } = this;
+    if (memory.spaces.length === 1 || memory.selectSpace(u32[2 * Reg.CR3 + 1]!, u32[2 * Reg.CR3]!)) return;
+    const names = memory.spaces.map(({ name, cr3 }) => `${name}: 0x${cr3.toString(16)}`).join(', ');
+    throw new NotModelled(
+      this.regs.u64[Reg.RIP]!,
+      `loads CR3 with 0x${this.regs.u64[Reg.CR3]!.toString(16)}, which selects no address space (${names})`,
+    );
+  }
+
+  /** Releases the engine; nothing may be executed any more. */
+  close(): void {
+    this.#engine.close();
   }
 
   /** The current privilege level: the RPL of CS. */
@@ -134,9 +188,9 @@ export class Cpu {
       return undefined;
     }
     if (instruction !== undefined && previous !== undefined && previous.high === high) {
-      // Only a follower with the same rights may skip the fetch check: the same half of the address space is enough,
-      // since a change of privilege level is microcode and microcode has no followers.
-      if (previous.microcode < 0) {
+      // Only a follower with the same rights may skip the fetch check: it must lie on the same page. That is enough, since
+      // what changes the rights of a page (CR3, CR4, the privilege level) is microcode, and microcode has no followers.
+      if (previous.microcode < 0 && (previous.low ^ low) >>> 12 === 0 && (low & 0xfff) + instruction.length <= 0x1000) {
         if (previous.follower === undefined) previous.follower = instruction;
         else previous.otherFollower = instruction;
       }
@@ -145,23 +199,33 @@ export class Cpu {
   }
 
   #fetchable(high: number, low: number): boolean {
-    if (!isCanonical(high)) return this.#fault(Vector.GP, 0, true);
+    if (!this.isCanonical(high)) return this.#fault(Vector.GP, 0, true);
     const user = this.cpl === 3;
-    const offset = this.memory.translate(high, low);
-    const code = (user ? PageFault.USER : 0) | PageFault.FETCH;
-    if (offset < 0) return this.#pageFault(high, low, code);
+    if (this.memory.translate(high, low) < 0) return this.#fetchFault(high, low, user, 0);
     const perms = this.memory.perms;
-    if (!(perms & Perm.EXEC) || (user && !(perms & Perm.USER))) {
-      return this.#pageFault(high, low, code | PageFault.PRESENT);
+    const forbidden = user ? !(perms & Perm.USER) : perms & Perm.USER && this.u32[2 * Reg.CR4]! & CR4_SMEP;
+    if (forbidden) return this.#fetchFault(high, low, user, PageFault.PRESENT);
+    if (perms & Perm.EXEC) return true;
+    if (!(this.u32[2 * Reg.EFER]! & EFER_NXE)) {
+      throw new NotModelled(
+        this.regs.u64[Reg.RIP]!,
+        'is fetched from a page for data while EFER.NXE is clear; keep NXE set, or code in executable sections',
+      );
     }
-    return true;
+    return this.#fetchFault(high, low, user, PageFault.PRESENT);
+  }
+
+  /** #PF of a fetch. The error code says that it was one only if a page can forbid fetches (SDM vol. 3, 4.7). */
+  #fetchFault(high: number, low: number, user: boolean, present: number): false {
+    const tells = this.u32[2 * Reg.EFER]! & EFER_NXE || this.u32[2 * Reg.CR4]! & CR4_SMEP;
+    return this.#pageFault(high, low, present | (user ? PageFault.USER : 0) | (tells ? PageFault.FETCH : 0));
   }
 
   #decode(high: number, low: number): Instruction | undefined {
     const bytes: number[] = [];
     for (let i = 0; i < MAX_INSTRUCTION; i++) {
-      const at = (BigInt(high) << 32n) + BigInt(low) + BigInt(i);
-      const offset = this.memory.translateAddress(at);
+      const at = BigInt.asUintN(64, (BigInt(high) << 32n) + BigInt(low) + BigInt(i));
+      const offset = this.memory.translate(Number(at >> 32n), Number(at & 0xffffffffn));
       if (offset < 0 || !(this.memory.perms & Perm.EXEC)) break;
       bytes.push(this.memory.u8[offset]!);
     }
@@ -187,6 +251,7 @@ export class Cpu {
       const user = (u32[2 * Reg.CS]! & 3) === 3;
       if (operands.length === 1) {
         if (!this.#check(operands[0]!, user)) return false;
+        if (this.memory.perms & Perm.DEVICE) return this.#executeOnDevice(instruction, operands[0]!);
         this.#note(operands[0]!);
       } else {
         for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
@@ -199,6 +264,36 @@ export class Cpu {
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
     if (instruction.indirect && !this.#reachesCanonical(instruction)) return false;
+    return this.#run(instruction);
+  }
+
+  /** Executes an instruction whose memory operand is a device's register. */
+  #executeOnDevice(instruction: Instruction, operand: MemoryOperand): boolean {
+    const { view } = this.memory;
+    const at = this.#operandOffset;
+    const device = this.devices.get(at >>> 12);
+    const { repeat, divide, indirect } = instruction;
+    if (device === undefined || repeat || divide || indirect || this.accessCrosses) return this.#refuseDevice();
+    const { size, access } = operand;
+    // A device refuses sizes other than those that it has registers of: 32 bits.
+    if (access & Access.READ) view.setUint32(at, device.load(at & 0xfff, size), true);
+    this.#run(instruction);
+    const written = view.getUint32(at, true);
+    view.setUint32(at, 0, true);
+    if (access & Access.WRITE) device.store(at & 0xfff, size, written);
+    return true;
+  }
+
+  #refuseDevice(): never {
+    throw new NotModelled(
+      this.regs.u64[Reg.RIP]!,
+      'accesses the registers of a device in a way that is not modelled; use MOV with a single memory operand',
+    );
+  }
+
+  /** Executes what has been checked in the engine. */
+  #run(instruction: Instruction): boolean {
+    const u32 = this.u32;
     if (this.basesChanged) this.#writeBases();
     const withheld = u32[2 * Reg.RFLAGS]! & WITHHELD;
     if (this.registersChanged || withheld !== 0) {
@@ -206,7 +301,12 @@ export class Cpu {
       this.#engine.reg_write_batch(this.#batch);
       this.registersChanged = false;
     }
-    const error = this.#engine.emu_start((u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!, 1);
+    // An address of 57 bits is not always a number.
+    const begin =
+      this.#canonicalShift === SHIFT_48
+        ? (u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!
+        : BigInt.asIntN(64, this.regs.u64[Reg.RIP]!);
+    const error = this.#engine.emu_start(begin, 1);
     // After a branch the engine looks at what it has come to; that this cannot be fetched is for the next step to say.
     if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
       return this.#engineRefused(instruction, error, withheld);
@@ -304,8 +404,9 @@ export class Cpu {
    * Raises #PF with CR2 and the error code, or #GP(0) / #SS(0) for a non-canonical address.
    */
   access(high: number, low: number, size: number, access: number, user: boolean, stack: boolean): boolean {
-    if (!isCanonical(high)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
+    if (!this.isCanonical(high)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
     this.#operandLow = low;
+    this.#operandHigh = high;
     const offset = this.memory.translate(high, low);
     if (!this.#permitted(offset, high, low, access, user)) return false;
     this.#operandOffset = offset;
@@ -313,7 +414,7 @@ export class Cpu {
     if ((low & 0xfff) + size > 0x1000) {
       const nextLow = ((low | 0xfff) + 1) >>> 0;
       const nextHigh = nextLow === 0 ? (high + 1) >>> 0 : high;
-      if (!isCanonical(nextHigh)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
+      if (!this.isCanonical(nextHigh)) return this.#fault(stack ? Vector.SS : Vector.GP, 0, true);
       const second = this.memory.translate(nextHigh, nextLow);
       if (!this.#permitted(second, nextHigh, nextLow, access, user)) return false;
       this.#secondOffset = second;
@@ -325,14 +426,22 @@ export class Cpu {
     const code = (access & Access.WRITE ? PageFault.WRITE : 0) | (user ? PageFault.USER : 0);
     if (offset < 0) return this.#pageFault(high, low, code);
     const perms = this.memory.perms;
-    if (user && !(perms & Perm.USER)) return this.#pageFault(high, low, code | PageFault.PRESENT);
+    if (user ? !(perms & Perm.USER) : perms & Perm.USER && this.#smapForbids(access)) {
+      return this.#pageFault(high, low, code | PageFault.PRESENT);
+    }
     if (access & Access.WRITE && !(perms & Perm.WRITE) && (user || this.u32[2 * Reg.CR0]! & CR0_WP)) {
       return this.#pageFault(high, low, code | PageFault.PRESENT);
     }
-    if (access & Access.WRITE && perms & Perm.EXEC) {
+    if (access & Access.WRITE && perms & CODE) {
       throw new NotModelled(this.regs.u64[Reg.RIP]!, 'writes to code; code that changes itself is not modelled');
     }
     return true;
+  }
+
+  /** SMAP: supervisor accesses to user pages need RFLAGS.AC; those that the processor makes by itself never may. */
+  #smapForbids(access: number): boolean {
+    if (!(this.u32[2 * Reg.CR4]! & CR4_SMAP)) return false;
+    return (access & Access.IMPLICIT) !== 0 || !(this.u32[2 * Reg.RFLAGS]! & Flag.AC);
   }
 
   #note(operand: MemoryOperand): void {
@@ -341,6 +450,8 @@ export class Cpu {
 
   /** Enters the access that was checked last into the journal and the list of words that were read. */
   noteAccess(size: number, access: number): void {
+    if (this.memory.perms & Perm.DEVICE) this.#refuseDevice();
+    if (this.u32[2 * Reg.DR7]! & DR7_ENABLED) this.watch(this.#operandHigh, this.#operandLow, size, access);
     const inFirst = this.#secondOffset < 0 ? size : 0x1000 - (this.#operandLow & 0xfff);
     this.#noteRange(this.#operandOffset, inFirst, access);
     if (this.#secondOffset >= 0) this.#noteRange(this.#secondOffset, size - inFirst, access);
@@ -435,7 +546,7 @@ export class Cpu {
     } else {
       target = this.regs.u64[registerNumber(iced.op0Register)]!;
     }
-    return isCanonical(Number(target >> 32n)) ? true : this.#fault(Vector.GP, 0, true);
+    return this.isCanonical(Number(target >> 32n)) ? true : this.#fault(Vector.GP, 0, true);
   }
 
   /** #DE is found before the engine divides: divisor zero, or a quotient that does not fit (SDM vol. 2, DIV and IDIV). */
@@ -470,12 +581,6 @@ export class Cpu {
 function nextPage(high: number, low: number): [high: number, low: number] {
   const next = ((low | 0xfff) + 1) >>> 0;
   return [next === 0 ? (high + 1) >>> 0 : high, next];
-}
-
-/** Bits 63 to 47 all equal (4-level paging; SDM vol. 1, 3.3.7.1). */
-export function isCanonical(high: number): boolean {
-  const top = (high | 0) >> 15;
-  return top === 0 || top === -1;
 }
 
 function isHighByte(register: Register): boolean {

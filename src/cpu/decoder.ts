@@ -24,7 +24,8 @@ import { Reg } from './registers.js';
 /** The longest instruction (SDM vol. 2, 2.3.11). */
 export const MAX_INSTRUCTION = 15;
 
-export const Access = { READ: 1, WRITE: 2 } as const;
+/** IMPLICIT: by the processor itself, to a descriptor table, a TSS or an event's frame (SDM vol. 3, 4.6). */
+export const Access = { READ: 1, WRITE: 2, IMPLICIT: 4 } as const;
 
 /** A memory operand, explicit or implied: address = segment base + base + index * scale + displacement. */
 export interface MemoryOperand {

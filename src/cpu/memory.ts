@@ -2,13 +2,17 @@
  * Guest memory: one host buffer, mapped into the engine at the virtual addresses that the code uses, and seen by
  * TypeScript as typed arrays on the same bytes. Every write goes through, or is announced to, the journal, so that a
  * search can take it back word by word.
+ *
+ * Address spaces (SDM vol. 3, 4.2 and 4.6): CR3 selects one of those that were declared; a region says where in them it is
+ * mapped, and with which rights. What is mapped at an address is the same memory in each of them. There are no page
+ * tables in memory, and translations are never stale: a new CR3 is in force with the next access.
  */
 import { allocateShared, type Unicorn } from './unicorn.js';
 
 export const PAGE_SIZE = 4096;
 
-/** Page permissions, as bits. Supervisor access to a page is allowed whatever its USER bit says (no SMAP here). */
-export const Perm = { WRITE: 1, EXEC: 2, USER: 4 } as const;
+/** Rights of a page, as bits: writable, executable, for user mode. On a DEVICE page lie registers of a device: see Device. */
+export const Perm = { WRITE: 1, EXEC: 2, USER: 4, DEVICE: 8 } as const;
 
 export interface Region {
   readonly name: string;
@@ -17,12 +21,51 @@ export interface Region {
   /** Bytes, a multiple of the page size. */
   readonly size: number;
   readonly perms: number;
+  /** Rights by the names of the address spaces that map it; without this, all do, with `perms`. */
+  readonly spaces?: Readonly<Record<string, number>>;
   /** State of a device: it has words, a journal and a place in every snapshot, but no guest address. */
   readonly hidden?: true;
 }
 
+/** Page tables, as CR3 names them. */
+export interface AddressSpace {
+  readonly name: string;
+  /** The physical address in CR3, 4 KiB aligned. The bits below it (PCID, PWT, PCD) and bit 63 select nothing. */
+  readonly cr3: bigint;
+}
+
 /** Number of entries of the direct-mapped translation cache. */
 const TLB_SIZE = 64;
+/** Among the rights of a page: it is executable in some address space, so it must not be written in any. */
+export const CODE = 0x40;
+/** In place of the rights of a page that is not mapped. */
+const UNMAPPED = 0x80;
+const CR3_ADDRESS_LOW = ~0xfff;
+const CR3_ADDRESS_HIGH = 0x7fffffff;
+
+/** What an address space maps, and its translation cache. */
+class Mapping {
+  /** Rights of each page of the buffer, or UNMAPPED. */
+  readonly perms: Uint8Array;
+  readonly tlbHigh = new Int32Array(TLB_SIZE).fill(-1);
+  readonly tlbLow = new Int32Array(TLB_SIZE).fill(-1);
+  readonly tlbOffset = new Int32Array(TLB_SIZE);
+  readonly cr3High: number;
+  readonly cr3Low: number;
+
+  constructor(
+    readonly name: string,
+    cr3: bigint,
+    pages: number,
+  ) {
+    this.perms = new Uint8Array(pages).fill(UNMAPPED);
+    this.cr3High = Number(cr3 >> 32n) & CR3_ADDRESS_HIGH;
+    this.cr3Low = Number(cr3 & 0xffffffffn) & CR3_ADDRESS_LOW;
+  }
+}
+
+/** For a machine in which CR3 selects nothing. */
+const ONE_SPACE: readonly AddressSpace[] = [{ name: 'all', cr3: 0n }];
 
 export class GuestMemory {
   readonly regions: readonly Region[];
@@ -44,12 +87,19 @@ export class GuestMemory {
   readonly #hostAddress: bigint;
   readonly #offsets: number[] = [];
   readonly #pages = new Map<number, number>();
-  readonly #pagePerms: Uint8Array;
-  readonly #tlbHigh = new Int32Array(TLB_SIZE).fill(-1);
-  readonly #tlbLow = new Int32Array(TLB_SIZE).fill(-1);
-  readonly #tlbOffset = new Int32Array(TLB_SIZE);
+  readonly #mappings: readonly Mapping[];
+  // The mapping that CR3 selects, and its parts.
+  #mapping: Mapping;
+  #pagePerms: Uint8Array;
+  #tlbHigh: Int32Array;
+  #tlbLow: Int32Array;
+  #tlbOffset: Int32Array;
 
-  constructor(regions: readonly Region[]) {
+  /** `spaces`: the address spaces that CR3 can select, the one at the start first; with a single one, any CR3 selects it. */
+  constructor(
+    regions: readonly Region[],
+    readonly spaces: readonly AddressSpace[] = ONE_SPACE,
+  ) {
     this.regions = [...regions].sort((a, b) => (a.address < b.address ? -1 : 1));
     let total = 0;
     for (const region of this.regions) {
@@ -62,14 +112,23 @@ export class GuestMemory {
     this.u32 = new Uint32Array(shared.buffer);
     this.view = new DataView(shared.buffer);
     this.words = total / 8;
-    this.#pagePerms = new Uint8Array(total / PAGE_SIZE);
+    this.#mappings = spaces.map(({ name, cr3 }) => new Mapping(name, cr3, total / PAGE_SIZE));
+    this.#mapping = this.#mappings[0]!;
+    this.#pagePerms = this.#mapping.perms;
+    this.#tlbHigh = this.#mapping.tlbHigh;
+    this.#tlbLow = this.#mapping.tlbLow;
+    this.#tlbOffset = this.#mapping.tlbOffset;
     this.regions.forEach((region, i) => {
       if (region.hidden) return;
+      const code = isCode(region) ? CODE : 0;
       for (let at = 0; at < region.size; at += PAGE_SIZE) {
         const address = BigInt.asUintN(64, region.address + BigInt(at));
         const offset = this.#offsets[i]! + at;
         this.#pages.set(pageKey(Number(address >> 32n), Number(address & 0xffffffffn)), offset);
-        this.#pagePerms[offset / PAGE_SIZE] = region.perms;
+        for (const { name, perms } of this.#mappings) {
+          const rights = region.spaces ? region.spaces[name] : region.perms;
+          if (rights !== undefined) perms[offset / PAGE_SIZE] = rights | code;
+        }
       }
     });
   }
@@ -86,13 +145,37 @@ export class GuestMemory {
     const guarded = new Set<bigint>();
     for (const region of this.regions) {
       const end = BigInt.asUintN(64, region.address + BigInt(region.size));
-      if (region.hidden || !(region.perms & Perm.EXEC) || end === 0n || this.translateAddress(end) >= 0 || guarded.has(end)) continue;
+      if (region.hidden || !isCode(region) || end === 0n || this.translateAddress(end) >= 0 || guarded.has(end))
+        continue;
       engine.mem_map_ptr(end, PAGE_SIZE, allocateShared(PAGE_SIZE).address);
       guarded.add(end);
     }
   }
 
-  /** The buffer offset of the byte at guest address high:low, or -1 if nothing is mapped there; sets `perms`. */
+  /** The name of the address space that is selected. */
+  get space(): string {
+    return this.#mapping.name;
+  }
+
+  /** Makes the address space that a CR3 value selects the current one; false, and nothing changes, if there is none. */
+  selectSpace(cr3High: number, cr3Low: number): boolean {
+    const high = cr3High & CR3_ADDRESS_HIGH;
+    const low = cr3Low & CR3_ADDRESS_LOW;
+    if (low === this.#mapping.cr3Low && high === this.#mapping.cr3High) return true;
+    const mapping = this.#mappings.find((m) => m.cr3Low === low && m.cr3High === high);
+    if (mapping === undefined) return false;
+    this.#mapping = mapping;
+    this.#pagePerms = mapping.perms;
+    this.#tlbHigh = mapping.tlbHigh;
+    this.#tlbLow = mapping.tlbLow;
+    this.#tlbOffset = mapping.tlbOffset;
+    return true;
+  }
+
+  /**
+   * The buffer offset of the byte at guest address high:low, or -1 if the current address space maps nothing there; sets
+   * `perms`.
+   */
   translate(high: number, low: number): number {
     const page = low & ~0xfff;
     const slot = ((low >>> 12) ^ high) & (TLB_SIZE - 1);
@@ -101,7 +184,7 @@ export class GuestMemory {
       offset = this.#tlbOffset[slot]!;
     } else {
       const found = this.#pages.get(pageKey(high, low));
-      if (found === undefined) return -1;
+      if (found === undefined || this.#pagePerms[found >>> 12] === UNMAPPED) return -1;
       offset = found;
       this.#tlbHigh[slot] = high | 0;
       this.#tlbLow[slot] = page;
@@ -111,8 +194,16 @@ export class GuestMemory {
     return offset + (low & 0xfff);
   }
 
+  /** The same for those who watch: whatever address space is selected, -1 where none maps anything. */
+  locate(high: number, low: number): number {
+    const offset = this.translate(high, low);
+    if (offset >= 0 || this.#mappings.length === 1) return offset;
+    const found = this.#pages.get(pageKey(high, low));
+    return found === undefined ? -1 : found + (low & 0xfff);
+  }
+
   translateAddress(address: bigint): number {
-    return this.translate(Number(BigInt.asUintN(64, address) >> 32n), Number(address & 0xffffffffn));
+    return this.locate(Number(BigInt.asUintN(64, address) >> 32n), Number(address & 0xffffffffn));
   }
 
   /** The guest address of a buffer offset. */
@@ -120,6 +211,11 @@ export class GuestMemory {
     let i = this.regions.length - 1;
     while (i > 0 && this.#offsets[i]! > offset) i--;
     return BigInt.asUintN(64, this.regions[i]!.address + BigInt(offset - this.#offsets[i]!));
+  }
+
+  /** The buffer offset of the region with this name; -1 if there is none. */
+  offsetOf(name: string): number {
+    return this.#offsets[this.regions.findIndex((region) => region.name === name)] ?? -1;
   }
 
   /** The first word (buffer offset / 8) of the hidden region with this name; -1 if there is none. */
@@ -190,6 +286,10 @@ export class GuestMemory {
     new DataView(bytes.buffer).setBigUint64(0, BigInt.asUintN(64, value), true);
     this.load(address, bytes);
   }
+}
+
+function isCode(region: Region): boolean {
+  return Object.values(region.spaces ?? { all: region.perms }).some((perms) => (perms & Perm.EXEC) !== 0);
 }
 
 /** One number for the page of an address: exact, since it has 52 bits. */

@@ -87,6 +87,10 @@ export const Reg = {
   FRED_CONFIG: 73,
   VMXON_POINTER: 74,
   VMCS_POINTER: 75,
+  /** Number of the logical processor that these registers belong to. */
+  PROCESSOR: 76,
+  PAT: 77,
+  MISC_ENABLE: 78,
 } as const;
 
 export type RegisterName = keyof typeof Reg;
@@ -95,7 +99,7 @@ export type RegisterName = keyof typeof Reg;
 export const ENGINE_REGISTERS = 18;
 /** The first of the registers that entry code hardly ever changes: whoever changes one calls Machine.rareChange. */
 export const RARE_REGISTERS = 26;
-export const REGISTER_COUNT = 76;
+export const REGISTER_COUNT = 79;
 
 /** The names as people write them, by number. */
 export const REGISTER_NAMES: readonly string[] = Object.keys(Reg).map((name) => name.toLowerCase());
@@ -122,15 +126,17 @@ export const Flag = {
   ID: 1 << 21,
 } as const;
 
-/** Both views are on the same memory: `u64[i]` is `u32[2 * i]` (low half) and `u32[2 * i + 1]` (high half). */
+/**
+ * Both views are on the same memory: `u64[i]` is `u32[2 * i]` (low half) and `u32[2 * i + 1]` (high half). With several
+ * processors the registers of those that are not running follow, one bank each: see src/harness/processors.ts.
+ */
 export class RegisterFile {
   readonly u64: BigUint64Array;
   readonly u32: Uint32Array;
 
-  constructor(shared: SharedBuffer) {
-    this.u64 = new BigUint64Array(shared.buffer, 0, REGISTER_COUNT);
-    this.u32 = new Uint32Array(shared.buffer, 0, REGISTER_COUNT * 2);
+  /** `banks`: REGISTER_COUNT registers each. */
+  constructor(shared: SharedBuffer, banks: number) {
+    this.u64 = new BigUint64Array(shared.buffer, 0, REGISTER_COUNT * banks);
+    this.u32 = new Uint32Array(shared.buffer, 0, REGISTER_COUNT * 2 * banks);
   }
-
-  static readonly BYTES = REGISTER_COUNT * 8;
 }

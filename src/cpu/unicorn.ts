@@ -79,7 +79,7 @@ interface Library {
   readonly uc_mem_map_ptr: (uc: Handle, address: bigint, size: bigint, perms: number, host: bigint) => number;
   readonly uc_reg_read_batch: (uc: Handle, ids: unknown, values: unknown, count: number) => number;
   readonly uc_reg_write_batch: (uc: Handle, ids: unknown, values: unknown, count: number) => number;
-  readonly uc_emu_start: (uc: Handle, begin: number, until: number, timeout: number, count: number) => number;
+  readonly uc_emu_start: (uc: Handle, begin: number | bigint, until: number, timeout: number, count: number) => number;
 }
 
 let library: Library | undefined;
@@ -200,8 +200,8 @@ export class Unicorn {
     this.#lib.uc_reg_write_batch(this.#uc, batch.ids, batch.pointers, batch.count);
   }
 
-  /** Executes `count` instructions from `begin`, a canonical address as a signed number; returns a UC_ERR code. */
-  emu_start(begin: number, count: number): number {
+  /** Executes `count` instructions from `begin`, an address as a signed number (exact) or BigInt; returns a UC_ERR code. */
+  emu_start(begin: number | bigint, count: number): number {
     return this.#lib.uc_emu_start(this.#uc, begin, 0, 0, count);
   }
 

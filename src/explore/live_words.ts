@@ -13,8 +13,8 @@ import { KEYS } from '../fingerprint.js';
 
 /** Elements of a mask to begin with, 32 memory words each; a search that writes more words starts again with more. */
 const FIRST_WIDTH = 8;
-/** Fingerprint keys below this belong to registers. */
-export const FIRST_KEY = 128;
+/** Fingerprint keys below this belong to registers, those of all processors. */
+export const FIRST_KEY = 2048;
 const MAX_WIDTH = 128;
 
 /** Stands for no path in the table of last rows; a path with this number would find row 0, which is sound. */

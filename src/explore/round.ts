@@ -8,7 +8,7 @@
  * known state, how that state goes on without further events is known too: that decides whether a schedule is minimal.
  */
 import { NotModelled } from '../cpu/not_modelled.js';
-import { ENGINE_REGISTERS, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
+import { ENGINE_REGISTERS, RARE_REGISTERS, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { Lanes } from '../fingerprint.js';
 import { type Event, eventNamed } from '../harness/events.js';
@@ -35,9 +35,8 @@ export const MAX_CHAIN = 50_000;
 const MAX_RUNAWAYS = 16;
 const CHECK_EVERY = 4096;
 const REGISTER_WORDS = 36;
-/** Ends of the registers that a copy of the slow part holds: the usual ones, or all of them. */
+/** End of the registers that a copy of the slow part usually holds; all of them, if one of the others has changed. */
 const USUAL_END = RARE_REGISTERS * 2;
-const ALL_END = REGISTER_COUNT * 2;
 const LANE_WORDS = 8;
 /** Words in front of a copy of the slow part: its lanes and those of the system registers in it. */
 const SLOW_LANES = 6;
@@ -141,7 +140,7 @@ export class Round {
   readonly #systemLanes = new Lanes();
   readonly #heldLanes = new Lanes();
   /** System registers as `#systemLanes` has them. */
-  readonly #hashedSystem = new Uint32Array(ALL_END);
+  readonly #hashedSystem: Uint32Array;
   readonly #systemEnd: number;
   /** Bit t: tracked word t has been written since it was last dead, or was never written: its value may be used. */
   readonly #knownNow: Uint32Array;
@@ -158,7 +157,8 @@ export class Round {
     slots: number | undefined,
   ) {
     this.#visited = new VisitedSet(slots);
-    this.#systemEnd = allRegisters ? ALL_END : USUAL_END;
+    this.#systemEnd = allRegisters ? machine.u32.length : USUAL_END;
+    this.#hashedSystem = machine.u32.slice();
     this.#machine = machine;
     this.#subject = subject;
     this.#options = options;
@@ -298,18 +298,31 @@ export class Round {
 
   /** Hashes everything but the general registers and memory. */
   #hashSlow(): void {
-    if (this.#machine.rareChanged && this.#systemEnd !== ALL_END) throw new RareRegisters();
+    if (this.#machine.rareChanged && this.#systemEnd === USUAL_END) throw new RareRegisters();
     const w = this.#monitor.words;
     this.#hashSystem();
     const lanes = this.#slowLanes;
     lanes.a = this.#systemLanes.a;
     lanes.b = this.#systemLanes.b;
     lanes.c = this.#systemLanes.c;
-    this.#absorbMonitor(lanes, w, 0, Monitor.CALLS_AT);
+    this.#absorbMonitor(lanes, w, 0, Monitor.CALLS_AT, Monitor.TOTAL);
   }
 
-  /** Hashes monitor words that begin at `from` in `words`, with their C calls at `calls`, into `lanes`. */
-  #absorbMonitor(lanes: Lanes, words: Uint32Array, from: number, calls: number): void {
+  /**
+   * Hashes monitor words that begin at `from` in `words`, with their C calls at `calls` and those of other processors at
+   * `others`, into `lanes`.
+   */
+  #absorbMonitor(lanes: Lanes, words: Uint32Array, from: number, calls: number, others: number): void {
+    this.#absorbBank(lanes, words, from, calls);
+    const { count } = this.#machine.processors;
+    if (count === 1) return;
+    for (let n = 0; n < count; n++) {
+      const bank = others + n * Monitor.TOTAL;
+      this.#absorbBank(lanes, words, bank, bank + Monitor.CALLS_AT);
+    }
+  }
+
+  #absorbBank(lanes: Lanes, words: Uint32Array, from: number, calls: number): void {
     lanes.absorb(words, from, from + HEADER_WORDS);
     const depth = words[from + Word.DEPTH]!;
     const records = this.#monitor.records;
@@ -328,9 +341,10 @@ export class Round {
     const at = this.#slowTop;
     const systemEnd = this.#systemEnd;
     const from = at + SLOW_LANES + systemEnd - REGISTER_WORDS;
-    const length = from - at + openEnd + calls;
+    const others = w.length - Monitor.TOTAL;
+    const length = from - at + openEnd + calls + others;
     if (at + length > this.#slowWords.length) {
-      const grown = new Uint32Array(this.#slowWords.length * 2);
+      const grown = new Uint32Array(Math.max(at + length, this.#slowWords.length * 2));
       grown.set(this.#slowWords);
       this.#slowWords = grown;
     }
@@ -346,6 +360,7 @@ export class Round {
     for (let i = REGISTER_WORDS; i < systemEnd; i++) s[system + i] = u32[i]!;
     for (let i = 0; i < openEnd; i++) s[from + i] = w[i]!;
     for (let i = 0; i < calls; i++) s[from + openEnd + i] = w[Monitor.CALLS_AT + i]!;
+    for (let i = 0; i < others; i++) s[from + openEnd + calls + i] = w[Monitor.TOTAL + i]!;
     this.#slowCurrent = at;
     this.#slowTop = at + length;
     this.#machine.systemChanged = false;
@@ -567,7 +582,10 @@ export class Round {
     for (let i = 0; i < openEnd; i++) w[i] = s[from + i]!;
     const calls = w[Word.CALLS]! * Monitor.CALL_SIZE;
     for (let i = 0; i < calls; i++) w[Monitor.CALLS_AT + i] = s[from + openEnd + i]!;
+    const others = w.length - Monitor.TOTAL;
+    for (let i = 0; i < others; i++) w[Monitor.TOTAL + i] = s[from + openEnd + calls + i]!;
     machine.cpu.basesChanged = true;
+    machine.cpu.selectSpace();
     machine.systemChanged = false;
     this.#monitor.changed = false;
     this.#slowCurrent = at;
@@ -744,7 +762,8 @@ export class Round {
     const count = from + Word.FIRED + (kind >>> 2);
     const before = s[count]!;
     s[count] = before + (1 << (8 * (kind & 3)));
-    this.#absorbMonitor(lanes, s, from, from + Word.OPEN + s[from + Word.DEPTH]!);
+    const calls = from + Word.OPEN + s[from + Word.DEPTH]!;
+    this.#absorbMonitor(lanes, s, from, calls, calls + s[from + Word.CALLS]! * Monitor.CALL_SIZE);
     s[count] = before;
     const l = p * LANE_WORDS;
     const kept = this.#lanes;

@@ -11,7 +11,7 @@ import { Image } from '../image/image.js';
 import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
 import { LINUX } from '../platforms/linux.js';
-import { PROFILES } from '../profiles/profile.js';
+import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
 import { search } from './explorer.js';
@@ -28,7 +28,7 @@ import {
 /** What a search needs, as plain data. */
 export interface SearchRequest {
   readonly subject: Subject;
-  readonly profile: string;
+  readonly profile: Profile;
   /** Names of the properties to check. */
   readonly properties: readonly string[];
   readonly bound: Bound;
@@ -144,7 +144,7 @@ function runInThread(data: ThreadData): void {
   const { request, part, control } = data;
   try {
     const subject = revive(request.subject);
-    const machine = machineFor(subject, PROFILES[request.profile]!);
+    const machine = machineFor(subject, request.profile);
     let last = 0;
     const result = search(
       machine,

@@ -2,11 +2,14 @@
  * Delivery of interrupts and exceptions in 64-bit mode: gate, stack, frame, flags; and what happens when the delivery
  * itself faults. SDM vol. 3, 6.12 to 6.15; the IDT, GDT and TSS are read from guest memory at the time of delivery.
  */
-import { isCanonical, Vector } from '../cpu/cpu.js';
+import { Vector } from '../cpu/cpu.js';
 import { Flag, Reg } from '../cpu/registers.js';
+import { faultDropsDeferred, noteDeliveryTraps } from './debug.js';
 import { descriptorDpl, GateType, Segment, Tss } from './descriptors.js';
 import { EventState } from './event_state.js';
+import { attemptFred, fredEnabled } from './fred.js';
 import type { Machine } from './machine.js';
+import { markAccessed } from './segment_checks.js';
 
 /** How an event came about: it decides the gate's privilege check and the error code's EXT bit. */
 export const Origin = {
@@ -18,6 +21,8 @@ export const Origin = {
   SOFTWARE: 2,
   /** A maskable interrupt, whatever its vector: vector 2 from the INTR pin is no NMI. */
   INTERRUPT: 3,
+  /** SYSCALL and SYSENTER, where they are events: under FRED. */
+  SYSTEM_CALL: 4,
 } as const;
 
 /** Error code bits of selector-related faults (SDM vol. 3, 6.13). */
@@ -36,33 +41,54 @@ const CONTRIBUTORY: ReadonlySet<number> = new Set([
 
 /**
  * Delivers the event `vector`. When its delivery faults, the fault is delivered in its place or both become #DF
- * (SDM vol. 3, table 6-5); a fault while #DF is delivered shuts the processor down. `length` is that of the INT n or
- * INT3 at RIP: its frame names the address after it, but a fault of its delivery is the instruction's own.
+ * (SDM vol. 3, table 6-5); a fault while #DF is delivered shuts the processor down. `length` is that of the INT n, INT3 or
+ * INT1 at RIP: its frame names the address after it, but a fault of its delivery is the instruction's own. `data` is what a
+ * #DB reports, for a frame that has room for it.
  */
-export function deliver(machine: Machine, vector: number, origin: number, code: number | undefined, length = 0): void {
+export function deliver(
+  machine: Machine,
+  vector: number,
+  origin: number,
+  code: number | undefined,
+  length = 0,
+  data = 0,
+): void {
+  const fred = fredEnabled(machine);
   let v = vector;
   let from = origin;
   let errorCode = code;
   machine.leaveInstruction();
   machine.registersBefore.set(machine.u32);
+  if (origin === Origin.EXCEPTION && FAULTS.has(vector)) faultDropsDeferred(machine);
   if (length !== 0) setSavedRip(machine, BigInt(length));
-  for (;;) {
+  for (let nested = false; ; nested = true) {
     const mark = machine.memory.journalLength;
-    if (attempt(machine, v, from, errorCode)) break;
+    machine.breakpointsHit = 0;
+    const delivered = fred
+      ? attemptFred(machine, v, from, errorCode, nested ? 0 : length, nested ? 0 : data, nested)
+      : attempt(machine, v, from, errorCode);
+    if (delivered) break;
     machine.memory.undoTo(mark);
-    // What the failed attempt changed is taken back, but not the latch that an NMI has set, nor CR2.
+    // What the failed attempt changed is taken back, but not the latch that an NMI has set. A processor may leave in memory
+    // what it has pushed of the frame; no manual says how much.
     restoreInterrupted(machine);
-    if (from === Origin.SOFTWARE && length !== 0) setSavedRip(machine, 0n);
-    if (v === Vector.DF && from !== Origin.SOFTWARE) {
+    const second = machine.cpu.faultVector;
+    // CR2 is loaded whenever a page fault is detected, also by one that becomes #DF or shuts the processor down.
+    if (second === Vector.PF) setCr2(machine);
+    // An address that is not canonical is found by the access itself, which does not know of the event.
+    else if (machine.cpu.hasFaultCode && from !== Origin.SOFTWARE && from !== Origin.SYSTEM_CALL)
+      machine.cpu.faultCode |= ErrorCode.EXT;
+    if (length !== 0) setSavedRip(machine, 0n);
+    // INT n and what comes from outside is benign, whatever its vector.
+    if (v === Vector.DF && from === Origin.EXCEPTION) {
       machine.shutDown();
       return;
     }
     if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi)
       machine.nmi.unblock();
-    const second = machine.cpu.faultVector;
     const contributory = CONTRIBUTORY.has(second);
     if (
-      from !== Origin.SOFTWARE &&
+      from === Origin.EXCEPTION &&
       (CONTRIBUTORY.has(v) ? contributory : v === Vector.PF && (contributory || second === Vector.PF))
     ) {
       v = Vector.DF;
@@ -70,10 +96,10 @@ export function deliver(machine: Machine, vector: number, origin: number, code: 
     } else {
       v = second;
       errorCode = machine.cpu.hasFaultCode ? machine.cpu.faultCode : undefined;
-      if (second === Vector.PF) setCr2(machine);
     }
     from = Origin.EXCEPTION;
   }
+  noteDeliveryTraps(machine, v);
   machine.happened.delivered = true;
   machine.happened.vector = v;
   machine.happened.requestedVector = vector;
@@ -108,6 +134,12 @@ function restoreInterrupted(machine: Machine): void {
     u32[2 * r] = before[2 * r]!;
     u32[2 * r + 1] = before[2 * r + 1]!;
   }
+}
+
+/** The image of RFLAGS that an event pushes: RF is set in that of a fault. */
+export function savedFlags(machine: Machine, vector: number, origin: number): number {
+  const fault = origin === Origin.EXCEPTION && FAULTS.has(vector);
+  return (machine.u32[2 * Reg.RFLAGS]! | (fault ? Flag.RF : 0)) >>> 0;
 }
 
 function attempt(machine: Machine, vector: number, origin: number, code: number | undefined): boolean {
@@ -151,22 +183,23 @@ function attempt(machine: Machine, vector: number, origin: number, code: number 
     if (!machine.readSystem(Reg.TR_BASE, offset)) return false;
     rspLow = machine.readLow;
     rspHigh = machine.readHigh;
+    // The current stack pointer may be anything: only what is pushed must have an address.
+    if (!cpu.isCanonical(rspHigh)) return cpu.raiseWith(Vector.SS, ext);
   }
-  if (!isCanonical(rspHigh)) return cpu.raiseWith(Vector.SS, ext);
   rspLow = (rspLow & ~15) >>> 0;
 
-  // The frame. RF is set in the image that a fault pushes; the pushes are supervisor writes whatever the CPL was.
-  const rflags = u32[2 * Reg.RFLAGS]! | (origin === Origin.EXCEPTION && FAULTS.has(vector) ? Flag.RF : 0);
+  // The frame. The pushes are supervisor writes whatever the CPL was.
   machine.pushHigh = rspHigh;
   machine.pushLow = rspLow;
   if (!machine.push(u32[2 * Reg.SS]!, 0)) return false;
   if (!machine.push(u32[2 * Reg.RSP]!, u32[2 * Reg.RSP + 1]!)) return false;
-  if (!machine.push(rflags >>> 0, 0)) return false;
+  if (!machine.push(savedFlags(machine, vector, origin), 0)) return false;
   if (!machine.push(u32[2 * Reg.CS]!, 0)) return false;
   if (!machine.push(machine.registersBefore[2 * Reg.RIP]!, machine.registersBefore[2 * Reg.RIP + 1]!)) return false;
   if (code !== undefined && !machine.push(code, 0)) return false;
 
-  if (!isCanonical(targetHigh)) return cpu.raiseWith(Vector.GP, ext);
+  if (!cpu.isCanonical(targetHigh)) return cpu.raiseWith(Vector.GP, ext);
+  if (!markAccessed(machine, selector, descriptor)) return false;
   machine.happened.ist = ist;
   machine.happened.stackTopLow = rspLow;
   machine.happened.stackTopHigh = rspHigh;
@@ -181,7 +214,8 @@ function attempt(machine: Machine, vector: number, origin: number, code: number 
   u32[2 * Reg.RIP + 1] = targetHigh;
   const cleared = Flag.TF | Flag.NT | Flag.RF | Flag.VM | (type === GateType.INTERRUPT ? Flag.IF : 0);
   u32[2 * Reg.RFLAGS]! &= ~cleared;
-  // A delivery ends every shadow and wakes a halted processor.
-  u32[2 * Reg.EVENTS]! &= ~(EventState.STI_SHADOW | EventState.MOV_SS_SHADOW | EventState.HALTED);
+  // A delivery ends every shadow and wakes a halted processor, and its handler runs in 64-bit mode.
+  const shadows = EventState.STI_SHADOW | EventState.MOV_SS_SHADOW;
+  u32[2 * Reg.EVENTS]! &= ~(shadows | EventState.HALTED | EventState.COMPATIBILITY);
   return true;
 }

@@ -46,6 +46,8 @@ export const EventState = {
   VMX_NON_ROOT: 1 << 24,
   /** In a guest: virtual NMIs are blocked (the host's own latch is NMI_BLOCKED). */
   VIRTUAL_NMI_BLOCKED: 1 << 25,
+  /** A machine check that was broadcast waits for this processor to run. */
+  MC_PENDING: 1 << 26,
 } as const;
 
 export const MCG_STATUS_SHIFT = 11;
@@ -65,5 +67,6 @@ export const ATTENTION =
   EventState.INTR_PENDING |
   EventState.INIT_PENDING |
   EventState.WAIT_FOR_SIPI |
+  EventState.MC_PENDING |
   PENDING_DEBUG |
   EventState.COMPATIBILITY;

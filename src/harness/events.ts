@@ -6,11 +6,14 @@ import { PageFault, Vector } from '../cpu/cpu.js';
 import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
+import { pend } from './debug.js';
 import { deliver, Origin } from './delivery.js';
 import { EventState } from './event_state.js';
 import type { Machine } from './machine.js';
 import { machineCheck } from './machine_check.js';
+import { BROADCAST, DeliveryMode } from './message.js';
 import { takePending, takesPending } from './priorities.js';
+import { smiBlockingMask } from './smm.js';
 
 /** A kind of event, with its vector where it has one: `nmi`, `intr:32`. */
 export interface Event {
@@ -40,10 +43,16 @@ const nothingHeld = (_machine: Machine, events: number): number => events;
 const running = (events: number): boolean =>
   !(events & (EventState.SHUTDOWN | EventState.HALTED | EventState.WAIT_FOR_SIPI | EventState.COMPATIBILITY));
 
+/** What decides, besides a MOV SS, whether a data breakpoint is only held back. */
+const HELD_WITH_DEBUG =
+  EventState.MOV_SS_SHADOW | EventState.SMI_PENDING | EventState.INIT_PENDING | EventState.MC_PENDING;
+
 /** What an instruction at this boundary raises: possible where an instruction would be executed. */
 function raised(fire: (machine: Machine) => void): ReturnType<Kind['make']> {
   return {
-    possible: (machine, events) => running(events) && !takesPending(machine, events),
+    // Whether an interrupt that waits is taken first is not to be seen from EVENTS alone.
+    possible: (machine, events) =>
+      running(events) && ((events & EventState.INTR_PENDING) !== 0 || !takesPending(machine, events)),
     may: (machine) => !takesPending(machine, machine.u32[2 * Reg.EVENTS]!),
     fire,
   };
@@ -68,6 +77,50 @@ function pageFault(machine: Machine): void {
   deliver(machine, Vector.PF, Origin.EXCEPTION, kind | (cpu.cpl === 3 ? PageFault.USER : 0));
 }
 
+/** An SMI whose handler is the plain one or, with SMI_WITH_IRET, the one that executes an IRET; one that waits absorbs others. */
+function systemManagement(variant: number): ReturnType<Kind['make']> {
+  return {
+    possible: (machine, events) =>
+      machine.smm !== undefined && !(events & (EventState.SHUTDOWN | EventState.SMI_PENDING)),
+    held: (machine, events) =>
+      events & smiBlockingMask(machine.profile) ? events | EventState.SMI_PENDING | variant : events,
+    fire: (machine) => {
+      machine.u32[2 * Reg.EVENTS]! |= EventState.SMI_PENDING | variant;
+      if (!takePending(machine)) machine.changedRegisters = 0;
+    },
+  };
+}
+
+/** An interrupt with this vector at the INTR pin, whatever the vector is for. */
+function interrupt(vector: number): ReturnType<Kind['make']> {
+  return {
+    possible: (machine, events) => machine.pin.present && !(events & EventState.SHUTDOWN),
+    may: (machine) => !machine.pin.waits(vector),
+    fire: (machine) => {
+      machine.pin.raise(vector);
+      if (!takePending(machine)) machine.changedRegisters = 0;
+    },
+  };
+}
+
+/** A device's message with this vector to the local APIC of the running processor: fixed, edge-triggered. */
+function messageSignalled(vector: number): ReturnType<Kind['make']> {
+  return {
+    possible: (machine, events) => machine.apics.length > 0 && !(events & EventState.SHUTDOWN),
+    may: (machine) => machine.apic!.wouldTake(vector),
+    fire: (machine) => {
+      machine.apic!.receive({
+        destination: BROADCAST,
+        logical: false,
+        mode: DeliveryMode.FIXED,
+        vector,
+        level: false,
+      });
+      if (!takePending(machine)) machine.changedRegisters = 0;
+    },
+  };
+}
+
 /** All kinds, in the order in which they are fired and printed. */
 const KINDS: readonly Kind[] = [
   {
@@ -88,7 +141,35 @@ const KINDS: readonly Kind[] = [
     synchronous: false,
     make: () => ({ possible: (_machine, events) => !(events & EventState.SHUTDOWN), fire: machineCheck }),
   },
+  { kind: 'intr', synchronous: false, vectors: 0, make: interrupt },
+  { kind: 'msi', synchronous: false, vectors: 16, make: messageSignalled },
+  { kind: 'smi', synchronous: false, make: () => systemManagement(0) },
+  { kind: 'smi-iret', synchronous: false, make: () => systemManagement(EventState.SMI_WITH_IRET) },
+  {
+    kind: 'switch',
+    synchronous: false,
+    make: () => ({
+      // Which processor goes next is decided where nothing else is: with one processor there is no other.
+      possible: (machine, events) => machine.processors.count > 1 && !(events & EventState.SHUTDOWN),
+      may: (machine) => machine.processors.next() >= 0,
+      fire: (machine) => machine.processors.yield(),
+    }),
+  },
   { kind: 'bp', synchronous: true, make: () => software(Vector.BP) },
+  {
+    kind: 'db',
+    synchronous: true,
+    make: () => ({
+      // The instruction before the boundary may have hit a breakpoint also where something else is taken here.
+      possible: (_machine, events) => running(events) && !(events & EventState.PENDING_B0),
+      held: (_machine, events) =>
+        (events & HELD_WITH_DEBUG) === EventState.MOV_SS_SHADOW ? events | EventState.PENDING_B0 : events,
+      fire: (machine) => {
+        pend(machine, EventState.PENDING_B0);
+        if (!takePending(machine)) machine.changedRegisters = 0;
+      },
+    }),
+  },
   { kind: 'pf', synchronous: true, make: () => raised(pageFault) },
   { kind: 'gp', synchronous: true, make: () => fault(Vector.GP, 0) },
   { kind: 'ss', synchronous: true, make: () => fault(Vector.SS, 0) },
@@ -131,7 +212,17 @@ function parse(name: string): Event {
   }
   const canonical = kind.vectors === undefined ? kind.kind : `${kind.kind}:0x${vector.toString(16)}`;
   if (canonical !== name) return eventNamed(canonical);
-  return { may: always, held: nothingHeld, ...kind.make(vector), name, kind: kind.kind, synchronous: kind.synchronous };
+  const { possible, may = always, held = nothingHeld, fire } = kind.make(vector);
+  return {
+    name,
+    kind: kind.kind,
+    synchronous: kind.synchronous,
+    possible,
+    may,
+    // An interrupt that waits may be taken instead; EVENTS alone do not tell.
+    held: (machine, events) => (events & EventState.INTR_PENDING ? events : held(machine, events)),
+    fire,
+  };
 }
 
 /** The order in which events are fired and printed: by kind, then by vector. */

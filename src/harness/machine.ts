@@ -2,24 +2,32 @@
  * The machine as a transition system: in a state, `actions()` says what may happen at this boundary, and `next(action)`
  * makes it happen. Nothing else runs code. The state is the register file and guest memory, and nothing besides.
  */
-import { Cpu } from '../cpu/cpu.js';
+import { Mnemonic } from 'iced-x86';
+import { Cpu, type Device } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
-import type { GuestMemory } from '../cpu/memory.js';
+import { type GuestMemory, PAGE_SIZE } from '../cpu/memory.js';
 import { NotModelled } from '../cpu/not_modelled.js';
-import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, REGISTER_COUNT, Reg } from '../cpu/registers.js';
+import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
+import { breaksBefore, Dr7, noteTraps, watchAccess } from './debug.js';
 import { deliverFault } from './delivery.js';
 import { ATTENTION, EventState, SHADOWS } from './event_state.js';
 import { type Event, eventNamed } from './events.js';
+import { InterruptPin } from './interrupt_pin.js';
+import { IO_APIC_PAGE, IoApic } from './io_apic.js';
+import { LOCAL_APIC_PAGE, LocalApic, localApic } from './local_apic.js';
 import { MICROCODE, microcodeNumber } from './microcode/index.js';
 import { NmiLatch } from './nmi_latch.js';
 import { takePending, takesPending } from './priorities.js';
+import { Processors } from './processors.js';
+import { endShadows } from './shadows.js';
+import type { SmmCode } from './smm.js';
 
 /** What may happen at a boundary: the next instruction (or what the processor has to do first), or an event by its name. */
 export type Action = string;
 
 /** How control came back to interrupted code. */
-export const Return = { NONE: 0, IRET: 1, SYSRET: 2 } as const;
+export const Return = { NONE: 0, IRET: 1, SYSRET: 2, RSM: 3, RETF: 4, SYSEXIT: 5, ERETU: 6, ERETS: 7 } as const;
 
 /** What the last transition did besides moving on; for those who watch. */
 export interface Happened {
@@ -34,6 +42,8 @@ export interface Happened {
   stackTopLow: number;
   returned: number;
   shutdown: boolean;
+  /** The processor that ran until now, if another one runs from now on; else -1. */
+  switchedFrom: number;
   /** The executed instruction, if one was. */
   instruction: Instruction | undefined;
 }
@@ -53,7 +63,14 @@ export class Machine {
   readonly u32: Uint32Array;
   readonly nmi: NmiLatch;
   /** The registers as they were before the last delivery. */
-  readonly registersBefore = new Uint32Array(REGISTER_COUNT * 2);
+  readonly registersBefore: Uint32Array;
+  readonly processors: Processors;
+  /** The local APICs by the numbers of their processors; empty in a machine whose memory has no region for their state. */
+  readonly apics: readonly LocalApic[];
+  readonly ioApic: IoApic;
+  readonly pin: InterruptPin;
+  /** What the firmware has in SMRAM; without it there are no SMIs. Set when the machine is booted. */
+  smm: SmmCode | undefined;
   readonly happened: Happened = {
     delivered: false,
     vector: 0,
@@ -64,6 +81,7 @@ export class Machine {
     stackTopLow: 0,
     returned: Return.NONE,
     shutdown: false,
+    switchedFrom: -1,
     instruction: undefined,
   };
   /** Set when a register beyond the engine's 18 may have changed; cleared by whoever keeps copies. */
@@ -78,6 +96,8 @@ export class Machine {
   /** The stack pointer of the frame that is being pushed. */
   pushLow = 0;
   pushHigh = 0;
+  /** Breakpoints, as in DR6, that the running transition has hit; without meaning between two transitions. */
+  breakpointsHit = 0;
 
   #previous: Instruction | undefined;
   /** The instruction at RIP, if `peek` has found it and nothing has changed since. */
@@ -86,10 +106,43 @@ export class Machine {
   constructor(
     readonly memory: GuestMemory,
     readonly profile: Profile,
+    processors = 1,
   ) {
-    this.cpu = new Cpu(memory, microcodeNumber);
+    this.cpu = new Cpu(memory, microcodeNumber, processors === 1 ? 1 : 1 + processors, profile.la57);
     this.u32 = this.cpu.u32;
+    this.registersBefore = new Uint32Array(this.u32.length);
+    this.processors = new Processors(this, processors);
+    // The banks of the others belong to each state.
+    this.rareChanged = processors > 1;
     this.nmi = new NmiLatch(this.u32, profile);
+    this.pin = new InterruptPin(this);
+    this.ioApic = new IoApic(this);
+    this.apics = Array.from({ length: processors }, (_, n) => [n, memory.hiddenWord(localApic(n))] as const)
+      .filter(([, word]) => word >= 0)
+      .map(([n, word]) => new LocalApic(this, n, word));
+    this.cpu.devices = this.#devices();
+    // What the devices have at power-up is no change of the machine.
+    memory.journalLength = 0;
+    this.cpu.readCount = 0;
+    this.cpu.watch = (high, low, size, access) => watchAccess(this, high, low, size, access);
+  }
+
+  /** The devices whose registers software reaches through pages of memory. */
+  #devices(): ReadonlyMap<number, Device> {
+    const local: Device = {
+      load: (offset, size) => this.apic!.load(offset, size),
+      store: (offset, size, value) => this.apic!.store(offset, size, value),
+    };
+    const pages = [
+      [LOCAL_APIC_PAGE, local],
+      [IO_APIC_PAGE, this.ioApic],
+    ] as const;
+    return new Map(pages.map(([name, device]) => [this.memory.offsetOf(name) / PAGE_SIZE, device]));
+  }
+
+  /** The local APIC of the running processor; undefined if the machine has none. */
+  get apic(): LocalApic | undefined {
+    return this.apics[this.processors.running];
   }
 
   /** The actions that change the state here: the step, and those of `events` that can be fired. */
@@ -125,19 +178,15 @@ export class Machine {
     const events = this.u32[EVENTS]!;
     if (events & ATTENTION && this.#attend(events)) return;
     const shadows = events & SHADOWS;
+    const rflags = this.u32[2 * Reg.RFLAGS]!;
+    let debugged = (rflags & Flag.TF) | (this.u32[2 * Reg.DR7]! & Dr7.ENABLED);
+    if (debugged !== 0 && breaksBefore(this)) return;
     const instruction = this.#next ?? this.cpu.fetch(this.#previous);
     this.#next = undefined;
     if (instruction === undefined) {
       this.#previous = undefined;
       deliverFault(this);
       return;
-    }
-    const rflags = this.u32[2 * Reg.RFLAGS]!;
-    if (rflags & Flag.TF) {
-      throw new NotModelled(
-        instruction.address,
-        'RFLAGS.TF is set; single-stepping by the code under test is not modelled',
-      );
     }
     happened.instruction = instruction;
     if (instruction.microcode < 0) {
@@ -157,13 +206,15 @@ export class Machine {
         deliverFault(this);
         return;
       }
-      if (!happened.returned) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+      // Between two iterations of INS and OUTS, RIP stays and RF is set, as for the engine's string instructions.
+      if (!happened.returned && this.u32[2 * Reg.RIP] !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+      debugged |= this.u32[2 * Reg.RFLAGS]! & Flag.TF;
     }
-    if (shadows !== 0) {
-      // The shadow that was there before this instruction ends with it; one that it made itself begins.
-      // A second shadow-maker in a row does not extend the first (SDM vol. 3, 6.8.3).
-      this.u32[EVENTS]! &= ~shadows;
-      this.systemChanged = true;
+    if (shadows !== 0) endShadows(this, shadows, instruction);
+    if (debugged !== 0) noteTraps(this, instruction, rflags);
+    if (this.processors.count > 1) {
+      this.processors.settle();
+      if (instruction.mnemonic === Mnemonic.Pause) this.processors.yield();
     }
   }
 
@@ -174,6 +225,7 @@ export class Machine {
     happened.delivered = false;
     happened.returned = Return.NONE;
     happened.shutdown = false;
+    happened.switchedFrom = -1;
     happened.instruction = undefined;
     return happened;
   }
@@ -181,7 +233,10 @@ export class Machine {
   /** What comes before the next instruction; true if something does, or nothing can be executed. */
   #attend(events: number): boolean {
     if (takePending(this)) return true;
-    if (events & (EventState.HALTED | EventState.SHUTDOWN | EventState.WAIT_FOR_SIPI)) return true;
+    if (events & (EventState.HALTED | EventState.SHUTDOWN | EventState.WAIT_FOR_SIPI)) {
+      if (this.processors.count > 1) this.processors.yield();
+      return true;
+    }
     if (events & EventState.COMPATIBILITY) {
       throw new NotModelled(
         this.cpu.regs.u64[Reg.RIP]!,
@@ -213,8 +268,10 @@ export class Machine {
 
   /** To be called by whatever changes registers behind the engine's back. */
   changed(): void {
+    this.changedRegisters = ENGINE_MASK;
     this.cpu.registersChanged = true;
     this.cpu.basesChanged = true;
+    this.cpu.selectSpace();
     this.systemChanged = true;
   }
 
@@ -255,7 +312,7 @@ export class Machine {
     let high = this.u32[2 * base + 1]!;
     if (low > 0xffffffff) high = (high + 1) >>> 0;
     low >>>= 0;
-    if (!cpu.access(high, low, 8, Access.READ, false, false)) return false;
+    if (!cpu.access(high, low, 8, Access.READ | Access.IMPLICIT, false, false)) return false;
     this.readChecked();
     return true;
   }
@@ -286,10 +343,15 @@ export class Machine {
     }
   }
 
-  /** Reads the GDT descriptor of `selector` into `readLow` and `readHigh`; beyond the limit it raises `vector` with `code`. */
+  /**
+   * Reads the descriptor of `selector` in the GDT or the LDT into `readLow` and `readHigh`; beyond the table's limit it
+   * raises `vector` with `code`.
+   */
   readDescriptor(selector: number, vector: number, code: number): boolean {
-    if (selector & 4 || (selector | 7) > this.u32[2 * Reg.GDTR_LIMIT]!) return this.cpu.raiseWith(vector, code);
-    return this.readSystem(Reg.GDTR_BASE, selector & 0xfff8);
+    const local = selector & 4;
+    const limit = local ? Reg.LDTR_LIMIT : Reg.GDTR_LIMIT;
+    if ((selector | 7) > this.u32[2 * limit]!) return this.cpu.raiseWith(vector, code);
+    return this.readSystem(local ? Reg.LDTR_BASE : Reg.GDTR_BASE, selector & 0xfff8);
   }
 
   /** Pushes 8 bytes of an event's frame, as the processor does: with supervisor rights, below push{High,Low}. */
@@ -301,7 +363,7 @@ export class Machine {
       toHigh = (toHigh - 1) >>> 0;
     }
     const cpu = this.cpu;
-    if (!cpu.access(toHigh, to, 8, Access.WRITE, false, true)) return false;
+    if (!cpu.access(toHigh, to, 8, Access.WRITE | Access.IMPLICIT, false, true)) return false;
     cpu.noteAccess(8, Access.WRITE);
     const word = cpu.accessOffset >>> 2;
     this.memory.u32[word] = low;

@@ -15,7 +15,6 @@ const EVENTS = 2 * Reg.EVENTS;
 const BLOCKING =
   EventState.NMI_BLOCKED |
   EventState.MOV_SS_SHADOW |
-  EventState.SMI_PENDING |
   EventState.INIT_PENDING |
   EventState.WAIT_FOR_SIPI |
   PENDING_DEBUG;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import type { LineRow, ModuleSymbol } from './module.js';
 
 /** Memory that a section goes to. */
-export type Segment = 'text' | 'rodata' | 'data' | 'user-text' | 'user-data' | 'percpu';
+export type Segment = 'text' | 'rodata' | 'data' | 'user-text' | 'user-data' | 'percpu' | 'smm-text';
 
 export interface PlacedSection {
   readonly name: string;

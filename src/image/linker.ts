@@ -12,6 +12,8 @@ export interface LinkOptions {
   readonly absolute: Readonly<Record<string, bigint>>;
   /** Which of the modules are the code under test. */
   readonly tested: readonly Module[];
+  /** Sections whose names begin like this go to the end of their segment, on pages of their own. */
+  readonly apart?: readonly string[];
 }
 
 const PAGE = 4096n;
@@ -19,6 +21,7 @@ const PAGE = 4096n;
 export function segmentOf(section: ModuleSection): Segment {
   if (section.name.startsWith('.data..percpu') || section.name.startsWith('.bss..percpu')) return 'percpu';
   const user = section.name.endsWith('.user');
+  if (section.exec && section.name.endsWith('.smm')) return 'smm-text';
   if (section.exec) return user ? 'user-text' : 'text';
   if (user) return 'user-data';
   return section.write ? 'data' : 'rodata';
@@ -49,9 +52,11 @@ export function undefinedSymbols(
 export function link(modules: readonly Module[], options: LinkOptions): Image {
   const cursor = new Map<Segment, bigint>();
   const placed: { section: ModuleSection; module: Module; address: bigint; segment: Segment }[] = [];
-  for (const module of modules) {
-    for (const section of module.sections) {
-      if (!section.alloc || section.size === 0) continue;
+  const isApart = ({ name }: ModuleSection): boolean => options.apart?.some((begin) => name.startsWith(begin)) ?? false;
+  const apartBegun = new Set<Segment>();
+  for (const last of [false, true]) {
+    for (const { module, section } of modules.flatMap((m) => m.sections.map((s) => ({ module: m, section: s })))) {
+      if (!section.alloc || section.size === 0 || isApart(section) !== last) continue;
       if (section.write && section.exec) {
         throw new InputError(
           `${module.name}: section ${section.name} is both writable and executable; code that changes itself is not modelled: drop one of the flags`,
@@ -59,7 +64,9 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       }
       const segment = segmentOf(section);
       const start = segment === 'percpu' ? 0n : options.layout[segment];
-      const align = BigInt(Math.max(section.align, segment.endsWith('text') ? 16 : 8));
+      const page = last && !apartBegun.has(segment) ? Number(PAGE) : 0;
+      if (last) apartBegun.add(segment);
+      const align = BigInt(Math.max(section.align, segment.endsWith('text') ? 16 : 8, page));
       const at = ((cursor.get(segment) ?? start) + align - 1n) & ~(align - 1n);
       placed.push({ section, module, address: BigInt.asUintN(64, at), segment });
       cursor.set(segment, at + BigInt(section.size));

@@ -4,16 +4,23 @@ import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Assembler } from '../assembler/index.js';
 import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
-import { Flag, Reg } from '../cpu/registers.js';
+import { Flag, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
+import { DR6_RESET, DR7_RESET } from '../harness/debug.js';
 import { GateType, idtGate, Tss, tssDescriptor } from '../harness/descriptors.js';
+import { interruptRegions } from '../harness/interrupt_regions.js';
 import { Machine } from '../harness/machine.js';
+import { MISC_ENABLE_RESET, PAT_RESET } from '../harness/microcode/model_specific_registers.js';
+import { enableMachineCheck, machineCheckRegion } from '../harness/machine_check.js';
+import { MAX_PROCESSORS } from '../harness/processors.js';
 import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol, PlacedSection, Segment } from '../image/image.js';
 import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
-import type { Platform, Stack } from './platform.js';
+import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
+import { type Platform, processorOf, type Stack } from './platform.js';
+import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
@@ -32,6 +39,8 @@ export interface Subject {
   readonly platform: Platform;
   readonly context: string;
   readonly contextModule: string;
+  /** How many processors run: the context has a part for each. */
+  readonly processors: number;
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
 }
@@ -82,20 +91,47 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     const bodies = new Set([...platform.bodies, ...platform.cParts]);
     modules.push(assembler.assembleText(standInSource(missing, bodies), '(stand-ins)'));
   }
-  const image = link(modules, { layout: platform.layout, absolute: platform.symbols, tested });
+  const image = link(modules, {
+    layout: platform.layout,
+    absolute: platform.symbols,
+    tested,
+    apart: apartSections(modules, platform),
+  });
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
     if (image.globals.get(name)?.module !== context.name) {
       throw new InputError(`${contextFile}: a context must define the global symbol ${name}`);
     }
   }
+  const processors = processorCount(image, contextFile);
   return {
     image,
     platform,
     context: options.context,
     contextModule: context.name,
+    processors,
     standIns: missing.map((s) => s.name),
   };
+}
+
+/** The names of where the context of processor `n` begins and ends. */
+function contextSymbols(n: number): readonly [start: string, end: string] {
+  return n === 0 ? ['context_start', 'context_end'] : [`context_start_${n}`, `context_end_${n}`];
+}
+
+/** One processor for each context_start_1, context_start_2 … that the context defines, and the first one. */
+function processorCount(image: Image, contextFile: string): number {
+  let count = 1;
+  for (; image.globals.has(contextSymbols(count)[0]); count++) {
+    const end = contextSymbols(count)[1];
+    if (!image.globals.has(end)) {
+      throw new InputError(`${contextFile}: ${contextSymbols(count)[0]} is defined, but ${end} is not`);
+    }
+  }
+  if (count > MAX_PROCESSORS) {
+    throw new InputError(`${contextFile}: contexts for ${count} processors; at most ${MAX_PROCESSORS} can be run`);
+  }
+  return count;
 }
 
 /** The image must contain a handler for at least one vector, or SYSCALL's entry. */
@@ -105,7 +141,7 @@ function requireEntry(image: Image, platform: Platform, files: readonly string[]
     return module !== undefined && image.tested.includes(module);
   };
   const nmi = platform.vectors.find((v) => v.vector === 2)!;
-  const all = [...platform.vectors.flatMap((v) => v.symbols), platform.syscallEntry];
+  const all = [...platform.vectors.flatMap((v) => v.symbols), platform.syscallEntry, platform.fred.entry];
   if (!all.some(own)) {
     throw new InputError(
       `${files.join(', ')}: no entry point of the platform ${platform.name} is defined; define ${nmi.symbols.join(' or ')} (.globl) for the NMI handler`,
@@ -119,6 +155,33 @@ function requireEntry(image: Image, platform: Platform, files: readonly string[]
         `${at}: the entry point ${name} is not in an executable section of the kernel; put it into .text`,
       );
     }
+  }
+}
+
+/** What the image has must be what the processor uses: an IDT, or FRED's entry points. */
+function requireDelivery({ image, platform }: Subject, profile: Profile): void {
+  const own = (name: string): ImageSymbol | undefined => {
+    const symbol = image.globals.get(name);
+    return symbol && image.tested.includes(symbol.module) ? symbol : undefined;
+  };
+  const { entry } = platform.fred;
+  const fred = own(entry);
+  const files = image.tested.join(', ');
+  if (!profile.fred) {
+    const names = [...platform.vectors.flatMap((v) => v.symbols), platform.syscallEntry];
+    if (!fred || names.some(own)) return;
+    throw new InputError(
+      `${files}: ${entry} is an entry point of FRED, which the profile ${profile.name} does not have; use --profile fred, or define handlers for the IDT`,
+    );
+  }
+  if (!fred) {
+    throw new InputError(
+      `${files}: no FRED entry point is defined, and with the profile ${profile.name} nothing goes through the IDT; define ${entry} (.globl), or use another profile`,
+    );
+  }
+  if (fred.address % BigInt(PAGE_SIZE) !== 0n) {
+    const at = fred.position ? `${fred.position.file}:${fred.position.line}` : fred.module;
+    throw new InputError(`${at}: ${entry} is not at the start of a page; put .balign ${PAGE_SIZE} before it`);
   }
 }
 
@@ -139,55 +202,98 @@ export const SEGMENT_PERMS: Readonly<Record<Segment, number>> = {
   'user-text': Perm.EXEC | Perm.USER,
   'user-data': Perm.WRITE | Perm.USER,
   percpu: Perm.WRITE,
+  'smm-text': Perm.EXEC,
 };
 
-function regionsOf(image: Image, platform: Platform): Region[] {
-  const regions: Region[] = [
-    { name: 'IDT', address: platform.idtBase, size: PAGE_SIZE, perms: 0 },
-    { name: 'GDT', address: platform.gdtBase, size: PAGE_SIZE, perms: 0 },
-    { name: 'TSS', address: platform.tssBase, size: PAGE_SIZE, perms: Perm.WRITE },
-  ];
-  for (const s of platform.stacks) {
-    const perms = Perm.WRITE | (s.user ? Perm.USER : 0);
-    regions.push({ name: `${s.name} stack`, address: s.base, size: Number(s.top - s.base), perms });
+function regionsOf({ image, platform, processors }: Subject): Region[] {
+  const regions: Region[] = [{ name: 'IDT', address: platform.idtBase, size: PAGE_SIZE, perms: 0 }];
+  for (let n = 0; n < processors; n++) {
+    const own = processorOf(platform, n);
+    regions.push({ name: 'GDT', address: own.gdtBase, size: PAGE_SIZE, perms: 0 });
+    regions.push({ name: 'TSS', address: own.tssBase, size: PAGE_SIZE, perms: Perm.WRITE });
+    for (const s of own.stacks) {
+      const perms = Perm.WRITE | (s.user ? Perm.USER : 0);
+      regions.push({ name: `${s.name} stack`, address: s.base, size: Number(s.top - s.base), perms });
+    }
+    const percpu = n > 0 ? segmentSpan(image, 'percpu') : undefined;
+    if (percpu) {
+      const address = percpu.address + own.percpu - platform.layout.percpu;
+      regions.push({ name: `percpu (CPU ${n})`, address, size: percpu.size, perms: SEGMENT_PERMS.percpu });
+    }
   }
   for (const segment of Object.keys(SEGMENT_PERMS) as Segment[]) {
     const span = segmentSpan(image, segment);
     if (span) regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment] });
   }
+  regions.push(machineCheckRegion(processors), ...smramRegions(platform.smbase, processors));
+  regions.push(...interruptRegions(processors, platform.interruptPages));
   return regions;
 }
 
 /** A machine that holds the image, at the first instruction of its context. */
 export function machineFor(subject: Subject, profile: Profile): Machine {
-  const { image, platform } = subject;
-  const memory = new GuestMemory(regionsOf(image, platform));
+  const { image } = subject;
+  requireDelivery(subject, profile);
+  const memory = new GuestMemory(inAddressSpaces(regionsOf(subject), subject), addressSpaces(subject));
+  const machine = new Machine(memory, profile, subject.processors);
   for (const section of image.sections) memory.load(section.loadAddress, section.data);
-  const machine = new Machine(memory, profile);
-  loadTables(memory, subject);
-  const stackTop = (name: string): bigint => stackNamed(platform, name).top;
-  for (const [variable, stack] of Object.entries(platform.stackVariables)) {
-    const symbol = image.globals.get(variable);
-    if (symbol?.section !== undefined && symbol.section !== 'absolute') {
-      memory.load64(platform.layout.percpu + symbol.address, stackTop(stack));
-    }
+  loadGates(memory, subject);
+  enableMachineCheck(memory, subject.processors);
+  const smmCode = segmentSpan(image, 'smm-text');
+  machine.smm = loadSmram(
+    memory,
+    subject.platform.smbase,
+    (name) => image.globals.get(name)?.address,
+    smmCode?.size ?? 0,
+  );
+  for (let n = 0; n < subject.processors; n++) {
+    loadOwnMemory(memory, subject, n);
+    setRegisters(machine, subject, n);
   }
-  setRegisters(machine, subject);
+  // The stack level, in IA32_FRED_CONFIG, belongs to each state.
+  if (profile.fred) machine.rareChange(Reg.FRED_CONFIG);
+  machine.processors.ends = Array.from({ length: subject.processors }, (_, n) => {
+    const { address } = image.globals.get(contextSymbols(n)[1])!;
+    return { low: Number(address & 0xffffffffn), high: Number(address >> 32n) };
+  });
+  machine.replaced();
   return machine;
 }
 
-export function stackNamed(platform: Platform, name: string): Stack {
-  const found = platform.stacks.find((s) => s.name === name);
-  if (!found) throw new InputError(`platform ${platform.name}: there is no stack named ${name}`);
-  return found;
+/** What processor `n` has for itself: per-CPU variables, GDT, TSS. */
+function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
+  const { image, platform } = subject;
+  const own = processorOf(platform, n);
+  if (n > 0) {
+    for (const section of image.sections.filter((s) => s.segment === 'percpu')) {
+      memory.load(section.loadAddress + own.percpu - platform.layout.percpu, section.data);
+    }
+  }
+  for (const [variable, stack] of Object.entries(platform.stackVariables)) {
+    const symbol = image.globals.get(variable);
+    if (symbol?.section !== undefined && symbol.section !== 'absolute') {
+      memory.load64(own.percpu + symbol.address, stackNamed(platform, stack, n).top);
+    }
+  }
+  for (const [selector, descriptor] of platform.gdt) memory.load64(own.gdtBase + BigInt(selector), descriptor);
+  const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
+  memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
+  memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
+  const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
+  memory.load64(own.tssBase + BigInt(Tss.RSP0), stackNamed(platform, rsp0, n).top);
+  for (const [ist, name] of platform.ist) {
+    memory.load64(own.tssBase + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name, n).top);
+  }
 }
 
-function loadTables(memory: GuestMemory, subject: Subject): void {
-  const { image, platform } = subject;
-  for (const [selector, descriptor] of platform.gdt) memory.load64(platform.gdtBase + BigInt(selector), descriptor);
-  const [tssLow, tssHigh] = tssDescriptor(platform.tssBase, Tss.SIZE - 1);
-  memory.load64(platform.gdtBase + BigInt(platform.selectors.tss), tssLow);
-  memory.load64(platform.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
+/** The stack with that name of processor `n`. */
+export function stackNamed(platform: Platform, name: string, n = 0): Stack {
+  const place = platform.stacks.findIndex((s) => s.name === name);
+  if (place < 0) throw new InputError(`platform ${platform.name}: there is no stack named ${name}`);
+  return processorOf(platform, n).stacks[place]!;
+}
+
+function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
@@ -195,45 +301,64 @@ function loadTables(memory: GuestMemory, subject: Subject): void {
     memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
   }
-  memory.load64(platform.tssBase + BigInt(Tss.RSP0), stackNamed(platform, platform.rsp0).top);
-  for (const [ist, name] of platform.ist) {
-    memory.load64(platform.tssBase + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name).top);
-  }
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
 const CR4_PAE_MCE_FSGSBASE = 0x10060n;
+const CR4_LA57 = 1n << 12n;
+const CR4_FRED = 1n << 32n;
 const EFER_SCE_LME_LMA_NX = 0xd01n;
 
-function setRegisters(machine: Machine, subject: Subject): void {
+function setRegisters(machine: Machine, subject: Subject, n: number): void {
   const { image, platform } = subject;
-  const u64 = machine.cpu.regs.u64;
-  const start = image.globals.get('context_start')!;
+  const own = processorOf(platform, n);
+  const first = machine.processors.place(n, 0) / 2;
+  const u64 = machine.cpu.regs.u64.subarray(first, first + REGISTER_COUNT);
+  const start = image.globals.get(contextSymbols(n)[0])!;
   const user = sectionOf(image, start).segment === 'user-text';
   const { selectors } = platform;
   // Each register begins with a value that names it: 0x0d0d… for r13, and so on.
   for (let r = 0; r < 16; r++) u64[r] = 0x0101010101010101n * BigInt(r === 0 ? 0xa0 : r);
-  u64[Reg.RSP] = stackNamed(platform, user ? platform.userStack : platform.kernelStack).top;
+  u64[Reg.PROCESSOR] = BigInt(n);
+  u64[Reg.SMBASE] = smbaseOf(platform.smbase, n);
+  u64[Reg.RSP] = stackNamed(platform, user ? platform.userStack : platform.kernelStack, n).top;
   u64[Reg.RIP] = start.address;
   u64[Reg.RFLAGS] = BigInt(Flag.ONE | Flag.IF);
   u64[Reg.CS] = BigInt(user ? selectors.userCs : selectors.kernelCs);
   u64[Reg.SS] = BigInt(user ? selectors.userSs : selectors.kernelSs);
-  u64[Reg.GS_BASE] = user ? platform.userGsBase : platform.layout.percpu;
-  u64[Reg.KERNEL_GS_BASE] = user ? platform.layout.percpu : platform.userGsBase;
+  u64[Reg.GS_BASE] = user ? platform.userGsBase : own.percpu;
+  u64[Reg.KERNEL_GS_BASE] = user ? own.percpu : platform.userGsBase;
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
-  u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE;
+  u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
+  u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE | (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
+  u64[Reg.DR6] = DR6_RESET;
+  u64[Reg.DR7] = DR7_RESET;
   u64[Reg.STAR] = platform.star;
   u64[Reg.LSTAR] = image.globals.get(platform.syscallEntry)?.address ?? 0n;
   u64[Reg.FMASK] = platform.fmask;
   u64[Reg.IDTR_BASE] = platform.idtBase;
   u64[Reg.IDTR_LIMIT] = 0xfffn;
-  u64[Reg.GDTR_BASE] = platform.gdtBase;
+  u64[Reg.GDTR_BASE] = own.gdtBase;
   u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);
   u64[Reg.TR] = BigInt(selectors.tss);
-  u64[Reg.TR_BASE] = platform.tssBase;
+  u64[Reg.PAT] = PAT_RESET;
+  u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
+  u64[Reg.TR_BASE] = own.tssBase;
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
-  machine.replaced();
+  if (machine.profile.fred) setUpFred(u64, subject, n);
+}
+
+function setUpFred(u64: BigUint64Array, subject: Subject, n: number): void {
+  const { image, platform } = subject;
+  const { entry, config, stacks, levels } = platform.fred;
+  u64[Reg.CR4]! |= CR4_FRED;
+  u64[Reg.FRED_CONFIG] = image.globals.get(entry)!.address | config;
+  const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
+  [rsp0, ...stacks].forEach((name, level) => {
+    u64[Reg.FRED_RSP0 + level] = stackNamed(platform, name, n).top;
+  });
+  for (const [vector, level] of levels) u64[Reg.FRED_STKLVLS]! |= BigInt(level) << BigInt(2 * vector);
 }
 
 function sectionOf(image: Image, symbol: ImageSymbol): PlacedSection {

@@ -1,11 +1,18 @@
 /** The platform `linux`: selectors, vectors, IST map, per-CPU area and stacks as the kernel has them. */
 import { codeSegment, dataSegment } from '../harness/descriptors.js';
 import type { Platform, Slot, Stack, VectorEntry } from './platform.js';
+import { SMM_CODE } from './smm.js';
 
 const PAGE = 0x1000n;
-const EXCEPTION_STACKS = 0xfffffe0000005000n;
+/** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
+const CPU_ENTRY_AREA = 0xfffffe0000000000n;
+const ENTRY_STACK = CPU_ENTRY_AREA + 0x2000n;
+const EXCEPTION_STACKS = CPU_ENTRY_AREA + 0x5000n;
 const THREAD_STACK = 0xffffc90000010000n;
 const PERCPU = 0xffff88807fc00000n;
+/** In the fixed mappings at the top of the address space. */
+const INTERRUPT_PAGES = { localApic: 0xffffffffff5fd000n, ioApic: 0xffffffffff5fc000n };
+const SMBASE = 0x7f000000n;
 
 function stack(name: string, base: bigint, size: bigint, kinds: { context?: true; body?: true; user?: true }): Stack {
   return {
@@ -18,7 +25,10 @@ function stack(name: string, base: bigint, size: bigint, kinds: { context?: true
   };
 }
 
-/** The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. */
+/**
+ * The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. Below the double fault stack,
+ * the thread stack and the user's nothing is mapped; below the entry stack lies the GDT, which cannot be written.
+ */
 const stacks: readonly Stack[] = [
   stack('double fault', EXCEPTION_STACKS, PAGE, {}),
   stack('NMI', EXCEPTION_STACKS + PAGE, PAGE, { body: true }),
@@ -26,11 +36,20 @@ const stacks: readonly Stack[] = [
   stack('machine check', EXCEPTION_STACKS + 3n * PAGE, PAGE, { body: true }),
   stack('thread', THREAD_STACK, 2n * PAGE, { context: true, body: true }),
   stack('user', 0x7fffffffe000n, PAGE, { context: true, user: true }),
+  stack('entry', ENTRY_STACK, PAGE, {}),
 ];
 
 const NMI_TOP = stacks[1]!.top;
 
 const handler = (vector: number, ...symbols: string[]): VectorEntry => ({ vector, symbols, ist: 0, dpl: 0 });
+
+/** The first vector that is no exception's. */
+const FIRST_EXTERNAL = 0x20;
+
+/** An image can have a handler for a single vector, `interrupt_0x20`, and one for all others. */
+function externalInterrupt(vector: number): VectorEntry {
+  return handler(vector, `interrupt_0x${vector.toString(16)}`, 'asm_common_interrupt', 'plain_interrupt');
+}
 
 const vectors: readonly VectorEntry[] = [
   handler(0, 'asm_exc_divide_error', 'divide_error'),
@@ -51,6 +70,7 @@ const vectors: readonly VectorEntry[] = [
   handler(17, 'asm_exc_alignment_check', 'alignment_check'),
   { vector: 18, symbols: ['asm_exc_machine_check', 'machine_check'], ist: 4, dpl: 0 },
   handler(19, 'asm_exc_simd_coprocessor_error', 'simd_coprocessor_error'),
+  ...Array.from({ length: 0x100 - FIRST_EXTERNAL }, (_, i) => externalInterrupt(FIRST_EXTERNAL + i)),
 ];
 
 const FRAME = ['SS', 'RSP', 'RFLAGS', 'CS', 'RIP'];
@@ -95,7 +115,9 @@ export const LINUX: Platform = {
     'user-text': 0x400000n,
     'user-data': 0x600000n,
     percpu: PERCPU,
+    'smm-text': SMBASE + SMM_CODE,
   },
+  smbase: SMBASE,
   selectors: { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 },
   gdt: new Map([
     [0x10, codeSegment(0)],
@@ -103,10 +125,24 @@ export const LINUX: Platform = {
     [0x28, dataSegment(3)],
     [0x30, codeSegment(3)],
   ]),
-  idtBase: 0xfffffe0000000000n,
-  gdtBase: 0xfffffe0000001000n,
-  tssBase: 0xfffffe0000003000n,
+  idtBase: CPU_ENTRY_AREA,
+  gdtBase: CPU_ENTRY_AREA + 0x1000n,
+  tssBase: CPU_ENTRY_AREA + 0x3000n,
   stacks,
+  cr3: 0x1a0a000n,
+  isolation: {
+    marker: 'pti',
+    // The user's top-level table follows the kernel's: bit 12 tells them apart.
+    cr3: 0x1a0b000n,
+    areas: [
+      { start: CPU_ENTRY_AREA, end: CPU_ENTRY_AREA + 0x8000000000n },
+      // Paging has no part in how firmware reaches SMRAM.
+      { start: SMBASE, end: SMBASE + 0x100000n },
+    ],
+    sections: ['.entry.text', '.data..percpu..user_mapped'],
+    rsp0: 'entry',
+  },
+  interruptPages: INTERRUPT_PAGES,
   ist: new Map([
     [1, 'double fault'],
     [2, 'NMI'],
@@ -114,6 +150,18 @@ export const LINUX: Platform = {
     [4, 'machine check'],
   ]),
   rsp0: 'thread',
+  fred: {
+    entry: 'asm_fred_entrypoint_user',
+    // 64 bytes below RSP stay free when an event is delivered at the level in use.
+    config: 0x40n,
+    stacks: ['debug', 'NMI', 'double fault'],
+    levels: new Map([
+      [1, 1],
+      [2, 2],
+      [18, 2],
+      [8, 3],
+    ]),
+  },
   kernelStack: 'thread',
   userStack: 'user',
   vectors,
@@ -123,10 +171,13 @@ export const LINUX: Platform = {
   // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID
   fmask: 0x257fd5n,
   userGsBase: 0x00007ffff7d84740n,
-  cParts: ['do_nmi', 'exc_nmi'],
+  cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
   ptRegsWords: 21,
   stackVariables: { cpu_current_top_of_stack: 'thread' },
+  sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],
+  work: ['work_pending'],
+  processorStride: { percpu: 0x40000n, tables: 0x40000n, stacks: 0x40000n },
   balanced: ['nmi_state', 'debug_stack_usage'],
   nmiLayouts: [
     {
@@ -152,6 +203,14 @@ export const LINUX: Platform = {
       ),
     },
     { marker: 'nmi', slots: slots(['original frame', FRAME], ['pt_regs', PT_REGS]) },
+    {
+      marker: 'asm_fred_entrypoint_user',
+      slots: slots(['event', ['reserved', 'event data']], ['original frame', FRAME], ['pt_regs', PT_REGS]),
+    },
   ],
-  symbols: { nmi_stack_top: NMI_TOP },
+  symbols: {
+    nmi_stack_top: NMI_TOP,
+    local_apic_page: INTERRUPT_PAGES.localApic,
+    io_apic_page: INTERRUPT_PAGES.ioApic,
+  },
 };

@@ -1,7 +1,11 @@
 /** A platform: the conventions of a system software, as data: where things are and what they are called. */
+import type { InterruptPages } from '../harness/interrupt_regions.js';
 import type { Layout } from '../image/linker.js';
 
-/** A stack: pushes go down from `top`; nothing may be pushed below `base`. */
+/**
+ * A stack: pushes go down from `top`; nothing may be pushed below `base`. What an overflow meets is what lies there: another
+ * stack, or nothing, as on a guard page.
+ */
 export interface Stack {
   readonly name: string;
   readonly base: bigint;
@@ -12,6 +16,39 @@ export interface Stack {
   readonly body: boolean;
   /** Mapped for user mode. */
   readonly user: boolean;
+}
+
+/** Page-table isolation, for images that define the global symbol `marker`. */
+export interface Isolation {
+  readonly marker: string;
+  /** CR3 of user mode. */
+  readonly cr3: bigint;
+  /** Addresses not of user mode that its address space maps too, up to but not including `end`. */
+  readonly areas: readonly { readonly start: bigint; readonly end: bigint }[];
+  /** The same for sections of the image, by the beginning of their names; these get pages of their own. */
+  readonly sections: readonly string[];
+  /** Name of the stack for events from user mode (RSP0). */
+  readonly rsp0: string;
+}
+
+/** What the system software gives the processor for FRED. */
+export interface FredSetup {
+  /** The symbol at which events from ring 3 begin, at the start of a page; those from ring 0 begin 256 bytes after it. */
+  readonly entry: string;
+  /** IA32_FRED_CONFIG without the address. */
+  readonly config: bigint;
+  /** Names of the stacks of levels 1 to 3; that of level 0 is the one for events from user mode. */
+  readonly stacks: readonly [string, string, string];
+  /** The stack level of each exception that has one above 0. */
+  readonly levels: ReadonlyMap<number, number>;
+}
+
+/** How far apart the things of two processors lie that each has for itself, in bytes. */
+export interface ProcessorStride {
+  readonly percpu: bigint;
+  /** GDT and TSS. */
+  readonly tables: bigint;
+  readonly stacks: bigint;
 }
 
 /** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
@@ -41,6 +78,8 @@ export interface Platform {
   /** Assembly file, beside the handlers, with weak defaults that are linked to every image. */
   readonly defaults: string;
   readonly layout: Layout;
+  /** SMBASE of the first processor: where SMRAM begins. */
+  readonly smbase: bigint;
   readonly selectors: {
     readonly kernelCs: number;
     readonly kernelSs: number;
@@ -54,10 +93,16 @@ export interface Platform {
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
   readonly stacks: readonly Stack[];
+  /** CR3 of the kernel; without isolation, of user mode too. */
+  readonly cr3: bigint;
+  readonly isolation: Isolation;
+  /** Where the pages of the local APIC and of the I/O APIC are mapped, for the kernel only. */
+  readonly interruptPages: InterruptPages;
   /** Stack name for each IST slot. */
   readonly ist: ReadonlyMap<number, string>;
   /** Name of the stack for events from user mode (RSP0). */
   readonly rsp0: string;
+  readonly fred: FredSetup;
   /** Name of the stacks that contexts start on. */
   readonly kernelStack: string;
   readonly userStack: string;
@@ -74,10 +119,43 @@ export interface Platform {
   readonly ptRegsWords: number;
   /** Per-CPU variables that get the top of a stack at start. */
   readonly stackVariables: Readonly<Record<string, string>>;
+  /** Functions that may sleep: not to be entered while NMIs are blocked. */
+  readonly sleepers: readonly string[];
+  /** Variables that note work to be done (not zero: there is some): not to be slept on. */
+  readonly work: readonly string[];
+  readonly processorStride: ProcessorStride;
   /** Variables that must be back at their start value when the interrupted code goes on. */
   readonly balanced: readonly string[];
   /** Named slots of the NMI stack, by the kind of handler. */
   readonly nmiLayouts: readonly StackLayout[];
   /** Names that the image can use for addresses of the platform. */
   readonly symbols: Readonly<Record<string, bigint>>;
+}
+
+/** Where one processor has what is its own. */
+export interface ProcessorPlaces {
+  readonly percpu: bigint;
+  readonly gdtBase: bigint;
+  readonly tssBase: bigint;
+  readonly stacks: readonly Stack[];
+}
+
+/** The places of processor `n`, counted from 0. */
+export function processorOf(platform: Platform, n: number): ProcessorPlaces {
+  const { percpu, tables, stacks } = platform.processorStride;
+  const k = BigInt(n);
+  return {
+    percpu: platform.layout.percpu + k * percpu,
+    gdtBase: platform.gdtBase + k * tables,
+    tssBase: platform.tssBase + k * tables,
+    stacks:
+      n === 0
+        ? platform.stacks
+        : platform.stacks.map((s) => ({
+            ...s,
+            name: `${s.name} (CPU ${n})`,
+            base: s.base + k * stacks,
+            top: s.top + k * stacks,
+          })),
+  };
 }

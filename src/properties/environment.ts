@@ -7,8 +7,10 @@ function wrong(m: Monitor): string[] {
   const { platform } = m.subject;
   const u64 = m.machine.cpu.regs.u64;
   const list: string[] = [];
-  if (u64[Reg.GS_BASE] !== platform.layout.percpu) {
-    list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(platform.layout.percpu)}`);
+  const { percpu } = m.processor;
+  if (u64[Reg.GS_BASE] !== percpu) list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
+  if (u64[Reg.KERNEL_GS_BASE] !== platform.userGsBase) {
+    list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
   // A delivery that changed CPL leaves a null SS.
@@ -22,7 +24,8 @@ function wrong(m: Monitor): string[] {
 
 export const environment: Property = {
   name: 'environment',
-  sentence: "the C part runs with this CPU's GS base, kernel CS and SS, on a stack of the kernel",
+  sentence:
+    "the C part runs with this CPU's GS base and the user's in KERNEL_GS_BASE, kernel CS and SS, on a stack of the kernel",
   ends: false,
   enteredC: (m) => !sound(m),
   explain: (m) => wrong(m).join('; '),
@@ -34,7 +37,8 @@ function sound(m: Monitor): boolean {
   const u32 = m.machine.u32;
   const ss = u32[2 * Reg.SS]!;
   return (
-    m.machine.cpu.regs.u64[Reg.GS_BASE] === platform.layout.percpu &&
+    m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
+    m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&
     (ss === 0 || ss === platform.selectors.kernelSs) &&
     m.stackInUse()?.body === true

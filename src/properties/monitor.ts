@@ -5,14 +5,18 @@
  */
 
 import { Mnemonic } from 'iced-x86';
-import { RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
+import { Vector } from '../cpu/cpu.js';
+import { Flag, RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
 import { Origin } from '../harness/delivery.js';
 import { Tss } from '../harness/descriptors.js';
 import { EventState } from '../harness/event_state.js';
+import { FredFrame, fredEnabled } from '../harness/fred.js';
 import { type Machine, Return } from '../harness/machine.js';
+import { takesPending } from '../harness/priorities.js';
+import { SMI_VECTOR } from '../harness/smm.js';
 import type { Subject } from '../platforms/boot.js';
-import type { Stack } from '../platforms/platform.js';
+import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import type { Property } from './property.js';
 
 /** Words at the start of the monitor's array. */
@@ -74,14 +78,17 @@ export const RecordWord = {
   CALLS: 55,
   /** Hash of the addresses at which this and the handlers below it are interrupted; for a context, its CS. */
   PATH: 56,
+  /** What the delivery has told its handler: CR2 with #PF, DR6 with #DB, under FRED the event data of both; else 0. */
+  FAULT_LOW: 57,
+  FAULT_HIGH: 58,
   /** Low half of the address behind the live words, for code under test. */
-  LIVE_END: 57,
-  LANE_A: 58,
-  LANE_B: 59,
-  LANE_C: 60,
+  LIVE_END: 59,
+  LANE_A: 60,
+  LANE_B: 61,
+  LANE_C: 62,
   /** The registers of SYSTEM_REGISTERS, two words each. */
-  SYSTEM: 61,
-  SIZE: 61 + 2 * (1 + REGISTER_COUNT - RARE_REGISTERS),
+  SYSTEM: 63,
+  SIZE: 63 + 2 * (1 + REGISTER_COUNT - RARE_REGISTERS),
 } as const;
 
 /** What else has to come back as it was. CR2 and DR6 are not among them: a fault in between may change them. */
@@ -90,6 +97,10 @@ const SYSTEM_REGISTERS: readonly number[] = [
   ...Array.from({ length: REGISTER_COUNT - RARE_REGISTERS }, (_, i) => RARE_REGISTERS + i).filter((r) => r !== Reg.DR6),
 ];
 
+/** What the handler of #DB may change in what it has interrupted: it is a debugger's. RF is nobody's: a fault's delivery sets it. */
+const DEBUGGER_FLAGS = Flag.RF | Flag.TF;
+const DEBUGGER_REGISTERS: ReadonlySet<number> = new Set([Reg.DR0, Reg.DR1, Reg.DR2, Reg.DR3, Reg.DR7]);
+
 /** What was interrupted: the code around the handlers, or the code under test itself. */
 export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
 
@@ -97,7 +108,7 @@ export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
 export const CallWord = {
   RSP_LOW: 0,
   RSP_HIGH: 1,
-  /** Bit 0: C part of a handler; bit 1: the body; bit 2: entered by CALL. */
+  /** Bit 0: C part of a handler; bit 1: the body; bit 2: entered by CALL; bit 3: it may sleep. */
   KIND: 2,
   REGS_LOW: 3,
   REGS_HIGH: 4,
@@ -113,6 +124,7 @@ const RED_ZONE = 128;
 const C_PART = 1;
 const BODY = 2;
 const CALLED = 4;
+const SLEEPER = 8;
 
 /** More deliveries than this within each other are an endless recursion. */
 const MAX_RECORDS = 24;
@@ -148,6 +160,9 @@ export interface Reference {
   readonly b: number;
 }
 
+/** Microcode other than returns that loads RSP: SYSENTER, LSS, and a far CALL through a gate. */
+const LOADING_STACK: ReadonlySet<Mnemonic> = new Set([Mnemonic.Sysenter, Mnemonic.Lss, Mnemonic.Call]);
+
 /** A difference between what was interrupted and what came back. */
 export interface Difference {
   readonly what: string;
@@ -159,8 +174,11 @@ export class Monitor {
   /** Where the running C calls lie in `words`, and how many words each takes. */
   static readonly CALLS_AT = CALLS_AT;
   static readonly CALL_SIZE = CallWord.SIZE;
+  /** Words of one processor. */
+  static readonly TOTAL = TOTAL;
 
-  readonly words = new Uint32Array(TOTAL);
+  /** Those of the running processor; with several, those of the others follow, TOTAL words each. */
+  readonly words: Uint32Array;
   /**
    * The records. A record never changes once it is made, and a path makes each one behind those that it has made
    * before: going back to an earlier state of the path needs `words` alone.
@@ -179,15 +197,17 @@ export class Monitor {
   readonly #enteredC: readonly (readonly [number, Property])[];
   readonly #leftC: readonly (readonly [number, Property])[];
   readonly #enteredBody: readonly (readonly [number, Property])[];
+  readonly #enteredSleeper: readonly (readonly [number, Property])[];
+  readonly #executedMicrocode: readonly (readonly [number, Property])[];
   readonly #stepped: readonly (readonly [number, Property])[];
   readonly #ended: readonly (readonly [number, Property])[];
   readonly #ends: number;
   readonly #entries: readonly Entry[];
-  readonly #endLow: number;
-  readonly #endHigh: number;
   readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
-  readonly #balanced: readonly { readonly offset: number; readonly size: number }[];
+  /** For each processor. */
+  readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
+  readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
   /** How the path without events ends; undefined until it has been seen. */
@@ -205,6 +225,8 @@ export class Monitor {
     this.#enteredC = hook('enteredC');
     this.#leftC = hook('leftC');
     this.#enteredBody = hook('enteredBody');
+    this.#enteredSleeper = hook('enteredSleeper');
+    this.#executedMicrocode = hook('executedMicrocode');
     this.#stepped = hook('stepped');
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
@@ -213,19 +235,22 @@ export class Monitor {
     const cParts = platform.cParts.filter((name) => image.globals.has(name));
     this.names = { body, cParts };
     const entries = new Map<bigint, Entry>();
-    for (const name of [...(body ? [body] : []), ...cParts]) {
+    const sleepers = platform.sleepers.filter((name) => image.globals.has(name));
+    for (const name of [...(body ? [body] : []), ...cParts, ...sleepers]) {
       const { address } = image.globals.get(name)!;
       // One function may have several of the names: it is then everything that they say.
       entries.set(address, {
         low: Number(address & 0xffffffffn),
         high: Number(address >> 32n),
-        kind: (entries.get(address)?.kind ?? 0) | (cParts.includes(name) ? C_PART : 0) | (name === body ? BODY : 0),
+        kind:
+          (entries.get(address)?.kind ?? 0) |
+          (cParts.includes(name) ? C_PART : 0) |
+          (name === body ? BODY : 0) |
+          (sleepers.includes(name) ? SLEEPER : 0),
       });
     }
     this.#entries = [...entries.values()];
-    const end = image.globals.get('context_end')!.address;
-    this.#endLow = Number(end & 0xffffffffn);
-    this.#endHigh = Number(end >> 32n);
+    this.words = new Uint32Array(TOTAL * (machine.processors.count === 1 ? 1 : 1 + machine.processors.count));
     this.#contextSpans = image.sections
       .filter((x) => x.module === subject.contextModule && (x.segment === 'text' || x.segment === 'user-text'))
       .map((x) => ({
@@ -233,37 +258,80 @@ export class Monitor {
         startLow: Number(x.address & 0xffffffffn),
         endLow: Number(x.address & 0xffffffffn) + x.size,
       }));
-    this.#bounds = platform.stacks.map((stack) => ({
+    const stacks = Array.from({ length: machine.processors.count }, (_, n) => processorOf(platform, n).stacks).flat();
+    this.#bounds = stacks.map((stack) => ({
       stack,
       high: Number(BigInt.asUintN(64, stack.base) >> 32n),
       baseLow: Number(stack.base & 0xffffffffn),
       topLow: Number(stack.top & 0xffffffffn),
     }));
-    this.#balanced = this.#findBalanced();
+    const numbers = Array.from({ length: machine.processors.count }, (_, n) => n);
+    this.#balanced = numbers.map((n) => this.#findBalanced(n));
+    this.#work = numbers.map((n) =>
+      platform.work.map((name) => ({ name, ...this.#variable(name, n) })).filter((item) => item.offset >= 0),
+    );
     this.#start();
   }
 
   #start(): void {
-    const w = this.words;
-    w[Word.STACK] = this.#stackOf(this.machine.u32[2 * Reg.RSP + 1]!, this.machine.u32[2 * Reg.RSP]!);
-    w[Word.USER_RSP] = this.machine.cpu.cpl === 3 ? 1 : 0;
+    const { words: w } = this;
+    const { processors, u32 } = this.machine;
+    for (let n = 0; n < processors.count; n++) {
+      const at = n === processors.running ? 0 : TOTAL * (1 + n);
+      const rsp = processors.place(n, Reg.RSP);
+      w[at + Word.STACK] = this.#stackOf(u32[rsp + 1]!, u32[rsp]!);
+      w[at + Word.USER_RSP] = (u32[processors.place(n, Reg.CS)]! & 3) === 3 ? 1 : 0;
+    }
   }
 
-  #findBalanced(): { offset: number; size: number }[] {
-    const { image, platform } = this.subject;
-    const memory = this.machine.memory;
-    const list: { offset: number; size: number }[] = [];
-    for (const name of platform.balanced) {
-      const symbol = image.globals.get(name) ?? image.find(name);
-      const section = symbol && image.sections.find((s) => s.module === symbol.module && s.name === symbol.section);
-      if (!symbol || !section) continue;
-      const offset = memory.translateAddress(section.loadAddress - section.address + symbol.address);
-      list.push({ offset, size: Number(symbol.size) || 4 });
+  /** Another processor runs: what is its own takes the place of what was the last one's. */
+  #switched(from: number): void {
+    const { words: w } = this;
+    const parked = TOTAL * (1 + from);
+    const fetched = TOTAL * (1 + this.machine.processors.running);
+    for (let i = 0; i < TOTAL; i++) {
+      if (i === Word.FAILED || (i >= Word.END && i <= Word.NEXT_RECORD)) continue;
+      w[parked + i] = w[i]!;
+      w[i] = w[fetched + i]!;
+      w[fetched + i] = 0;
     }
+    this.changed = true;
+  }
+
+  /** Where a variable of the image lies for processor `n`; -1 if the image has none of that name. */
+  #variable(name: string, n: number): { offset: number; size: number } {
+    const { image, platform } = this.subject;
+    const symbol = image.globals.get(name) ?? image.find(name);
+    const section = symbol && image.sections.find((s) => s.module === symbol.module && s.name === symbol.section);
+    if (!symbol || !section) return { offset: -1, size: 0 };
+    const own = section.segment === 'percpu' ? processorOf(platform, n).percpu - platform.layout.percpu : 0n;
+    const address = section.loadAddress - section.address + symbol.address + own;
+    return { offset: this.machine.memory.translateAddress(address), size: Number(symbol.size) || 4 };
+  }
+
+  #findBalanced(n: number): { offset: number; size: number }[] {
+    const { platform } = this.subject;
+    const list = platform.balanced.map((name) => this.#variable(name, n));
     for (let at: number = Tss.RSP0; at < Tss.SIZE - 4; at += 4) {
-      list.push({ offset: memory.translateAddress(platform.tssBase + BigInt(at)), size: 4 });
+      const address = processorOf(platform, n).tssBase + BigInt(at);
+      list.push({ offset: this.machine.memory.translateAddress(address), size: 4 });
     }
     return list.filter((item) => item.offset >= 0);
+  }
+
+  /** The name of a variable that notes work and is not zero; undefined if all are. */
+  get workPending(): string | undefined {
+    const { memory, cpu, processors } = this.machine;
+    for (const { name, offset } of this.#work[processors.running]!) {
+      cpu.noteRead(offset >>> 3);
+      if (memory.view.getUint32(offset, true) !== 0) return name;
+    }
+    return undefined;
+  }
+
+  /** This processor's own addresses. */
+  get processor(): ProcessorPlaces {
+    return processorOf(this.subject.platform, this.machine.processors.running);
   }
 
   // What the properties ask -------------------------------------------------------------------------------------------
@@ -282,7 +350,8 @@ export class Monitor {
   get path(): number {
     const depth = this.words[Word.DEPTH]!;
     const stack = this.words[Word.STACK]!;
-    return depth === 0 ? stack : (this.records[this.innermost + RecordWord.PATH]! + (depth << 4) + stack) | 0;
+    const own = stack + (this.machine.processors.running << 24);
+    return depth === 0 ? own : (this.records[this.innermost + RecordWord.PATH]! + (depth << 4) + own) | 0;
   }
 
   /** How many of the running calls, the last one left out, are bodies. */
@@ -349,8 +418,8 @@ export class Monitor {
     const w = this.records;
     const u32 = this.machine.u32;
     for (let i = 0; i < 34; i++) if (w[record + i] !== u32[i]) return false;
-    // RF is not part of the context: the processor sets it in the image that a fault pushes.
-    if (((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~0x10000) !== 0) return false;
+    const debugged = w[record + RecordWord.VECTOR] === Vector.DB;
+    if ((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~(debugged ? DEBUGGER_FLAGS : Flag.RF)) return false;
     if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
     for (let i = 0; i < 6; i++) if (w[record + RecordWord.FS_BASE + i] !== u32[2 * Reg.FS_BASE + i]) return false;
     // All but CR3 have never changed on any path, mostly.
@@ -358,7 +427,8 @@ export class Monitor {
     for (let i = 0; i < count; i++) {
       const at = record + RecordWord.SYSTEM + 2 * i;
       const from = 2 * SYSTEM_REGISTERS[i]!;
-      if (w[at] !== u32[from] || w[at + 1] !== u32[from + 1]) return false;
+      if ((w[at] !== u32[from] || w[at + 1] !== u32[from + 1]) && !(debugged && DEBUGGER_REGISTERS.has(from / 2)))
+        return false;
     }
     return true;
   }
@@ -371,13 +441,16 @@ export class Monitor {
       if (expected !== found) list.push({ what, expected, found });
     };
     for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
-    check('rflags', this.recorded(record + 34) & ~0x10000n, u64[Reg.RFLAGS]! & ~0x10000n);
+    const debugged = this.records[record + RecordWord.VECTOR] === Vector.DB;
+    const flags = ~BigInt(debugged ? DEBUGGER_FLAGS : Flag.RF);
+    check('rflags', this.recorded(record + 34) & flags, u64[Reg.RFLAGS]! & flags);
     check('cs', BigInt(this.records[record + RecordWord.CS]!), u64[Reg.CS]!);
     check('ss', BigInt(this.records[record + RecordWord.SS]!), u64[Reg.SS]!);
     check('fs_base', this.recorded(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
     check('gs_base', this.recorded(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
     check('kernel_gs_base', this.recorded(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
     SYSTEM_REGISTERS.forEach((r, i) => {
+      if (debugged && DEBUGGER_REGISTERS.has(r)) return;
       check(REGISTER_NAMES[r]!, this.recorded(record + RecordWord.SYSTEM + 2 * i), u64[r]!);
     });
     return list;
@@ -450,11 +523,24 @@ export class Monitor {
   stateWords(): Uint32Array {
     const w = this.words;
     const open = [...w.subarray(Word.OPEN, Word.OPEN + w[Word.DEPTH]!)];
+    const { count } = this.machine.processors;
+    const parked = count === 1 ? [] : Array.from({ length: count }, (_, n) => this.#bankWords(TOTAL * (1 + n)));
     return Uint32Array.from([
+      ...parked.flat(),
       ...w.subarray(0, HEADER_WORDS),
       ...open.flatMap((record) => [...this.records.subarray(record, record + RecordWord.SIZE)]),
       ...w.subarray(CALLS_AT, CALLS_AT + w[Word.CALLS]! * CallWord.SIZE),
     ]);
+  }
+
+  #bankWords(at: number): number[] {
+    const w = this.words;
+    const open = [...w.subarray(at + Word.OPEN, at + Word.OPEN + w[at + Word.DEPTH]!)];
+    return [
+      ...w.subarray(at + Word.DEPTH, at + Word.END),
+      ...open.flatMap((record) => [...this.records.subarray(record, record + RecordWord.SIZE)]),
+      ...w.subarray(at + CALLS_AT, at + CALLS_AT + w[at + Word.CALLS]! * CallWord.SIZE),
+    ];
   }
 
   /** Counts an event of the kind with this number as fired. */
@@ -494,6 +580,11 @@ export class Monitor {
     const { machine, words: w } = this;
     const happened = machine.happened;
     const u32 = machine.u32;
+    if (happened.switchedFrom >= 0) {
+      if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
+      this.#switched(happened.switchedFrom);
+      return;
+    }
     if (happened.delivered) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#opened();
@@ -511,7 +602,10 @@ export class Monitor {
             this.#maybeReturned(false);
           } else if (instruction.mnemonic === Mnemonic.Syscall) {
             this.#setUserRsp(1);
+          } else if (LOADING_STACK.has(instruction.mnemonic)) {
+            this.#stackChanged();
           }
+          for (const [n, p] of this.#executedMicrocode) if (p.executedMicrocode!(this)) this.fail(n);
         } else {
           if (instruction.switchesStack) this.#stackChanged();
           if (instruction.returns) {
@@ -528,9 +622,14 @@ export class Monitor {
         }
       }
     }
-    if (u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh && !machine.nmi.deliverable)
-      this.#end(End.CONTEXT);
-    else if (u32[2 * Reg.EVENTS]! & EventState.HALTED && !machine.nmi.pending) this.#end(End.HALT);
+    const events = u32[2 * Reg.EVENTS]!;
+    const { processors } = machine;
+    if (processors.atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
+    else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
+      this.#end(End.HALT);
+    // One of several is done; the path goes on with the others.
+    const idle = w[Word.END] === End.CONTEXT || w[Word.END] === End.HALT;
+    if (idle && processors.count > 1 && !processors.allIdle) w[Word.END] = End.NONE;
   }
 
   #end(why: number): void {
@@ -560,6 +659,8 @@ export class Monitor {
     const u32 = this.machine.u32;
     // Without the red zone: what it holds now may never have been written by the context.
     this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!, 0);
+    // With several processors the interleaving decides, rightly, what code comes to.
+    if (this.machine.processors.count > 1) return;
     if (!this.firedAny) {
       this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
       return;
@@ -637,7 +738,16 @@ export class Monitor {
     if (happened.vector === 2 && happened.origin === Origin.EXTERNAL) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
-      w[Word.NMI_OWED] = 1;
+      // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
+      if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = 1;
+    }
+    const told = happened.vector === Vector.PF ? Reg.CR2 : happened.vector === Vector.DB ? Reg.DR6 : -1;
+    r[record + RecordWord.FAULT_LOW] = told < 0 ? 0 : machine.u32[2 * told]!;
+    r[record + RecordWord.FAULT_HIGH] = told < 0 ? 0 : machine.u32[2 * told + 1]!;
+    if (told >= 0 && fredEnabled(machine)) {
+      const data = this.#eventData(happened.stackTopHigh, happened.stackTopLow);
+      r[record + RecordWord.FAULT_LOW] = machine.memory.u32[2 * data]!;
+      r[record + RecordWord.FAULT_HIGH] = machine.memory.u32[2 * data + 1]!;
     }
     r[record + RecordWord.STACK] = w[Word.STACK]!;
     r[record + RecordWord.USER_RSP] = w[Word.USER_RSP]!;
@@ -679,9 +789,11 @@ export class Monitor {
     w[Word.OPEN + depth] = record;
     w[Word.DEPTH] = depth + 1;
     this.changed = true;
-    const switched = happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
+    // An SMI uses nothing of the system's: neither its tables nor its stacks.
+    const smi = happened.vector === SMI_VECTOR;
+    const switched = smi || happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
     // The properties judge the delivery with the stack pointer's origin as it was.
-    for (let i = 0; i < this.#delivered.length; i++) {
+    for (let i = 0; i < this.#delivered.length && !smi; i++) {
       const [n, p] = this.#delivered[i]!;
       if (p.delivered!(this)) this.fail(n);
     }
@@ -689,6 +801,24 @@ export class Monitor {
       w[Word.STACK] = this.#stackOf(happened.stackTopHigh, happened.stackTopLow);
       w[Word.USER_RSP] = 0;
     }
+  }
+
+  /** The event data in the frame of 64 bytes below high:low, as a word (buffer offset / 8). */
+  #eventData(high: number, low: number): number {
+    // A frame lies in one page.
+    return this.machine.memory.translate(high, (low - FredFrame.SIZE) >>> 0) / 8 + FredFrame.EVENT_DATA / 8;
+  }
+
+  /** Whether the frame of `record`, which FRED has delivered, still has the event data that it had. */
+  sameEventData(record: number): boolean {
+    const { memory, cpu } = this.machine;
+    const r = this.records;
+    const data = this.#eventData(r[record + RecordWord.FRAME_HIGH]!, r[record + RecordWord.FRAME_LOW]!);
+    cpu.noteRead(data);
+    return (
+      memory.u32[2 * data] === r[record + RecordWord.FAULT_LOW] &&
+      memory.u32[2 * data + 1] === r[record + RecordWord.FAULT_HIGH]
+    );
   }
 
   /** After a return: does it give the interrupted code of an open record back? A near RET must match RSP as well. */
@@ -771,6 +901,7 @@ export class Monitor {
       w[Word.CALLS] = n + 1;
       this.changed = true;
       if (entry.kind & C_PART) for (const [j, p] of this.#enteredC) if (p.enteredC!(this)) this.fail(j);
+      if (entry.kind & SLEEPER) for (const [j, p] of this.#enteredSleeper) if (p.enteredSleeper!(this)) this.fail(j);
       if (entry.kind & BODY) {
         w[Word.NMI_OWED] = 0;
         for (const [j, p] of this.#enteredBody) if (p.enteredBody!(this)) this.fail(j);
@@ -835,7 +966,7 @@ export class Monitor {
   #hashSpan(high: number, low: number, end: number): void {
     this.#lanes.reset();
     if (end <= low) return;
-    const offset = this.machine.memory.translate(high, low & ~7);
+    const offset = this.machine.memory.locate(high, low & ~7);
     if (offset >= 0) this.#hashWords(offset, (end - (low & ~7)) >>> 3);
   }
 
@@ -860,8 +991,9 @@ export class Monitor {
   #hashBalance(): void {
     this.#lanes.reset();
     const memory = this.machine.memory;
-    for (let i = 0; i < this.#balanced.length; i++) {
-      const { offset, size } = this.#balanced[i]!;
+    const balanced = this.#balanced[this.machine.processors.running]!;
+    for (let i = 0; i < balanced.length; i++) {
+      const { offset, size } = balanced[i]!;
       this.machine.cpu.noteRead(offset >>> 3);
       this.#scratch[0] = size >= 4 ? memory.view.getUint32(offset, true) : memory.view.getUint8(offset);
       this.#scratch[1] = size >= 8 ? memory.view.getUint32(offset + 4, true) : 0;
@@ -872,8 +1004,8 @@ export class Monitor {
   #hashPtRegs(high: number, low: number): void {
     this.#lanes.reset();
     const words = this.subject.platform.ptRegsWords;
-    const last = this.machine.memory.translate(high, low + 8 * (words - 1));
-    const offset = this.machine.memory.translate(high, low);
+    const last = this.machine.memory.locate(high, low + 8 * (words - 1));
+    const offset = this.machine.memory.locate(high, low);
     // A pointer that is no pt_regs (or one that runs off its page) has nothing to compare.
     if (low & 7 || offset < 0 || last !== offset + 8 * (words - 1)) return;
     this.#hashWords(offset, words);

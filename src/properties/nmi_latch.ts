@@ -4,11 +4,12 @@ import type { Property } from './property.js';
 
 export const nmiLatch: Property = {
   name: 'nmi-latch',
-  sentence: 'NMIs are not left blocked when interrupted code goes on, at SYSRET, or at HLT',
+  sentence: 'NMIs are not left blocked when interrupted code goes on, at SYSRET or SYSEXIT, or at HLT',
   ends: false,
   returned: (m, record) => {
     if (!m.machine.nmi.blocked) return false;
-    if (m.machine.happened.returned === Return.SYSRET) return true;
+    const { returned } = m.machine.happened;
+    if (returned === Return.SYSRET || returned === Return.SYSEXIT) return true;
     return (
       record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.records[record + RecordWord.LATCH] === 0
     );

@@ -17,7 +17,11 @@ export interface Property {
   readonly enteredC?: (m: Monitor) => boolean;
   /** After the C part has returned; `call` is its offset into the monitor's words. */
   readonly leftC?: (m: Monitor, call: number) => boolean;
+  /** After a call of a function that may sleep. */
+  readonly enteredSleeper?: (m: Monitor) => boolean;
   readonly enteredBody?: (m: Monitor) => boolean;
+  /** After every instruction that the harness executes itself: those that can change system state. */
+  readonly executedMicrocode?: (m: Monitor) => boolean;
   /** After every instruction. */
   readonly stepped?: (m: Monitor) => boolean;
   /** When the path has come to its end. */

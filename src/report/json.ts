@@ -10,6 +10,7 @@ export function toJson(heading: Heading, image: string, result: SearchResult): o
     files: heading.files,
     platform: heading.platform,
     profile: heading.profile,
+    ...(heading.knobs && Object.keys(heading.knobs).length > 0 ? { knobs: heading.knobs } : {}),
     context: heading.context,
     bound: heading.bound,
     ...(heading.places.length > 0 ? { places: heading.places } : {}),

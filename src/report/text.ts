@@ -5,6 +5,7 @@ import { type Bound, printBound } from '../explore/bound.js';
 import type { Covered, Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/boot.js';
+import type { Changes } from '../profiles/profile.js';
 import { hex } from '../properties/describe.js';
 import { causeOf } from './cause.js';
 import { plural, runs } from './names.js';
@@ -25,7 +26,10 @@ const LAST_INSTRUCTIONS = 12;
 export interface Heading {
   readonly files: readonly string[];
   readonly platform: string;
+  /** With its changed knobs, as a person reads it. */
   readonly profile: string;
+  /** The changed knobs of the profile, if there are any. */
+  readonly knobs?: Changes;
   readonly context: string;
   readonly bound: Bound;
   /** Where events may fire, for each kind that is confined; as a person reads it. */
@@ -36,14 +40,8 @@ export interface Heading {
 
 /** Verdict and figures: two or three lines. */
 export function summary(heading: Heading, result: SearchResult, paint: Paint): string {
-  const verdict =
-    result.verdict === 'holds'
-      ? paint('green', 'holds')
-      : result.verdict === 'fails'
-        ? paint('red', 'FAILS')
-        : paint('yellow', 'open');
   const lines = [
-    `${paint('bold', heading.files.join(' '))}: ${verdict}`,
+    `${paint('bold', heading.files.join(' '))}: ${verdictText(result.verdict, paint)}`,
     `  for every placement of ${printBound(heading.bound)}, context ${heading.context}, platform ${heading.platform}, profile ${heading.profile}`,
     `  ${plural(result.states, 'state')}, ${plural(result.transitions, 'transition')}, ${result.seconds.toFixed(1)} s, ${
       result.stopped === undefined ? 'closed' : paint('yellow', 'not closed')
@@ -56,6 +54,11 @@ export function summary(heading: Heading, result: SearchResult, paint: Paint): s
     if (result.covered) lines.push(`  covered: ${covered(result.covered)}`);
   }
   return lines.join('\n');
+}
+
+function verdictText(verdict: SearchResult['verdict'], paint: Paint): string {
+  if (verdict === 'holds') return paint('green', 'holds');
+  return verdict === 'fails' ? paint('red', 'FAILS') : paint('yellow', 'open');
 }
 
 /** What a stopped search can still say. */

@@ -2,7 +2,10 @@
 import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { Origin } from '../harness/delivery.js';
+import { FRED_SYSCALL, FRED_SYSENTER, FredFrame } from '../harness/fred.js';
 import { Return } from '../harness/machine.js';
+import { takesPending } from '../harness/priorities.js';
+import { SMI_VECTOR } from '../harness/smm.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
@@ -69,6 +72,9 @@ const VECTOR_NAMES: Readonly<Record<number, string>> = {
   19: '#XM',
   21: '#CP',
   29: '#VC',
+  [SMI_VECTOR]: 'SMI',
+  [FRED_SYSCALL]: 'SYSCALL',
+  [FRED_SYSENTER]: 'SYSENTER',
 };
 
 export class Trace implements Observer {
@@ -101,7 +107,7 @@ export class Trace implements Observer {
     this.#reads = [];
     this.#mnemonic = 0;
     this.#row = undefined;
-    if (event !== undefined || machine.nmi.deliverable) return;
+    if (event !== undefined || takesPending(machine, machine.u32[2 * Reg.EVENTS]!)) return;
     const instruction = machine.peek();
     if (!instruction) return;
     this.#mnemonic = instruction.mnemonic;
@@ -125,9 +131,10 @@ export class Trace implements Observer {
     let owner = this.owner;
     let delivered: string | undefined;
     const reads = this.#reads;
-    if (happened.returned === Return.IRET) {
-      const rsp = this.#rspBefore();
-      for (let i = 0; i < 5; i++) reads.push(rsp + BigInt(8 * i));
+    const fred = happened.returned === Return.ERETU || happened.returned === Return.ERETS;
+    if (fred || happened.returned === Return.IRET) {
+      const frame = this.#rspBefore() + (fred ? BigInt(FredFrame.RIP) : 0n);
+      for (let i = 0; i < 5; i++) reads.push(frame + BigInt(8 * i));
     }
     if (happened.delivered) {
       delivered = this.#name(happened.vector, happened.origin);

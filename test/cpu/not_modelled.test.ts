@@ -22,34 +22,9 @@ const REFUSED: Readonly<Record<string, string>> = {
   'xsave (%rsp)': '.byte 0x0f, 0xae, 0x24, 0x24',
   xgetbv: '.byte 0x0f, 0x01, 0xd0',
   rdpkru: '.byte 0x0f, 0x01, 0xee',
-  cpuid: 'cpuid',
   rdtsc: 'rdtsc',
   rdtscp: 'rdtscp',
   rdrand: '.byte 0x0f, 0xc7, 0xf0',
-  'in %dx, %al': '.byte 0xec',
-  'out %al, %dx': '.byte 0xee',
-  insb: '.byte 0x6c',
-  sysenter: 'sysenter',
-  sysexit: 'sysexit',
-  'sysretl (to 32-bit code)': '.byte 0x0f, 0x07',
-  iretl: '.byte 0xcf',
-  lretq: '.byte 0x48, 0xcb',
-  'ljmp *(%rsp)': '.byte 0xff, 0x2c, 0x24',
-  'lcall *(%rsp)': '.byte 0xff, 0x1c, 0x24',
-  'lss (%rsp), %eax': '.byte 0x0f, 0xb2, 0x04, 0x24',
-  int1: '.byte 0xf1',
-  pushfw: '.byte 0x66, 0x9c',
-  popfw: '.byte 0x66, 0x9d',
-  'mov %dr0, %rax': '.byte 0x0f, 0x21, 0xc0',
-  'lgdt (%rsp)': '.byte 0x0f, 0x01, 0x14, 0x24',
-  'lidt (%rsp)': '.byte 0x0f, 0x01, 0x1c, 0x24',
-  'ltr %ax': '.byte 0x0f, 0x00, 0xd8',
-  'str %ax': '.byte 0x0f, 0x00, 0xc8',
-  'verw %ax': '.byte 0x0f, 0x00, 0xe8',
-  'lar %ax, %ax': '.byte 0x0f, 0x02, 0xc0',
-  clts: '.byte 0x0f, 0x06',
-  wbinvd: '.byte 0x0f, 0x09',
-  'invpcid (%rsp), %rax': '.byte 0x66, 0x0f, 0x38, 0x82, 0x04, 0x24',
   vmcall: '.byte 0x0f, 0x01, 0xc1',
   vmlaunch: '.byte 0x0f, 0x01, 0xc2',
   vmmcall: '.byte 0x0f, 0x01, 0xd9',
@@ -88,18 +63,6 @@ for (const [name, text] of Object.entries(REFUSED)) {
     assert.equal(Buffer.compare(rig.machine.memory.u8, before.memory), 0);
   });
 }
-
-rule('code with TF set is refused: single steps are not modelled', broken.executingAnything, (make) => {
-  assert.throws(() => make('start: nop\n', { regs: { RFLAGS: 0x102n } }).step(), NotModelled);
-});
-
-rule('IRETQ to a 32-bit code segment is refused', broken.executingAnything, (make) => {
-  const rig = make('start: iretq\n', { regs: { RSP: KERNEL_STACK - 40n }, gdt: { 80: 0x00cffb000000ffffn } });
-  [0x400000n, 0x53n, 2n, 0n, 0x2bn].forEach((word, i) => {
-    rig.setWord(KERNEL_STACK - 40n + BigInt(8 * i), word);
-  });
-  assert.throws(() => rig.step(), NotModelled);
-});
 
 rule('a write to code is refused: code that changes itself is not modelled', broken.executingAnything, (make) => {
   const rig = make('start: movb %al, (%rbx)\n', { regs: { CR0: 0x80040033n } });

@@ -1,14 +1,20 @@
 import assert from 'node:assert/strict';
+import test from 'node:test';
 import { Perm, type Region } from '../../src/cpu/memory.js';
+import { NotModelled } from '../../src/cpu/not_modelled.js';
 import { Flag } from '../../src/cpu/registers.js';
 import * as broken from '../support/broken.js';
-import { KERNEL_STACK, type Options, type Rig, RSP0_STACK, USER_CS, USER_STACK } from '../support/machine.js';
+import * as memory from '../support/broken_memory.js';
+import { KERNEL_STACK, type Options, Rig, RSP0_STACK, USER_CS, USER_STACK } from '../support/machine.js';
 import { type Make, rule } from '../support/rule.js';
 
 const user = '.section .text.user,"ax"\n';
 const READ_ONLY = 0xffff880000000000n;
 const USER_READ_ONLY = 0x10000000n;
+const USER_CODE = 0x20000000n;
+const userCode: Region = { name: 'user code', address: USER_CODE, size: 4096, perms: Perm.EXEC | Perm.USER };
 const regions: readonly Region[] = [
+  userCode,
   { name: 'read-only', address: READ_ONLY, size: 4096, perms: 0 },
   { name: 'user read-only', address: USER_READ_ONLY, size: 4096, perms: Perm.USER },
 ];
@@ -84,12 +90,76 @@ rule('a read where nothing is mapped in ring 3 is #PF(U)', broken.withOtherUserB
   faults(make, `${user}start: movq (%rbx), %rax`, 0x1000n, 4n);
 });
 
-rule('a read of a user page in ring 0 is allowed: there is no SMAP', broken.skippingFaults, (make) => {
-  const rig = make('start: movq (%rbx), %rax\n movq (%rcx), %rax\n', { regs: { RBX: USER_STACK - 8n, RCX: 8n } });
-  rig.setWord(USER_STACK - 8n, 0x1122334455667788n);
-  assert.equal(rig.step().get('RAX'), 0x1122334455667788n);
+rule(
+  'a read of a user page in ring 0 is allowed without SMAP',
+  [broken.skippingFaults, memory.withSmapAlways],
+  (make) => {
+    const rig = make('start: movq (%rbx), %rax\n movq (%rcx), %rax\n', { regs: { RBX: USER_STACK - 8n, RCX: 8n } });
+    rig.setWord(USER_STACK - 8n, 0x1122334455667788n);
+    assert.equal(rig.step().get('RAX'), 0x1122334455667788n);
+    assert.equal(rig.step().delivered, 14);
+  },
+);
+
+const CR4 = 0x60n;
+const SMEP = 1n << 20n;
+const SMAP = 1n << 21n;
+const AC = 0x40000n;
+
+rule('with SMAP, an access to a user page in ring 0 is #PF(P), or #PF(P, W)', memory.withoutSmap, (make) => {
+  const regs = { CR4: CR4 | SMAP };
+  faults(make, 'start: movq (%rbx), %rax', USER_READ_ONLY, 1n, { regs });
+  faults(make, 'start: movq %rax, (%rbx)', USER_STACK - 8n, 3n, { regs });
+  faults(make, 'start: incq (%rbx)', USER_STACK - 8n, 3n, { regs });
+  // Microcode reads its operands by the same rule.
+  faults(make, 'start: mov (%rbx), %ds', USER_STACK - 8n, 1n, { regs });
+});
+
+rule('with SMAP, RFLAGS.AC allows accesses to user pages in ring 0', memory.ignoringAc, (make) => {
+  const text = 'start: movq (%rbx), %rax\n movq %rax, (%rbx)\n clac\n movq (%rbx), %rax\n';
+  const regs = { CR4: CR4 | SMAP, RFLAGS: 0x202n | AC, RBX: USER_STACK - 8n };
+  const rig = make(text, { regs }).step(3);
+  assert.equal(rig.delivered, undefined);
   assert.equal(rig.step().delivered, 14);
 });
+
+rule('with SMAP and RFLAGS.AC, a user page that is read-only is still #PF(P, W)', broken.ignoringReadOnly, (make) => {
+  faults(make, 'start: movq %rax, (%rbx)', USER_READ_ONLY, 3n, { regs: { CR4: CR4 | SMAP, RFLAGS: 0x202n | AC } });
+});
+
+rule('SMAP does not concern ring 3, nor supervisor pages', broken.skippingFaults, (make) => {
+  const regs = { CR4: CR4 | SMAP, RBX: USER_STACK - 8n, RCX: 0n };
+  const ring3 = make(`${user}start: movq (%rbx), %rax\n movq (%rcx), %rax\n`, { regs }).step();
+  assert.equal(ring3.delivered, undefined);
+  assert.equal(ring3.step().delivered, 14);
+  const ring0 = make('start: movq (%rsp), %rax\n movq (%rcx), %rax\n', {
+    regs: { ...regs, RSP: KERNEL_STACK - 8n },
+  }).step();
+  assert.equal(ring0.delivered, undefined);
+  assert.equal(ring0.step().delivered, 14);
+});
+
+rule(
+  'with SMAP, IRET reads its frame by the rule for ring 0, and descriptors whatever RFLAGS.AC says',
+  [memory.withoutSmap, memory.withAcForImplicitAccesses],
+  (make) => {
+    const frame = USER_STACK - 40n;
+    const options: Options = { regs: { CR4: CR4 | SMAP, RSP: frame } };
+    const onUserStack = make('start: iretq\n', { ...options, gates: { 14: { ist: 1 } } }).step();
+    assert.equal(onUserStack.delivered, 14);
+    assert.equal(onUserStack.errorCode, 1n);
+    assert.equal(onUserStack.get('CR2'), frame);
+    // The GDT on a user page.
+    const gdt: Region = { name: 'GDT', address: 0x1000n, size: 4096, perms: Perm.USER };
+    const rig = make('start: movq %rax, %ds\n', {
+      regions: [gdt],
+      regs: { RAX: 0x28n, GDTR_BASE: 0x1000n, CR4: CR4 | SMAP, RFLAGS: 0x202n | AC },
+      gates: { 14: { present: false }, 11: { present: false }, 8: { present: false } },
+    }).step();
+    assert.equal(rig.machine.happened.shutdown, true);
+    assert.equal(rig.get('CR2'), 0x1028n);
+  },
+);
 
 /** A jump to RBX and the fetch there. */
 function jumps(make: Make, text: string, target: bigint, code: bigint, options: Options = {}): void {
@@ -115,6 +185,52 @@ rule('a fetch from a page that is not executable is #PF(P, I)', broken.ignoringE
 
 rule('a fetch from a supervisor page in ring 3 is #PF(P, U, I)', broken.ignoringSupervisorPages, (make) => {
   jumps(make, `${user}start: jmp *%rbx`, 0xffffffff81000000n, 0x15n);
+});
+
+rule('with SMEP, a fetch from a user page in ring 0 is #PF(P, I)', memory.withoutSmep, (make) => {
+  jumps(make, 'start: jmp *%rbx', USER_CODE, 0x11n, { regs: { RBX: USER_CODE, CR4: CR4 | SMEP } });
+});
+
+rule('without SMEP, ring 0 executes user code; with SMEP, ring 3 does', memory.withSmepAlways, (make) => {
+  const ring0 = make('start: jmp *%rbx\n', { regions: [userCode], regs: { RBX: USER_CODE } });
+  ring0.machine.memory.load(USER_CODE, Uint8Array.from([0x90, 0x90]));
+  assert.equal(ring0.step(2).delivered, undefined);
+  const ring3 = make(`${user}start: jmp *%rbx\n`, { regions: [userCode], regs: { RBX: USER_CODE, CR4: CR4 | SMEP } });
+  ring3.machine.memory.load(USER_CODE, Uint8Array.from([0x90, 0x90]));
+  assert.equal(ring3.step(2).delivered, undefined);
+});
+
+rule(
+  'with SMEP, an instruction that runs from a kernel page into a user page is #PF(P, I)',
+  memory.withoutSmep,
+  (make) => {
+    const list: readonly Region[] = [
+      { name: 'kernel', address: USER_CODE - 0x1000n, size: 4096, perms: Perm.EXEC },
+      userCode,
+    ];
+    const rig = make('start: nop\n', { regions: list, regs: { RIP: USER_CODE - 2n, CR4: CR4 | SMEP } });
+    rig.machine.memory.load(USER_CODE - 2n, Uint8Array.from([0x48, 0xc7, 0xc0, 0x01, 0, 0, 0]));
+    rig.step();
+    assert.equal(rig.delivered, 14);
+    assert.equal(rig.get('CR2'), USER_CODE);
+    assert.equal(rig.errorCode, 0x11n);
+  },
+);
+
+rule('the error code tells a fetch from a read with NXE or SMEP only', memory.withWrongPageFaultBit, (make) => {
+  const NXE = 0xd01n;
+  for (const [efer, cr4, code] of [
+    [NXE, CR4, 0x10n],
+    [0x501n, CR4 | SMEP, 0x10n],
+    [0x501n, CR4, 0n],
+  ] as const) {
+    jumps(make, 'start: jmp *%rbx', 0x1234000n, code, { regs: { RBX: 0x1234000n, EFER: efer, CR4: cr4 } });
+  }
+});
+
+test('a fetch from a page for data with EFER.NXE clear is refused', () => {
+  const rig = new Rig('start: jmp *%rbx\n', { regs: { RBX: KERNEL_STACK - 0x800n, EFER: 0x501n } }).step();
+  assert.throws(() => rig.step(), NotModelled);
 });
 
 rule('a CALL to a page that is not mapped has pushed when the fetch faults', broken.savingNextRip, (make) => {

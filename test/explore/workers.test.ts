@@ -6,6 +6,7 @@ import { type Bound, parsePlaces } from '../../src/explore/bound.js';
 import type { SearchResult } from '../../src/explore/result.js';
 import { type SearchRequest, startSearch } from '../../src/explore/threads.js';
 import { LINUX } from '../../src/platforms/linux.js';
+import { profileNamed } from '../../src/profiles/profile.js';
 import { PROPERTIES } from '../../src/properties/index.js';
 import { explore, failureLines, plainHandler, subjectOf, windowsOf } from '../support/search.js';
 
@@ -15,7 +16,7 @@ function request(file: string, context: string, more: Partial<SearchRequest> = {
   const subject = subjectOf(file, { context });
   return {
     subject,
-    profile: 'intel',
+    profile: profileNamed('intel'),
     properties: PROPERTIES.map((p) => p.name),
     bound: BOUND,
     places: parsePlaces([], subject.image, LINUX, BOUND),

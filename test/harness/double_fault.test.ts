@@ -1,43 +1,101 @@
 import assert from 'node:assert/strict';
+import { deliver, Origin } from '../../src/harness/delivery.js';
 import { Tss } from '../../src/harness/descriptors.js';
 import { EventState } from '../../src/harness/event_state.js';
+import { eventNamed } from '../../src/harness/events.js';
+import type { Machine } from '../../src/harness/machine.js';
 import * as broken from '../support/broken.js';
-import { istStack, KERNEL_STACK, type Options, type Rig, TSS, USER_STACK } from '../support/machine.js';
+import {
+  type Gate,
+  istStack,
+  KERNEL_STACK,
+  type Options,
+  type Rig,
+  TASK,
+  TSS,
+  USER_STACK,
+} from '../support/machine.js';
 import { rule } from '../support/rule.js';
 
-/** Raises the first exception: each source of one as code and registers. */
-const FIRST: Readonly<Record<string, { text: string; regs: Options['regs'] }>> = {
-  '#DE': { text: 'start: divl %ecx', regs: { RCX: 0n } },
-  '#GP': { text: 'start: movq (%rax), %rcx', regs: { RAX: 0x8000000000000000n } },
-  '#SS': { text: 'start: movq (%rbp), %rcx', regs: { RBP: 0x8000000000000000n } },
-  '#NP': { text: 'start: int $0x1f', regs: {} },
-  '#PF': { text: 'start: movq (%rax), %rcx', regs: { RAX: 0x1000n } },
-  '#UD': { text: 'start: ud2', regs: {} },
-};
-const VECTOR: Readonly<Record<string, number>> = { '#DE': 0, '#UD': 6, '#NP': 11, '#SS': 12, '#GP': 13, '#PF': 14 };
-const NOWHERE = 0xffffc90000200000n;
-
-/** What makes the delivery of the first exception raise the second: its gate. */
-const SECOND: Readonly<Record<string, { gate: { present?: boolean; type?: number; ist?: number } }>> = {
-  '#NP': { gate: { present: false } },
-  '#GP': { gate: { type: 0 } },
-  '#PF': { gate: { ist: 5 } },
-};
-
-function twoFaults(make: (text: string, options: Options) => Rig, first: string, second: string): Rig {
-  const { text, regs } = FIRST[first]!;
-  const gates = { [VECTOR[first]!]: SECOND[second]!.gate, 8: { ist: 1 }, 31: { present: first !== '#NP' } };
-  const rig = make(text, { regs: regs ?? {}, gates });
-  rig.setWord(TSS + BigInt(Tss.IST1 + 8 * 4), NOWHERE);
-  return rig.step();
+/** The first event: how it comes about as code and registers, or as something that is fired. */
+interface First {
+  readonly text: string;
+  readonly regs?: Options['regs'];
+  readonly fire?: (rig: Rig) => void;
+  readonly vector: number;
 }
 
-const DOUBLE: readonly (readonly [string, string])[] = [
-  ...['#NP', '#GP'].flatMap((second) => ['#DE', '#GP', '#SS', '#PF'].map((first) => [first, second] as const)),
-  ['#PF', '#PF'],
+const interrupt = (vector: number): First => ({
+  text: 'start: nop',
+  fire: (rig) => {
+    const fire = (machine: Machine): void => deliver(machine, vector, Origin.INTERRUPT, undefined);
+    rig.machine.fire({ ...eventNamed('nmi'), fire });
+  },
+  vector,
+});
+
+const BENIGN: Readonly<Record<string, First>> = {
+  '#UD': { text: 'start: ud2', vector: 6 },
+  '#BP': { text: 'start: int3', vector: 3 },
+  'INT n': { text: 'start: int $0x1c', vector: 0x1c },
+  'INT 13': { text: 'start: int $13', vector: 13 },
+  NMI: { text: 'start: nop', fire: (rig) => rig.nmi(), vector: 2 },
+  '#MC': { text: 'start: nop', fire: (rig) => rig.fire('mc'), vector: 18 },
+  'an interrupt': interrupt(0x1c),
+  'an interrupt with vector 13': interrupt(13),
+  'an interrupt with vector 14': interrupt(14),
+  'an interrupt with vector 8': interrupt(8),
+};
+const CONTRIBUTORY: Readonly<Record<string, First>> = {
+  '#DE': { text: 'start: divl %ecx', regs: { RCX: 0n }, vector: 0 },
+  // A gate with an IST slot beyond the limit of the TSS.
+  '#TS': { text: 'start: int $0x1d', vector: 10 },
+  '#NP': { text: 'start: int $0x1e', vector: 11 },
+  '#SS': { text: 'start: movq (%rbp), %rcx', regs: { RBP: 0x8000000000000000n }, vector: 12 },
+  '#GP': { text: 'start: movq (%rax), %rcx', regs: { RAX: 0x8000000000000000n }, vector: 13 },
+};
+const PAGE_FAULT: Readonly<Record<string, First>> = {
+  '#PF': { text: 'start: movq (%rax), %rcx', regs: { RAX: 0x1000n }, vector: 14 },
+};
+const NOWHERE = 0xffffc90000200000n;
+/** The IST slot 5 lies beyond this limit, 1 to 4 do not. */
+const TSS_LIMIT = BigInt(Tss.IST1 + 8 * 4);
+
+/** What makes the delivery of the first event raise the second: its gate. */
+const SECOND: Readonly<Record<string, { vector: number; code: (first: First) => bigint; gate: Gate }>> = {
+  '#TS': { vector: 10, code: () => BigInt(TASK), gate: { ist: 5 } },
+  '#NP': { vector: 11, code: (first) => BigInt(first.vector * 8 + 2), gate: { present: false } },
+  '#SS': { vector: 12, code: () => 0n, gate: { ist: 3 } },
+  '#GP': { vector: 13, code: (first) => BigInt(first.vector * 8 + 2), gate: { type: 0 } },
+  '#PF': { vector: 14, code: () => 2n, gate: { ist: 4 } },
+};
+
+function twoFaults(make: (text: string, options: Options) => Rig, first: First, second: string): Rig {
+  const gates: Record<number, Gate> = {
+    8: { ist: 1 },
+    29: { ist: 5 },
+    30: { present: false },
+    [first.vector]: SECOND[second]!.gate,
+  };
+  const rig = make(first.text, { regs: { ...first.regs, TR_LIMIT: TSS_LIMIT }, gates });
+  rig.setWord(TSS + BigInt(Tss.IST1 + 8 * 2), 0x8000000000000000n);
+  rig.setWord(TSS + BigInt(Tss.IST1 + 8 * 3), NOWHERE);
+  if (first.fire) first.fire(rig);
+  else rig.step();
+  return rig;
+}
+
+// Table 6-5, pair by pair: contributory in contributory, anything but a benign event in #PF.
+const DOUBLE = [
+  ...Object.entries(CONTRIBUTORY).flatMap(([name, first]) =>
+    ['#TS', '#NP', '#SS', '#GP'].map((second) => [name, first, second] as const),
+  ),
+  ...Object.entries(PAGE_FAULT).flatMap(([name, first]) =>
+    Object.keys(SECOND).map((second) => [name, first, second] as const),
+  ),
 ];
-for (const [first, second] of DOUBLE) {
-  rule(`B-4: ${second} during the delivery of ${first} is #DF with error code 0`, broken.withoutDoubleFault, (make) => {
+for (const [name, first, second] of DOUBLE) {
+  rule(`B-4: ${second} during the delivery of ${name} is #DF with error code 0`, broken.withoutDoubleFault, (make) => {
     const rig = twoFaults(make, first, second);
     assert.equal(rig.delivered, 8);
     assert.equal(rig.rip, rig.label('v8'));
@@ -48,22 +106,30 @@ for (const [first, second] of DOUBLE) {
   });
 }
 
-const SERIAL: readonly (readonly [string, string])[] = [
-  ['#UD', '#NP'],
-  ['#UD', '#GP'],
-  ['#UD', '#PF'],
-  ['#DE', '#PF'],
-  ['#GP', '#PF'],
+// All other pairs: one after the other. The first is lost, unless its cause is still there.
+const SERIAL = [
+  ...Object.entries(BENIGN).flatMap(([name, first]) =>
+    // What the vector's own gate does to the second exception would be a third.
+    Object.keys(SECOND).flatMap((second) =>
+      SECOND[second]!.vector === first.vector ? [] : [[name, first, second] as const],
+    ),
+  ),
+  ...Object.entries(CONTRIBUTORY).map(([name, first]) => [name, first, '#PF'] as const),
 ];
-for (const [first, second] of SERIAL) {
+for (const [name, first, second] of SERIAL) {
+  const software = first.text.includes('int');
   rule(
-    `B-4: ${second} during the delivery of ${first} is delivered in its place`,
-    broken.withDoubleFaultAlways,
+    `B-4: ${second} during the delivery of ${name} is delivered in its place`,
+    [broken.withDoubleFaultAlways, broken.withOtherErrorCodes],
     (make) => {
       const rig = twoFaults(make, first, second);
-      assert.equal(rig.delivered, VECTOR[second]);
-      assert.equal(rig.rip, rig.label(`v${VECTOR[second]}`));
+      const { vector, code } = SECOND[second]!;
+      const external = software && first.vector !== 10 && first.vector !== 11 ? 0n : 1n;
+      assert.equal(rig.delivered, vector);
+      assert.equal(rig.rip, rig.label(`v${vector}`));
+      assert.equal(rig.errorCode, second === '#PF' ? code(first) : code(first) | external);
       assert.equal(rig.frame(true).rip, rig.label('start'));
+      assert.equal(rig.frame(true).rsp, KERNEL_STACK);
     },
   );
 }
@@ -85,7 +151,7 @@ rule('B-4: after NMI, #PF for it and #GP for that, the third is #DF', broken.wit
   assert.equal(rig.nmi().delivered, 8);
 });
 
-rule('B-4: the CR2 of a #PF that became #DF is that of the first #PF', broken.withPageInCr2, (make) => {
+rule('B-4: the CR2 of a #PF that became #DF by another fault is its own', broken.withPageInCr2, (make) => {
   const rig = make('start: movq (%rax), %rcx', {
     regs: { RAX: 0x1234n },
     gates: { 14: { present: false }, 8: { ist: 1 } },

@@ -124,3 +124,25 @@ rule('any instruction that completes clears RF, microcode too', broken.keepingRf
     );
   }
 });
+
+rule('PUSHF with a 16-bit operand pushes the lower 16 flags', broken.ignoring(Mnemonic.Pushf), (make) => {
+  const rig = make('start: .byte 0x66, 0x9c\n', { regs: { RFLAGS: all, RSP: KERNEL_STACK - 8n } });
+  rig.setWord(KERNEL_STACK - 16n, -1n);
+  rig.step();
+  assert.equal(rig.get('RSP'), KERNEL_STACK - 10n);
+  assert.equal(rig.word(KERNEL_STACK - 16n), ((all & 0xffffn) << 48n) | 0xffffffffffffn);
+});
+
+rule('POPF with a 16-bit operand keeps the upper flags', broken.losing(Reg.RFLAGS), (make) => {
+  const rig = make('start: .byte 0x66, 0x9d\n', { regs: { RFLAGS: 0x240202n, RSP: KERNEL_STACK - 8n } });
+  rig.setWord(KERNEL_STACK - 8n, 0xffffffff_ffff3447n);
+  rig.step();
+  assert.equal(rig.get('RFLAGS'), 0x243447n);
+  assert.equal(rig.get('RSP'), KERNEL_STACK - 6n);
+});
+
+rule('POPF with a 16-bit operand loads IF and IOPL by the ring', broken.withoutPrivilege, (make) => {
+  const rig = make(`${user}start: .byte 0x66, 0x9d\n`, { regs: { RSP: USER_STACK - 8n } });
+  rig.setWord(USER_STACK - 8n, 0x3001n);
+  assert.equal(rig.step().get('RFLAGS'), 0x203n);
+});

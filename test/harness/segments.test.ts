@@ -3,7 +3,9 @@ import { Mnemonic } from 'iced-x86';
 import { Reg } from '../../src/cpu/registers.js';
 import { codeSegment, dataSegment } from '../../src/harness/descriptors.js';
 import * as broken from '../support/broken.js';
-import { KERNEL_CS, KERNEL_SS, KERNEL_STACK, SPARE, USER_CS, USER_SS } from '../support/machine.js';
+import { otherwise } from '../support/broken_debug.js';
+import * as brokenInstr from '../support/broken_instr.js';
+import { GDT, KERNEL_CS, KERNEL_SS, KERNEL_STACK, SPARE, USER_CS, USER_SS } from '../support/machine.js';
 import { rule } from '../support/rule.js';
 
 const user = '.section .text.user,"ax"\n';
@@ -160,4 +162,87 @@ rule('PUSH of FS pushes 8 bytes, zero-extended; POP loads GS and its base', brok
   assert.equal(rig.get('RSP'), KERNEL_STACK - 8n);
   rig.step();
   assert.deepEqual(rig.all('GS', 'GS_BASE', 'RSP'), { GS: BigInt(USER_SS), GS_BASE: 0n, RSP: KERNEL_STACK });
+});
+
+rule('a null selector keeps the bases of FS and GS on AMD', otherwise('nullSelectorClearsBase'), (make) => {
+  const regs = { RAX: 0n, FS_BASE: 0x1234n, GS_BASE: 0x5678n };
+  const rig = make('start: movl %eax, %fs\n movl %eax, %gs\n', { regs, profile: { nullSelectorClearsBase: false } });
+  assert.deepEqual(rig.step(2).all('FS', 'GS', 'FS_BASE', 'GS_BASE'), {
+    ...{ FS: 0n, GS: 0n },
+    ...{ FS_BASE: 0x1234n, GS_BASE: 0x5678n },
+  });
+});
+
+rule(
+  'a segment load sets the accessed bit, and writes only if it is clear',
+  brokenInstr.withoutDescriptorWrites,
+  (make) => {
+    const gdt = { [SPARE]: dataSegment(0) & ~(1n << 40n), [SPARE + 8]: dataSegment(0) };
+    const rig = make('start: movl %eax, %ds\n movl %ecx, %es\n', {
+      regs: { RAX: BigInt(SPARE), RCX: BigInt(SPARE + 8) },
+      gdt,
+    }).step();
+    assert.equal(rig.word(GDT + BigInt(SPARE)), dataSegment(0));
+    const written = rig.machine.memory.journalLength;
+    assert.ok(written > 0);
+    rig.step();
+    assert.equal(rig.machine.memory.journalLength, written);
+  },
+);
+
+rule('a delivery sets the accessed bit of its code segment', brokenInstr.withoutDescriptorWrites, (make) => {
+  const gates = { 2: { selector: SPARE } };
+  const rig = make('start: nop\n', { gates, gdt: { [SPARE]: codeSegment(0) & ~(1n << 40n) } }).nmi();
+  assert.equal(rig.delivered, 2);
+  assert.equal(rig.word(GDT + BigInt(SPARE)), codeSegment(0));
+});
+
+rule('PUSH and POP of FS and GS with a 16-bit operand move 2 bytes', broken.losing(Reg.RSP), (make) => {
+  const regs = { FS: BigInt(USER_SS), RSP: KERNEL_STACK - 8n };
+  const rig = make('start: .byte 0x66, 0x0f, 0xa0\n .byte 0x66, 0x0f, 0xa9\n', { regs });
+  rig.setWord(KERNEL_STACK - 16n, -1n);
+  rig.step();
+  assert.equal(rig.get('RSP'), KERNEL_STACK - 10n);
+  assert.equal(rig.word(KERNEL_STACK - 16n) >> 48n, BigInt(USER_SS));
+  assert.equal(rig.word(KERNEL_STACK - 16n) & 0xffffn, 0xffffn);
+  assert.deepEqual(rig.step().all('GS', 'RSP'), { GS: BigInt(USER_SS), RSP: KERNEL_STACK - 8n });
+});
+
+const POINTER = KERNEL_STACK - 0x400n;
+
+rule('LSS loads SS and the register, without a shadow', brokenInstr.castingLssShadow, (make) => {
+  const rig = make('start: .byte 0x48, 0x0f, 0xb2, 0x20\n', {
+    regs: { RAX: POINTER },
+    gdt: { [SPARE]: dataSegment(0) },
+  });
+  rig.setWord(POINTER, 0x123456789abcn);
+  rig.setWord(POINTER + 8n, BigInt(SPARE));
+  assert.deepEqual(rig.step().all('SS', 'RSP', 'EVENTS'), { SS: BigInt(SPARE), RSP: 0x123456789abcn, EVENTS: 0n });
+});
+
+rule('LFS and LGS load the selector, the base and the register', brokenInstr.losingAll(Reg.FS, Reg.GS_BASE), (make) => {
+  const gdt = { [SPARE]: based(dataSegment(0), 0x12345678n) };
+  const rig = make('start: .byte 0x0f, 0xb4, 0x08\n .byte 0x66, 0x0f, 0xb5, 0x18\n', {
+    regs: { RAX: POINTER, RCX: -1n, RBX: -1n },
+    gdt,
+  });
+  rig.setWord(POINTER, (BigInt(SPARE) << 32n) | 0x89abcdefn);
+  assert.deepEqual(rig.step().all('FS', 'FS_BASE', 'RCX'), {
+    FS: BigInt(SPARE),
+    FS_BASE: 0x12345678n,
+    RCX: 0x89abcdefn,
+  });
+  rig.setWord(POINTER, (BigInt(SPARE) << 16n) | 0xcdefn);
+  assert.deepEqual(rig.step().all('GS', 'GS_BASE', 'RBX'), {
+    GS: BigInt(SPARE),
+    GS_BASE: 0x12345678n,
+    RBX: 0xffffffff_ffffcdefn,
+  });
+});
+
+rule('LSS with a selector that cannot be loaded faults and loads nothing', broken.ignoring(Mnemonic.Lss), (make) => {
+  const rig = make('start: .byte 0x48, 0x0f, 0xb2, 0x20\n', { regs: { RAX: POINTER } });
+  rig.setWord(POINTER + 8n, BigInt(USER_SS));
+  rig.step();
+  assert.deepEqual([rig.delivered, rig.errorCode, rig.frame(true).rsp], [13, BigInt(USER_SS & ~3), KERNEL_STACK]);
 });

@@ -25,7 +25,9 @@ test('a handler that does not swap GS runs the C part with the one of user mode'
     verdict: 'fails',
     environment: { nmi: 'context_start+0..+3, entry_SYSCALL_64+0' },
   });
-  assert.deepEqual(explanations(file, 'user'), ["GS base is 0x7ffff7d84740, not this CPU's 0xffff88807fc00000"]);
+  assert.deepEqual(explanations(file, 'user'), [
+    "GS base is 0x7ffff7d84740, not this CPU's 0xffff88807fc00000; KERNEL_GS_BASE is 0xffff88807fc00000, not the user's GS base 0x7ffff7d84740",
+  ]);
 });
 
 test('going by the saved CS is not enough in the SYSCALL gap', () => {

@@ -38,6 +38,8 @@ test('a return by RET gives everything back but the latch', () => {
   assert.deepEqual(verdict(plainHandler({ exit: BY_RET }), { events: 'nmi=1' }), {
     verdict: 'fails',
     'nmi-latch': { nmi: EVERYWHERE },
+    // The handler has enabled interrupts before: POPFQ, then RET.
+    masking: { nmi: EVERYWHERE },
   });
 });
 

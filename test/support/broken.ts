@@ -19,7 +19,7 @@ const ERROR_CODES: ReadonlySet<number> = new Set([
 ]);
 
 /** Runs `before` and `after` around every transition. `before` sees the state; `after` also the registers as they were. */
-function around(
+export function around(
   machine: Machine,
   after: (registersBefore: BigUint64Array) => void,
   before: () => void = () => undefined,
@@ -39,14 +39,14 @@ function around(
 }
 
 /** Runs `patch` after every delivery. */
-function afterDelivery(machine: Machine, patch: (registersBefore: BigUint64Array) => void): void {
+export function afterDelivery(machine: Machine, patch: (registersBefore: BigUint64Array) => void): void {
   around(machine, (before) => {
     if (machine.happened.delivered) patch(before);
   });
 }
 
 /** Runs `patch` after every instruction of a kind that did not fault. */
-function afterInstruction(
+export function afterInstruction(
   machine: Machine,
   mnemonic: Mnemonic,
   patch: (registersBefore: BigUint64Array) => void,
@@ -57,24 +57,24 @@ function afterInstruction(
   });
 }
 
-function withProfile(machine: Machine, change: (profile: Profile) => Partial<Profile>): void {
+export function withProfile(machine: Machine, change: (profile: Profile) => Partial<Profile>): void {
   const profile = { ...machine.profile, ...change(machine.profile) };
   Object.defineProperty(machine, 'profile', { value: profile });
   Object.defineProperty(machine.nmi, 'profile', { value: profile });
 }
 
-function readWord(machine: Machine, address: bigint): bigint {
+export function readWord(machine: Machine, address: bigint): bigint {
   return machine.memory.peek64(address)!;
 }
 
 /** The address of the frame that was just pushed, above the error code. */
-function frameOf(machine: Machine): bigint {
+export function frameOf(machine: Machine): bigint {
   const { happened } = machine;
   const code = ERROR_CODES.has(happened.vector) && happened.origin === Origin.EXCEPTION ? 8n : 0n;
   return machine.cpu.regs.u64[Reg.RSP]! + code;
 }
 
-function patchFrame(machine: Machine, offset: bigint, change: (word: bigint) => bigint): void {
+export function patchFrame(machine: Machine, offset: bigint, change: (word: bigint) => bigint): void {
   const at = frameOf(machine) + offset;
   machine.memory.load64(at, change(readWord(machine, at)));
 }

@@ -4,10 +4,13 @@
  */
 import assert from 'node:assert/strict';
 import { Assembler } from '../../src/assembler/index.js';
-import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../../src/cpu/memory.js';
+import { type AddressSpace, GuestMemory, PAGE_SIZE, Perm, type Region } from '../../src/cpu/memory.js';
 import { Flag, Reg } from '../../src/cpu/registers.js';
+import { DR6_RESET, DR7_RESET } from '../../src/harness/debug.js';
 import { codeSegment, dataSegment, GateType, idtGate, Tss, tssDescriptor } from '../../src/harness/descriptors.js';
+import { interruptRegions } from '../../src/harness/interrupt_regions.js';
 import { Machine } from '../../src/harness/machine.js';
+import { MISC_ENABLE_RESET, PAT_RESET } from '../../src/harness/microcode/model_specific_registers.js';
 import type { Image } from '../../src/image/image.js';
 import { link, segmentSpan } from '../../src/image/linker.js';
 import { SEGMENT_PERMS } from '../../src/platforms/boot.js';
@@ -32,6 +35,11 @@ export const TASK = 0x40;
 /** The first of eight unused slots of the GDT. */
 export const SPARE = 0x50;
 
+/** Where the pages of the local APIC and of the I/O APIC are mapped; in a text: local_apic_page, io_apic_page. */
+export const INTERRUPT_PAGES = { localApic: 0xffffffffff5fd000n, ioApic: 0xffffffffff5fc000n };
+
+const ABSOLUTE = { local_apic_page: INTERRUPT_PAGES.localApic, io_apic_page: INTERRUPT_PAGES.ioApic };
+
 export const KERNEL_GS = 0xffff888000000000n;
 export const USER_GS = 0x00007ffff0000000n;
 
@@ -55,6 +63,8 @@ export interface Options {
   readonly gdt?: Readonly<Record<number, bigint>>;
   readonly regs?: Readonly<Partial<Record<keyof typeof Reg, bigint>>>;
   readonly regions?: readonly Region[];
+  /** What CR3 can select; the machine's own memory is mapped in all of them. */
+  readonly spaces?: readonly AddressSpace[];
 }
 
 export interface Frame {
@@ -73,6 +83,7 @@ const LAYOUT = {
   'user-text': 0x400000n,
   'user-data': 0x600000n,
   percpu: KERNEL_GS,
+  'smm-text': 0x7f008000n,
 } as const;
 const assembler = await Assembler.create();
 const plainHandlers = assembler.assembleText(
@@ -89,7 +100,7 @@ function imageOf(text: string): Image {
     const symbols = module.symbols.map((s) =>
       /^v\d+$/.test(s.name) && s.binding === 'local' ? { ...s, binding: 'global' as const } : s,
     );
-    image = link([{ ...module, symbols }, plainHandlers], { layout: LAYOUT, absolute: {}, tested: [module] });
+    image = link([{ ...module, symbols }, plainHandlers], { layout: LAYOUT, absolute: ABSOLUTE, tested: [module] });
     images.set(text, image);
   }
   return image;
@@ -108,6 +119,7 @@ function regionsOf(image: Image, more: readonly Region[]): Region[] {
     stack('RSP0', RSP0_STACK),
     stack('user', USER_STACK, Perm.USER),
     { name: 'IST', address: istStack(0), size: 14 * PAGE_SIZE, perms: Perm.WRITE },
+    ...interruptRegions(1, INTERRUPT_PAGES),
     ...more,
   ];
   for (const segment of Object.keys(SEGMENT_PERMS) as (keyof typeof SEGMENT_PERMS)[]) {
@@ -124,7 +136,7 @@ export class Rig {
 
   constructor(text: string, options: Options = {}) {
     const image = imageOf(text);
-    const memory = new GuestMemory(regionsOf(image, options.regions ?? []));
+    const memory = new GuestMemory(regionsOf(image, options.regions ?? []), options.spaces);
     for (const section of image.sections) memory.load(section.loadAddress, section.data);
     this.#image = image;
     this.machine = new Machine(memory, { ...PROFILES.intel!, ...options.profile });
@@ -160,6 +172,10 @@ export class Rig {
     u64[Reg.CR0] = 0x80050033n;
     u64[Reg.CR4] = 0x60n;
     u64[Reg.EFER] = 0xd01n;
+    u64[Reg.DR6] = DR6_RESET;
+    u64[Reg.DR7] = DR7_RESET;
+    u64[Reg.PAT] = PAT_RESET;
+    u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
     u64[Reg.STAR] = (0x23n << 48n) | (BigInt(KERNEL_CS) << 32n);
     u64[Reg.LSTAR] =
       this.#image.globals.get('syscall_entry')?.address ?? this.#image.find('syscall_entry')?.address ?? 0n;

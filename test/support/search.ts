@@ -12,7 +12,7 @@ import type { Failure, SearchOptions, SearchResult } from '../../src/explore/res
 import type { Machine } from '../../src/harness/machine.js';
 import { ASM_DIRECTORY, buildSubject, machineFor, type Subject } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
-import { profileNamed } from '../../src/profiles/profile.js';
+import { type Changes, chooseProfile, profileNamed } from '../../src/profiles/profile.js';
 import { selectProperties } from '../../src/properties/index.js';
 import { runs } from '../../src/report/names.js';
 import { traceOf } from '../../src/report/path.js';
@@ -56,6 +56,8 @@ export interface Setting {
   readonly at?: readonly string[];
   readonly property?: string;
   readonly profile?: string;
+  /** What differs from that profile. */
+  readonly knobs?: Changes;
   readonly defines?: Readonly<Record<string, string>>;
   readonly exact?: boolean;
   readonly maxStates?: number;
@@ -89,7 +91,7 @@ export function subjectOf(images: string | readonly string[], setting: Setting =
 /** Searches exhaustively, in this thread; context `kernel` and nmi=2,bp=1 unless the setting says otherwise. */
 export function explore(images: string | readonly string[], setting: Setting = {}): Explored {
   const subject = subjectOf(images, setting);
-  const machine = machineFor(subject, profileNamed(setting.profile ?? 'intel'));
+  const machine = machineFor(subject, chooseProfile(setting.profile ?? 'intel', setting.knobs).profile);
   setting.broken?.(machine);
   const { exact, maxStates, maxMemory, shouldStop, onProgress, part } = setting;
   const result = search(machine, subject, selectProperties(setting.property), {

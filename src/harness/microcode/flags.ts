@@ -1,39 +1,47 @@
-/** PUSHFQ, POPFQ, CLI, STI, CLAC, STAC and HLT (SDM vol. 2). */
+/** PUSHF, POPF, CLI, STI, CLAC, STAC and HLT (SDM vol. 2). */
+import { Code } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
-import { Access, type Instruction } from '../../cpu/decoder.js';
+import type { Instruction } from '../../cpu/decoder.js';
 import { Flag, Reg } from '../../cpu/registers.js';
 import { EventState } from '../event_state.js';
 import type { Machine } from '../machine.js';
-import { advance, reach, stackWord } from './operands.js';
+import { advance, pushable, pushWords, readStackAt } from './operands.js';
 
 /** The flags that POPFQ loads in every ring; IOPL and IF depend on the privilege level. RF is cleared. */
 const POPPED =
   Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.TF | Flag.DF | Flag.OF | Flag.NT | Flag.AC | Flag.ID;
 
-export function pushfq(machine: Machine, instruction: Instruction): boolean {
+/** PUSHFQ and PUSHF, which pushes the lower 16 bits. */
+export function pushf(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
-  const rsp = BigInt.asUintN(64, cpu.regs.u64[Reg.RSP]! - 8n);
-  if (!reach(machine, rsp, 8, Access.WRITE, true)) return false;
+  const rsp = cpu.regs.u64[Reg.RSP]!;
+  const size = stackSize(instruction);
+  if (!pushable(machine, rsp, 1, size, cpu.cpl)) return false;
   // The image never shows RF and VM.
-  cpu.storeChecked(8, BigInt((u32[2 * Reg.RFLAGS]! & ~(Flag.RF | Flag.VM)) >>> 0));
-  cpu.regs.u64[Reg.RSP] = rsp;
+  const image = BigInt((u32[2 * Reg.RFLAGS]! & ~(Flag.RF | Flag.VM)) >>> 0);
+  cpu.regs.u64[Reg.RSP] = pushWords(machine, rsp, [image], size, cpu.cpl);
   return advance(machine, instruction);
 }
 
-export function popfq(machine: Machine, instruction: Instruction): boolean {
+/** POPFQ and POPF, which leaves the upper 16 bits as they are. */
+export function popf(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
-  const image = stackWord(machine);
-  if (image === undefined) return false;
+  const size = stackSize(instruction);
+  if (!readStackAt(machine, 0, size)) return false;
   const current = u32[2 * Reg.RFLAGS]!;
-  let loaded = POPPED;
+  let loaded = size === 8 ? POPPED : POPPED & 0xffff;
   if (cpu.cpl === 0) loaded |= Flag.IOPL | Flag.IF;
   else if (cpu.cpl <= ioPrivilege(current)) loaded |= Flag.IF;
-  u32[2 * Reg.RFLAGS] = ((current & ~loaded & ~Flag.RF) | (Number(image & 0xffffffffn) & loaded) | Flag.ONE) >>> 0;
-  cpu.regs.u64[Reg.RSP] = BigInt.asUintN(64, cpu.regs.u64[Reg.RSP]! + 8n);
+  u32[2 * Reg.RFLAGS] = ((current & ~loaded & ~Flag.RF) | (machine.readLow & loaded) | Flag.ONE) >>> 0;
+  cpu.regs.u64[Reg.RSP] = BigInt.asUintN(64, cpu.regs.u64[Reg.RSP]! + BigInt(size));
   return advance(machine, instruction);
 }
 
-function ioPrivilege(rflags: number): number {
+function stackSize(instruction: Instruction): number {
+  return instruction.code === Code.Pushfw || instruction.code === Code.Popfw ? 2 : 8;
+}
+
+export function ioPrivilege(rflags: number): number {
   return (rflags & Flag.IOPL) >>> 12;
 }
 

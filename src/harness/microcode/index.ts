@@ -1,96 +1,90 @@
 /** Which instructions are the harness's own microcode, and which are refused because the machine lacks what they need. */
 import { Code, Mnemonic } from 'iced-x86';
 import type { Instruction } from '../../cpu/decoder.js';
-import { NotModelled } from '../../cpu/not_modelled.js';
 import type { Machine } from '../machine.js';
-import { clac, cli, hlt, popfq, pushfq, stac, sti } from './flags.js';
-import { iretq } from './iret.js';
-import { movFromSegment, movToSegment, popSegment, pushSegment } from './segments.js';
+import { loadAccessRights, verify } from './access_rights.js';
+import { lowestSetBit, zeroHighBits } from './bit_manipulation.js';
+import { compareExchange, compareExchange16 } from './compare_exchange.js';
+import { clts, lmsw, movFromControl, movToControl, smsw } from './control_registers.js';
+import { int1, movFromDebug, movToDebug } from './debug_registers.js';
+import { lldt, loadTable, ltr, storeSelector, storeTable } from './descriptor_table_registers.js';
+import { farCall, farJump, farReturn } from './far_transfers.js';
+import { clac, cli, hlt, popf, pushf, stac, sti } from './flags.js';
+import { erets, eretu, lkgs } from './fred.js';
+import { portAccess, portString } from './io_ports.js';
+import { iret } from './iret.js';
+import { rdmsr, wrmsr } from './model_specific_registers.js';
+import { cpuid, rdpid } from './processor_identification.js';
+import { counter, isPrivileged, monitorWait, privileged, refused } from './refused.js';
+import { rsm } from './rsm.js';
+import { segmentBase } from './segment_bases.js';
+import { loadFarPointer, movFromSegment, movToSegment, popSegment, pushSegment } from './segments.js';
 import { int3, intN, undefinedInstruction } from './software_interrupts.js';
-import { swapgs, syscall, sysretq } from './syscall.js';
-import { invlpg, movFromControl, movToControl, rdmsr, segmentBase, wrmsr } from './system_registers.js';
+import { swapgs, syscall, sysretd, sysretq } from './syscall.js';
+import { sysenter, sysexit } from './sysenter.js';
+import { invalidate, invpcid } from './translation_caches.js';
 
 /** Executes an instruction and moves RIP; false when it raises the exception that the CPU's fault fields describe. */
 export type Microcode = (machine: Machine, instruction: Instruction) => boolean;
 
-function refused(_machine: Machine, instruction: Instruction): boolean {
-  const name = Mnemonic[instruction.mnemonic]!.toLowerCase();
-  throw new NotModelled(instruction.address, `${name} is not modelled; keep it out of the code under test`);
-}
-
 const ROUTINES: readonly (readonly [Microcode, readonly Mnemonic[]])[] = [
-  [iretq, [Mnemonic.Iretq]],
+  [iret, [Mnemonic.Iret, Mnemonic.Iretd, Mnemonic.Iretq]],
+  [int1, [Mnemonic.Int1]],
   [int3, [Mnemonic.Int3]],
   [intN, [Mnemonic.Int]],
   [undefinedInstruction, [Mnemonic.Ud0, Mnemonic.Ud1, Mnemonic.Ud2]],
   [syscall, [Mnemonic.Syscall]],
   [sysretq, [Mnemonic.Sysretq]],
+  [sysretd, [Mnemonic.Sysret]],
+  [sysenter, [Mnemonic.Sysenter]],
+  [sysexit, [Mnemonic.Sysexit, Mnemonic.Sysexitq]],
+  [erets, [Mnemonic.Erets]],
+  [eretu, [Mnemonic.Eretu]],
+  [farReturn, [Mnemonic.Retf]],
+  [loadFarPointer, [Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs]],
+  [lkgs, [Mnemonic.Lkgs]],
   [swapgs, [Mnemonic.Swapgs]],
-  [pushfq, [Mnemonic.Pushfq]],
-  [popfq, [Mnemonic.Popfq]],
+  [pushf, [Mnemonic.Pushf, Mnemonic.Pushfq]],
+  [popf, [Mnemonic.Popf, Mnemonic.Popfq]],
   [cli, [Mnemonic.Cli]],
   [sti, [Mnemonic.Sti]],
   [clac, [Mnemonic.Clac]],
   [stac, [Mnemonic.Stac]],
   [hlt, [Mnemonic.Hlt]],
+  [rsm, [Mnemonic.Rsm]],
   [rdmsr, [Mnemonic.Rdmsr]],
   [wrmsr, [Mnemonic.Wrmsr]],
   [segmentBase, [Mnemonic.Rdfsbase, Mnemonic.Rdgsbase, Mnemonic.Wrfsbase, Mnemonic.Wrgsbase]],
-  [invlpg, [Mnemonic.Invlpg]],
+  [clts, [Mnemonic.Clts]],
+  [lmsw, [Mnemonic.Lmsw]],
+  [smsw, [Mnemonic.Smsw]],
+  [loadTable, [Mnemonic.Lgdt, Mnemonic.Lidt]],
+  [storeTable, [Mnemonic.Sgdt, Mnemonic.Sidt]],
+  [lldt, [Mnemonic.Lldt]],
+  [ltr, [Mnemonic.Ltr]],
+  [storeSelector, [Mnemonic.Sldt, Mnemonic.Str]],
+  [loadAccessRights, [Mnemonic.Lar, Mnemonic.Lsl]],
+  [verify, [Mnemonic.Verr, Mnemonic.Verw]],
+  [invalidate, [Mnemonic.Invlpg, Mnemonic.Invd, Mnemonic.Wbinvd, Mnemonic.Wbnoinvd]],
+  [invpcid, [Mnemonic.Invpcid]],
+  [cpuid, [Mnemonic.Cpuid]],
+  [rdpid, [Mnemonic.Rdpid]],
+  [portAccess, [Mnemonic.In, Mnemonic.Out]],
+  [lowestSetBit, [Mnemonic.Blsi, Mnemonic.Blsr, Mnemonic.Blsmsk]],
+  [zeroHighBits, [Mnemonic.Bzhi]],
+  [compareExchange16, [Mnemonic.Cmpxchg16b]],
   // Instructions whose result depends on state or time that the machine does not have.
+  [counter, [Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdpmc]],
+  [monitorWait, [Mnemonic.Monitor, Mnemonic.Mwait, Mnemonic.Monitorx, Mnemonic.Mwaitx]],
   [
     refused,
     [
-      ...[
-        Mnemonic.Iret,
-        Mnemonic.Iretd,
-        Mnemonic.Sysret,
-        Mnemonic.Sysenter,
-        Mnemonic.Sysexit,
-        Mnemonic.Sysexitq,
-        Mnemonic.Retf,
-      ],
-      ...[Mnemonic.Int1, Mnemonic.Into, Mnemonic.Pushf, Mnemonic.Popf, Mnemonic.Lss, Mnemonic.Lfs, Mnemonic.Lgs],
-      ...[
-        Mnemonic.Cpuid,
-        Mnemonic.Rdtsc,
-        Mnemonic.Rdtscp,
-        Mnemonic.Rdpid,
-        Mnemonic.Rdpmc,
-        Mnemonic.Rdrand,
-        Mnemonic.Rdseed,
-      ],
-      ...[
-        Mnemonic.In,
-        Mnemonic.Out,
-        Mnemonic.Insb,
-        Mnemonic.Insw,
-        Mnemonic.Insd,
-        Mnemonic.Outsb,
-        Mnemonic.Outsw,
-        Mnemonic.Outsd,
-      ],
-      ...[
-        Mnemonic.Sgdt,
-        Mnemonic.Sidt,
-        Mnemonic.Sldt,
-        Mnemonic.Str,
-        Mnemonic.Smsw,
-        Mnemonic.Lar,
-        Mnemonic.Lsl,
-        Mnemonic.Verr,
-      ],
-      ...[
-        Mnemonic.Verw,
-        Mnemonic.Xgetbv,
-        Mnemonic.Xbegin,
-        Mnemonic.Monitor,
-        Mnemonic.Mwait,
-        Mnemonic.Umonitor,
-        Mnemonic.Umwait,
-      ],
+      ...[Mnemonic.Into, Mnemonic.Rdrand, Mnemonic.Rdseed, Mnemonic.Xgetbv, Mnemonic.Xbegin],
+      ...[Mnemonic.Umonitor, Mnemonic.Umwait, Mnemonic.Tpause],
     ],
   ],
+  // Last: what remains of the privileged instructions.
+  [privileged, []],
 ];
 
 /** MOV, PUSH and POP are plain unless they touch a segment or control register. */
@@ -99,9 +93,20 @@ const SPECIAL: readonly (readonly [Microcode, readonly Code[]])[] = [
   [movToSegment, [Code.Mov_Sreg_r64m16, Code.Mov_Sreg_r32m16, Code.Mov_Sreg_rm16]],
   [movFromControl, [Code.Mov_r64_cr]],
   [movToControl, [Code.Mov_cr_r64]],
-  [refused, [Code.Mov_r64_dr, Code.Mov_dr_r64, Code.Pushw_FS, Code.Pushw_GS, Code.Popw_FS, Code.Popw_GS]],
-  [pushSegment, [Code.Pushq_FS, Code.Pushq_GS]],
-  [popSegment, [Code.Popq_FS, Code.Popq_GS]],
+  [movFromDebug, [Code.Mov_r64_dr]],
+  [movToDebug, [Code.Mov_dr_r64]],
+  [pushSegment, [Code.Pushq_FS, Code.Pushq_GS, Code.Pushw_FS, Code.Pushw_GS]],
+  [popSegment, [Code.Popq_FS, Code.Popq_GS, Code.Popw_FS, Code.Popw_GS]],
+  [compareExchange, [Code.Cmpxchg_rm32_r32]],
+  [farJump, [Code.Jmp_m1616, Code.Jmp_m1632, Code.Jmp_m1664]],
+  [farCall, [Code.Call_m1616, Code.Call_m1632, Code.Call_m1664]],
+  [
+    portString,
+    [
+      ...[Code.Insb_m8_DX, Code.Insw_m16_DX, Code.Insd_m32_DX],
+      ...[Code.Outsb_DX_m8, Code.Outsw_DX_m16, Code.Outsd_DX_m32],
+    ],
+  ],
 ];
 
 export const MICROCODE: readonly Microcode[] = [...ROUTINES, ...SPECIAL].map(([routine]) => routine);
@@ -113,7 +118,9 @@ const BY_CODE: ReadonlyMap<Code, number> = new Map(
   SPECIAL.flatMap(([, codes], number) => codes.map((code) => [code, ROUTINES.length + number] as const)),
 );
 
+const PRIVILEGED = ROUTINES.findIndex(([routine]) => routine === privileged);
+
 /** The number of the routine that executes an instruction, or -1 when the engine does. */
 export function microcodeNumber(mnemonic: Mnemonic, code: Code): number {
-  return BY_MNEMONIC.get(mnemonic) ?? BY_CODE.get(code) ?? -1;
+  return BY_MNEMONIC.get(mnemonic) ?? BY_CODE.get(code) ?? (isPrivileged(code) ? PRIVILEGED : -1);
 }

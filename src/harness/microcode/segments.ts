@@ -1,12 +1,14 @@
-/** MOV to and from segment registers, PUSH and POP of FS and GS (SDM vol. 2, MOV, PUSH, POP). */
-import { Register } from 'iced-x86';
+/** MOV to and from segment registers, PUSH and POP of FS and GS, LSS, LFS and LGS (SDM vol. 2, MOV, PUSH, POP, LDS). */
+import { Code, Mnemonic, Register } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
-import { Access, type Instruction } from '../../cpu/decoder.js';
+import type { Instruction } from '../../cpu/decoder.js';
 import { Reg } from '../../cpu/registers.js';
 import { descriptorBase, descriptorDpl, Segment } from '../descriptors.js';
 import { EventState } from '../event_state.js';
 import type { Machine } from '../machine.js';
-import { advance, reach, readOperand, stackWord, writeOperand } from './operands.js';
+import { markAccessed } from '../segment_checks.js';
+import { farPointer } from './far_transfers.js';
+import { advance, pushable, pushWords, readOperand, readStackAt, writeOperand } from './operands.js';
 
 const SEGMENTS: ReadonlyMap<Register, number> = new Map([
   [Register.CS, Reg.CS],
@@ -34,23 +36,46 @@ export function movToSegment(machine: Machine, instruction: Instruction): boolea
 
 export function pushSegment(machine: Machine, instruction: Instruction): boolean {
   const { cpu } = machine;
-  const rsp = BigInt.asUintN(64, cpu.regs.u64[Reg.RSP]! - 8n);
-  if (!reach(machine, rsp, 8, Access.WRITE, true)) return false;
-  cpu.storeChecked(8, BigInt(machine.u32[2 * SEGMENTS.get(instruction.iced.op0Register)!]!));
-  cpu.regs.u64[Reg.RSP] = rsp;
+  const rsp = cpu.regs.u64[Reg.RSP]!;
+  const size = stackSize(instruction);
+  if (!pushable(machine, rsp, 1, size, cpu.cpl)) return false;
+  const selector = machine.u32[2 * SEGMENTS.get(instruction.iced.op0Register)!]!;
+  cpu.regs.u64[Reg.RSP] = pushWords(machine, rsp, [BigInt(selector)], size, cpu.cpl);
   return advance(machine, instruction);
 }
 
 export function popSegment(machine: Machine, instruction: Instruction): boolean {
-  const value = stackWord(machine);
-  if (value === undefined) return false;
-  if (!loadSegment(machine, SEGMENTS.get(instruction.iced.op0Register)!, Number(value & 0xffffn))) return false;
-  machine.cpu.regs.u64[Reg.RSP] = BigInt.asUintN(64, machine.cpu.regs.u64[Reg.RSP]! + 8n);
+  const { u64 } = machine.cpu.regs;
+  const size = stackSize(instruction);
+  if (!readStackAt(machine, 0, size)) return false;
+  if (!loadSegment(machine, SEGMENTS.get(instruction.iced.op0Register)!, machine.readLow & 0xffff)) return false;
+  u64[Reg.RSP] = BigInt.asUintN(64, u64[Reg.RSP]! + BigInt(size));
+  return advance(machine, instruction);
+}
+
+/** Bytes that PUSH and POP of a segment register move. */
+function stackSize(instruction: Instruction): number {
+  const { code } = instruction;
+  const words: readonly Code[] = [Code.Pushw_FS, Code.Pushw_GS, Code.Popw_FS, Code.Popw_GS];
+  return words.includes(code) ? 2 : 8;
+}
+
+const POINTER_TARGETS: ReadonlyMap<Mnemonic, number> = new Map([
+  [Mnemonic.Lss, Reg.SS],
+  [Mnemonic.Lfs, Reg.FS],
+  [Mnemonic.Lgs, Reg.GS],
+]);
+
+/** LSS, LFS and LGS. LSS loads the stack pointer along with SS, and so needs no shadow. */
+export function loadFarPointer(machine: Machine, instruction: Instruction): boolean {
+  const pointer = farPointer(machine, instruction);
+  if (!pointer || !loadSegment(machine, POINTER_TARGETS.get(instruction.mnemonic)!, pointer.selector)) return false;
+  writeOperand(machine, instruction, 0, pointer.offset);
   return advance(machine, instruction);
 }
 
 /** Loads a data segment register with the checks of MOV (SDM vol. 2); FS and GS take the descriptor's base. */
-function loadSegment(machine: Machine, target: number, selector: number): boolean {
+export function loadSegment(machine: Machine, target: number, selector: number): boolean {
   const { cpu, u32 } = machine;
   const cpl = cpu.cpl;
   const rpl = selector & 3;
@@ -60,7 +85,8 @@ function loadSegment(machine: Machine, target: number, selector: number): boolea
     if (target === Reg.SS && (cpl === 3 || rpl !== cpl)) return cpu.raiseWith(Vector.GP, 0);
     machine.rareChange(target);
     u32[2 * target] = selector;
-    if (target === Reg.FS || target === Reg.GS) setBase(machine, target, 0n);
+    const hasBase = target === Reg.FS || target === Reg.GS;
+    if (hasBase && machine.profile.nullSelectorClearsBase) setBase(machine, target, 0n);
     return true;
   }
   if (!machine.readDescriptor(selector, Vector.GP, code)) return false;
@@ -78,9 +104,11 @@ function loadSegment(machine: Machine, target: number, selector: number): boolea
     if (!conforming && (rpl > dpl || cpl > dpl)) return cpu.raiseWith(Vector.GP, code);
     if (!(descriptor & Segment.PRESENT)) return cpu.raiseWith(Vector.NP, code);
   }
+  const base = descriptorBase(machine.readLow, descriptor);
+  if (!markAccessed(machine, selector, descriptor)) return false;
   machine.rareChange(target);
   u32[2 * target] = selector;
-  if (target === Reg.FS || target === Reg.GS) setBase(machine, target, descriptorBase(machine.readLow, descriptor));
+  if (target === Reg.FS || target === Reg.GS) setBase(machine, target, base);
   return true;
 }
 

@@ -1,0 +1,81 @@
+/**
+ * Page-table isolation: user mode runs in an address space that maps of the kernel only what an entry needs before it
+ * has loaded the kernel's CR3. The kernel's address space maps all, user memory without execution.
+ */
+import { type AddressSpace, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
+import type { Module, ModuleSymbol } from '../image/module.js';
+import type { Subject } from './boot.js';
+import { type Platform, processorOf } from './platform.js';
+
+const KERNEL = 'kernel';
+const USER = 'user';
+
+/** Whether the image asks for isolation. */
+export function isIsolated({ image, platform }: Subject): boolean {
+  return image.globals.has(platform.isolation.marker);
+}
+
+/** The beginnings of the names of sections that need pages of their own in an image of these modules. */
+export function apartSections(modules: readonly Module[], { isolation }: Platform): readonly string[] {
+  const isMarker = (s: ModuleSymbol): boolean =>
+    s.name === isolation.marker && s.section !== 'undefined' && s.binding !== 'local';
+  return modules.some((module) => module.symbols.some(isMarker)) ? isolation.sections : [];
+}
+
+/** The address spaces of the machine: one for all, or the kernel's and the user's. */
+export function addressSpaces(subject: Subject): AddressSpace[] {
+  const { cr3, isolation } = subject.platform;
+  const kernel = { name: KERNEL, cr3 };
+  return isIsolated(subject) ? [kernel, { name: USER, cr3: isolation.cr3 }] : [kernel];
+}
+
+/** The regions with their rights in each address space; one of which only some pages are shared is taken apart. */
+export function inAddressSpaces(regions: readonly Region[], subject: Subject): Region[] {
+  if (!isIsolated(subject)) return [...regions];
+  const shared = sharedPages(subject);
+  const { areas } = subject.platform.isolation;
+  const isShared = (page: bigint): boolean =>
+    shared.has(page) || areas.some(({ start, end }) => page >= start && page < end);
+  return regions.flatMap((region) => {
+    if (region.hidden) return [region];
+    const { perms } = region;
+    if (perms & Perm.USER) return [{ ...region, spaces: { [KERNEL]: perms & ~Perm.EXEC, [USER]: perms } }];
+    return runs(region, isShared).map(({ inBoth, ...run }) => ({
+      ...region,
+      ...run,
+      spaces: inBoth ? { [KERNEL]: perms, [USER]: perms } : { [KERNEL]: perms },
+    }));
+  });
+}
+
+/** The pages of the image's sections that the user's address space maps, for all processors. */
+function sharedPages({ image, platform, processors }: Subject): Set<bigint> {
+  const pages = new Set<bigint>();
+  for (const section of image.sections) {
+    if (!platform.isolation.sections.some((name) => section.name.startsWith(name))) continue;
+    for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
+      const first = section.loadAddress + processorOf(platform, n).percpu - platform.layout.percpu;
+      for (let page = first & ~0xfffn; page < first + BigInt(section.size); page += BigInt(PAGE_SIZE)) pages.add(page);
+    }
+  }
+  return pages;
+}
+
+interface Run {
+  readonly address: bigint;
+  size: number;
+  readonly inBoth: boolean;
+}
+
+/** A region as runs of pages that are all shared or all not. */
+function runs(region: Region, isShared: (page: bigint) => boolean): Run[] {
+  const list: Run[] = [];
+  for (let at = 0; at < region.size; at += PAGE_SIZE) {
+    const address = region.address + BigInt(at);
+    const inBoth = isShared(address);
+    const last = list.at(-1);
+    if (last?.inBoth === inBoth) last.size += PAGE_SIZE;
+    else list.push({ address, size: PAGE_SIZE, inBoth });
+  }
+  return list;
+}

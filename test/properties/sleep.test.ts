@@ -1,0 +1,52 @@
+/** sleep: the processor does not halt with work pending. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { plainHandler, source, verdict } from '../support/search.js';
+
+const HOLDS = { verdict: 'holds' };
+
+/** An idle loop: halts unless there is work; `idle` is the sequence from the test to the HLT. */
+function idle(text: string): string {
+  return source(
+    `	.text
+	.globl	context_start
+	.globl	context_end
+context_start:
+	${text}
+context_end:
+	jmp	context_end
+`,
+    'context.S',
+  );
+}
+
+/** An NMI handler that makes work. */
+const MAKING_WORK = plainHandler({
+  before: 'cld\n\tmovl $1, %gs:work_pending',
+  more: '.section .data..percpu,"aw",@progbits\n\t.globl work_pending\nwork_pending: .long 0',
+});
+const LOOP = 'cmpl $0, %gs:work_pending\n\tjne 2f\n\thlt\n2:\tmovl $0, %gs:work_pending';
+
+test('work that comes between the test and the HLT is slept on', () => {
+  const property = 'sleep';
+  assert.deepEqual(verdict(MAKING_WORK, { context: idle(LOOP), events: 'nmi=1', property }), {
+    verdict: 'fails',
+    sleep: { nmi: 'context_start+1..+2' },
+  });
+});
+
+test('a handler that makes no work', () => {
+  assert.deepEqual(
+    verdict(plainHandler({ more: '.globl work_pending\n.data\nwork_pending: .long 0' }), {
+      context: idle(LOOP.replaceAll('%gs:', '')),
+      events: 'nmi=1',
+      property: 'sleep',
+    }),
+    HOLDS,
+  );
+});
+
+test('an idle loop that never halts with work', () => {
+  const spinning = 'cmpl $0, %gs:work_pending\n\tjne 2f\n\tnop\n2:\tmovl $0, %gs:work_pending';
+  assert.deepEqual(verdict(MAKING_WORK, { context: idle(spinning), events: 'nmi=1', property: 'sleep' }), HOLDS);
+});
