@@ -14,8 +14,8 @@ const RUN: Readonly<Record<Peer, typeof runOnQemu>> = { qemu: runOnQemu, bochs: 
 
 /** Programs that are generated, and run on a peer, at a time. */
 const BATCH = 1000;
-/** Milliseconds that a peer may spend on one program; a hundred thousand times what it takes. */
-const PATIENCE = 20_000;
+/** Milliseconds that a peer may spend on one program: some ten thousand times what it takes. */
+const PATIENCE = 5000;
 /** Failures that are shrunk; there may be many with one cause. */
 const MOST_SHRUNK = 3;
 const SHRINK_ROUNDS = 40;
@@ -231,6 +231,8 @@ function failureOf(peer: Peer, one: Case, verdict: Differing, shrunk: boolean): 
 
 /** Looks for a smaller program that differs too: takes the first of fast-check's smaller plans that does, again and again. */
 async function shrink(comparison: Comparison, here: Here, first: Case, verdict: Differing): Promise<Failure> {
+  // Each program that brings the peer to a standstill costs its patience.
+  if (verdict.differences.length === 0) return failureOf(comparison.peer, first, verdict, false);
   let smallest = first;
   let why = verdict;
   let context: unknown;
@@ -245,7 +247,7 @@ async function shrink(comparison: Comparison, here: Here, first: Case, verdict: 
       smaller.push({ one: { number: first.number, plan: value.value, program, run }, context: value.context });
     }
     const verdicts = await comparison.judge(smaller.map(({ one }) => one));
-    const found = verdicts.findIndex((v) => v.kind === 'differs');
+    const found = verdicts.findIndex((v) => v.kind === 'differs' && v.differences.length > 0);
     if (found < 0) break;
     smallest = smaller[found]!.one;
     context = smaller[found]!.context;

@@ -161,4 +161,5 @@ cpu_current_top_of_stack:
 cpu_tss_rsp2:
 	.quad	0
 
+#include "fred.S"
 #include "smm.S"

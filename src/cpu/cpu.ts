@@ -98,7 +98,10 @@ export class Cpu {
   reads = new Int32Array(256);
   readCount = 0;
 
-  /** Is told of every access of `size` bytes at high:low that is made while a breakpoint is enabled; set once, by whoever has them. */
+  /**
+   * Is told of every access of `size` bytes at high:low that microcode makes while a breakpoint is enabled; those of plain
+   * instructions are known before they are executed. Set once, by whoever has the breakpoints.
+   */
   watch: (high: number, low: number, size: number, access: number) => void = () => undefined;
 
   readonly #engine: Unicorn;
@@ -445,13 +448,17 @@ export class Cpu {
   }
 
   #note(operand: MemoryOperand): void {
-    this.noteAccess(operand.size, operand.access);
+    this.#noteChecked(operand.size, operand.access);
   }
 
   /** Enters the access that was checked last into the journal and the list of words that were read. */
   noteAccess(size: number, access: number): void {
-    if (this.memory.perms & Perm.DEVICE) this.#refuseDevice();
     if (this.u32[2 * Reg.DR7]! & DR7_ENABLED) this.watch(this.#operandHigh, this.#operandLow, size, access);
+    this.#noteChecked(size, access);
+  }
+
+  #noteChecked(size: number, access: number): void {
+    if (this.memory.perms & Perm.DEVICE) this.#refuseDevice();
     const inFirst = this.#secondOffset < 0 ? size : 0x1000 - (this.#operandLow & 0xfff);
     this.#noteRange(this.#operandOffset, inFirst, access);
     if (this.#secondOffset >= 0) this.#noteRange(this.#secondOffset, size - inFirst, access);

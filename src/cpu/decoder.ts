@@ -189,7 +189,6 @@ function refusal(iced: IcedInstruction, bytes: Uint8Array): string | undefined {
   if (BIT_STRING.has(iced.mnemonic) && iced.op0Kind === OpKind.Memory && iced.op1Kind === OpKind.Register) {
     return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()} with a bit string in memory, which the machine does not model`;
   }
-  if (iced.isJmpFarIndirect || iced.isCallFarIndirect) return 'is a far branch, which the machine does not model';
   if (iced.flowControl !== FlowControl.Next && hasOperandSizePrefix(bytes)) {
     return 'is a branch with an operand-size prefix, which Intel ignores and AMD obeys';
   }
@@ -310,10 +309,10 @@ export class DecodeCache {
         if (general === Reg.RSP && writes && !INCREMENTAL_STACK.has(iced.mnemonic)) switchesStack = true;
       }
       info.free();
-      if (iced.isPrivileged) unsupported ??= 'is a privileged instruction that the machine does not model';
     }
-    // `pop %rsp` loads the stack pointer, whatever it pops from.
-    if (iced.mnemonic === Mnemonic.Pop && iced.op0Register === Register.RSP) switchesStack = true;
+    // `pop %rsp` loads the stack pointer, whatever it pops from; so does `mov %cr3, %rsp`.
+    if ((iced.mnemonic === Mnemonic.Pop || microcode >= 0) && iced.opCount > 0 && iced.op0Register === Register.RSP)
+      switchesStack = true;
     const instruction: Instruction = {
       id: this.instructions.length,
       address,

@@ -23,6 +23,8 @@ export interface Region {
   readonly perms: number;
   /** Rights by the names of the address spaces that map it; without this, all do, with `perms`. */
   readonly spaces?: Readonly<Record<string, number>>;
+  /** Physical address of its first byte, a multiple of the page size, for those who name memory by it (VMX). */
+  readonly physical?: bigint;
   /** State of a device: it has words, a journal and a place in every snapshot, but no guest address. */
   readonly hidden?: true;
 }
@@ -222,6 +224,14 @@ export class GuestMemory {
   hiddenWord(name: string): number {
     const i = this.regions.findIndex((region) => region.hidden && region.name === name);
     return i < 0 ? -1 : this.#offsets[i]! / 8;
+  }
+
+  /** The word (buffer offset / 8) at a physical address that is a multiple of 8; -1 where no region says that it is there. */
+  physicalWord(address: bigint): number {
+    const i = this.regions.findIndex(
+      ({ physical, size }) => physical !== undefined && address >= physical && address < physical + BigInt(size),
+    );
+    return i < 0 ? -1 : (this.#offsets[i]! + Number(address - this.regions[i]!.physical!)) / 8;
   }
 
   /** Notes in the journal what word `word` (buffer offset / 8) holds now: to be called before it is written. */

@@ -68,7 +68,7 @@ function matching(machine: Machine, address: bigint, size: number, applies: (con
   return found;
 }
 
-/** To be called for each access of `size` bytes at high:low that is made while DR7 enables a breakpoint. */
+/** To be called for each access of `size` bytes at high:low while DR7 enables a breakpoint. */
 export function watchAccess(machine: Machine, high: number, low: number, size: number, access: number): void {
   const address = (BigInt(high >>> 0) << 32n) | BigInt(low >>> 0);
   const write = (access & Access.WRITE) !== 0;
@@ -78,6 +78,17 @@ export function watchAccess(machine: Machine, high: number, low: number, size: n
     size,
     (condition) => condition === Condition.ACCESS || (condition === Condition.WRITE && write),
   );
+}
+
+/** To be called before a plain instruction is executed, if a breakpoint may be enabled. */
+export function watchOperands(machine: Machine, instruction: Instruction): void {
+  const { cpu, u32 } = machine;
+  if (!(u32[DR7]! & Dr7.ENABLED)) return;
+  if (instruction.repeat && cpu.regs.u64[Reg.RCX] === 0n) return;
+  for (const operand of instruction.memory) {
+    const address = cpu.addressOf(operand);
+    cpu.watch(Number(address >> 32n), Number(address & 0xffffffffn), operand.size, operand.access);
+  }
 }
 
 /** To be called by IN, OUT, INS and OUTS for each access to `size` ports from `port` on: I/O breakpoints need CR4.DE. */

@@ -9,7 +9,7 @@ import { type GuestMemory, PAGE_SIZE } from '../cpu/memory.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
-import { breaksBefore, Dr7, noteTraps, watchAccess } from './debug.js';
+import { breaksBefore, Dr7, noteTraps, watchAccess, watchOperands } from './debug.js';
 import { deliverFault } from './delivery.js';
 import { ATTENTION, EventState, SHADOWS } from './event_state.js';
 import { type Event, eventNamed } from './events.js';
@@ -190,6 +190,7 @@ export class Machine {
     }
     happened.instruction = instruction;
     if (instruction.microcode < 0) {
+      if (debugged !== 0) watchOperands(this, instruction);
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
         // An RF that was set has been cleared.

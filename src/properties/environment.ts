@@ -13,6 +13,7 @@ function wrong(m: Monitor): string[] {
     list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
+  if (!inKernelSpace(m)) list.push(`CR3 is ${hex(u64[Reg.CR3]!)}: the ${m.machine.memory.space} address space`);
   // A delivery that changed CPL leaves a null SS.
   if (u64[Reg.SS] !== 0n && u64[Reg.SS] !== BigInt(platform.selectors.kernelSs))
     list.push(`SS is ${hex(u64[Reg.SS]!)}`);
@@ -25,11 +26,17 @@ function wrong(m: Monitor): string[] {
 export const environment: Property = {
   name: 'environment',
   sentence:
-    "the C part runs with this CPU's GS base and the user's in KERNEL_GS_BASE, kernel CS and SS, on a stack of the kernel",
+    "the C part runs with this CPU's GS base and the user's in KERNEL_GS_BASE, the kernel's CR3, CS and SS, on a stack of the kernel",
   ends: false,
   enteredC: (m) => !sound(m),
   explain: (m) => wrong(m).join('; '),
 };
+
+/** CR3 selects the kernel's mappings, which come first. */
+function inKernelSpace(m: Monitor): boolean {
+  const { memory } = m.machine;
+  return memory.space === memory.spaces[0]?.name;
+}
 
 /** The same as `wrong` without making sentences: it runs at each entry. */
 function sound(m: Monitor): boolean {
@@ -37,6 +44,7 @@ function sound(m: Monitor): boolean {
   const u32 = m.machine.u32;
   const ss = u32[2 * Reg.SS]!;
   return (
+    inKernelSpace(m) &&
     m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
     m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&

@@ -2,6 +2,7 @@ import { Code, Register } from 'iced-x86';
 import { Vector } from '../cpu/cpu.js';
 import { registerNumber } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
+import { fredEnabled } from '../harness/fred.js';
 import { hex } from './describe.js';
 import { type Monitor, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
@@ -20,6 +21,8 @@ function misread(m: Monitor): boolean {
   const record = m.innermost;
   const told = TOLD.get(m.records[record + RecordWord.VECTOR]!);
   if (told === undefined || instruction.iced.op1Register !== told.register) return false;
+  // A FRED frame tells what this #DB is for; DR6 is what all have left behind since it was last cleared.
+  if (told.register === Register.DR6 && fredEnabled(m.machine)) return false;
   const to = registerNumber(instruction.iced.op0Register);
   const { u32 } = m.machine;
   return (
@@ -28,13 +31,21 @@ function misread(m: Monitor): boolean {
   );
 }
 
+/** The event data in the frame of a #PF or #DB that FRED has delivered is another one when its handler returns. */
+function overwritten(m: Monitor, record: number): boolean {
+  if (record < 0 || !fredEnabled(m.machine) || !TOLD.has(m.records[record + RecordWord.VECTOR]!)) return false;
+  return !m.sameEventData(record);
+}
+
 /** A nested event that faults itself must put CR2 and DR6 back before the handler that it interrupted reads them. */
 export const faultState: Property = {
   name: 'fault-state',
   sentence: 'the handler of a #PF or #DB reads the CR2 or DR6 of its own exception',
   ends: false,
   executedMicrocode: misread,
+  returned: overwritten,
   explain: (m) => {
+    if (m.closing >= 0) return 'the event data in the frame are not those of the exception when its handler returns';
     const record = m.innermost;
     const told = TOLD.get(m.records[record + RecordWord.VECTOR]!)!;
     const found = m.machine.cpu.regs.u64[told.name === 'CR2' ? Reg.CR2 : Reg.DR6]!;

@@ -597,6 +597,7 @@ export class Monitor {
       const instruction = happened.instruction;
       if (instruction !== undefined) {
         if (instruction.microcode >= 0) {
+          if (instruction.switchesStack) this.#stackChanged();
           if (happened.returned !== Return.NONE) {
             this.#stackChanged();
             this.#maybeReturned(false);
@@ -806,7 +807,9 @@ export class Monitor {
   /** The event data in the frame of 64 bytes below high:low, as a word (buffer offset / 8). */
   #eventData(high: number, low: number): number {
     // A frame lies in one page.
-    return this.machine.memory.translate(high, (low - FredFrame.SIZE) >>> 0) / 8 + FredFrame.EVENT_DATA / 8;
+    const borrow = low < FredFrame.SIZE ? 1 : 0;
+    const frame = this.machine.memory.locate((high - borrow) >>> 0, (low - FredFrame.SIZE) >>> 0);
+    return (frame + FredFrame.EVENT_DATA) / 8;
   }
 
   /** Whether the frame of `record`, which FRED has delivered, still has the event data that it had. */

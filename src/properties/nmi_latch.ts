@@ -1,3 +1,4 @@
+import { fredEnabled } from '../harness/fred.js';
 import { Return } from '../harness/machine.js';
 import { Kind, RecordWord } from './monitor.js';
 import type { Property } from './property.js';
@@ -15,5 +16,8 @@ export const nmiLatch: Property = {
     );
   },
   ended: (m) => m.machine.nmi.blocked,
-  explain: () => 'NMIs are blocked, and no IRET of the handler is left to unblock them',
+  explain: (m) =>
+    fredEnabled(m.machine)
+      ? 'NMIs are blocked, and no ERETU or ERETS of the handler is left to unblock them'
+      : 'NMIs are blocked, and no IRET of the handler is left to unblock them',
 };

@@ -112,6 +112,13 @@ test('without the marker there is one address space, and nothing of this matters
   for (const setting of [USER, KERNEL]) assert.deepEqual(verdict(handler, setting), { verdict: 'holds' });
 });
 
+test('a search that merges states finds what one that keeps all of them finds', () => {
+  for (const handler of [nmiHandler(), nmiHandler({ leave: '' }), nmiHandler({ section: '.text' })]) {
+    const setting = { context: 'user', events: 'nmi=2' };
+    assert.deepEqual(verdict(handler, setting), verdict(handler, { ...setting, exact: true }));
+  }
+});
+
 /** A context in ring 3 that makes a SYSCALL, and an entry with isolation. */
 function syscallContext(room = 'cpu_tss_rsp2'): string {
   return source(`

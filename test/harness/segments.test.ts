@@ -246,3 +246,14 @@ rule('LSS with a selector that cannot be loaded faults and loads nothing', broke
   rig.step();
   assert.deepEqual([rig.delivered, rig.errorCode, rig.frame(true).rsp], [13, BigInt(USER_SS & ~3), KERNEL_STACK]);
 });
+
+rule(
+  'a RIP-relative operand with a segment override has the base of the segment added',
+  broken.losing(Reg.DS),
+  (make) => {
+    const rig = make('.data\nselectors: .word 0, 0, 0x18\n.text\nstart: movw %gs:selectors(%rip), %ds\n', {
+      regs: { GS_BASE: 4n },
+    });
+    assert.equal(rig.step().get('DS'), BigInt(KERNEL_SS));
+  },
+);

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { LINUX } from '../../src/platforms/linux.js';
 import { keepingSs } from '../support/broken.js';
-import { explore, plainHandler, runOf, verdict } from '../support/search.js';
+import { explore, plainHandler, runOf, source, verdict } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
 const EVERYWHERE = { nmi: 'context_start+0..+13' };
@@ -75,4 +75,29 @@ test('the C part must run with SS null or of the kernel', () => {
     verdict: 'fails',
     environment: { nmi: 'context_start+0..+12' },
   });
+});
+
+test('a C part that runs with the CR3 of user mode', () => {
+  const file = source(`
+	.globl	pti
+	.set	pti, 1
+	.section .entry.text,"ax",@progbits
+	.globl	nmi, do_nmi, do_nmi_end
+nmi:
+	swapgs
+	movq	%rsp, %rdi
+	call	do_nmi
+	swapgs
+	movq	(%rsp), %rdi
+	iretq
+do_nmi:
+	nop
+	ret
+do_nmi_end:
+	int3
+`);
+  const found = explore(file, { events: 'nmi=1', context: 'user', property: 'environment' });
+  assert.deepEqual(found.windows, { environment: { nmi: 'context_start+0..+12' } });
+  const [broken] = runOf(found, found.result.failures[0]!).broken;
+  assert.match(broken!.explanation, /^CR3 is 0x[0-9a-f]+: the user address space$/);
 });

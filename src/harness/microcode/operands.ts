@@ -20,8 +20,15 @@ export function following(instruction: Instruction): bigint {
 /** The address of the memory operand; throws NotModelled for one that is computed with 32 bits. */
 export function memoryAddress(machine: Machine, iced: IcedInstruction): bigint {
   const u64 = machine.cpu.regs.u64;
-  if (iced.isIpRelMemoryOperand) return iced.ipRelMemoryAddress;
-  let address = iced.memoryDisplacement;
+  let address = iced.isIpRelMemoryOperand ? iced.ipRelMemoryAddress : effectiveAddress(machine, iced);
+  if (iced.memorySegment === Register.GS) address += u64[Reg.GS_BASE]!;
+  if (iced.memorySegment === Register.FS) address += u64[Reg.FS_BASE]!;
+  return BigInt.asUintN(64, address);
+}
+
+/** Base, index and displacement. */
+function effectiveAddress(machine: Machine, iced: IcedInstruction): bigint {
+  const u64 = machine.cpu.regs.u64;
   if (
     [iced.memoryBase, iced.memoryIndex].some(
       (register) => register !== Register.None && RegisterExt.size(register) !== 8,
@@ -34,11 +41,8 @@ export function memoryAddress(machine: Machine, iced: IcedInstruction): bigint {
   }
   const base = registerNumber(iced.memoryBase);
   const index = registerNumber(iced.memoryIndex);
-  if (base >= 0) address += u64[base]!;
-  if (index >= 0) address += u64[index]! * BigInt(iced.memoryIndexScale);
-  if (iced.memorySegment === Register.GS) address += u64[Reg.GS_BASE]!;
-  if (iced.memorySegment === Register.FS) address += u64[Reg.FS_BASE]!;
-  return BigInt.asUintN(64, address);
+  const scaled = index >= 0 ? u64[index]! * BigInt(iced.memoryIndexScale) : 0n;
+  return iced.memoryDisplacement + (base >= 0 ? u64[base]! : 0n) + scaled;
 }
 
 /** Checks and notes an access by the current privilege level; false when it faults. */
