@@ -4,7 +4,6 @@
  * RDI: pt_regs, whose tail is the frame that the processor has pushed. Returns with all registers that the C calling
  * convention keeps; the entry code restores the others.
  */
-
 #include "../include/linux.h"
 
 /* Bits 63:32 of the SS word. */

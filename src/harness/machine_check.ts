@@ -29,8 +29,27 @@ const Status = { EN: 1 << 28, UC: 1 << 29, OVER: 1 << 30, VAL: 1 << 31 } as cons
 /** "Unclassified": the error is no business of the code under test (SDM vol. 3, table 15-9). */
 const UNCLASSIFIED = 1;
 
-/** A machine check arrives at this boundary. */
+/**
+ * A machine check arrives at this boundary; where the processors broadcast it, the others take it as soon as they run
+ * (SDM vol. 3, 15.10.4.1).
+ */
 export function machineCheck(machine: Machine): void {
+  const { processors, profile, u32 } = machine;
+  if (profile.machineCheckBroadcast) {
+    for (let n = 0; n < processors.count; n++) {
+      if (n !== processors.running) u32[processors.place(n, Reg.EVENTS)]! |= EventState.MC_PENDING;
+    }
+  }
+  signalMachineCheck(machine);
+}
+
+/** Takes a machine check that was broadcast. */
+export function takeMachineCheck(machine: Machine): void {
+  machine.u32[2 * Reg.EVENTS]! &= ~EventState.MC_PENDING;
+  signalMachineCheck(machine);
+}
+
+function signalMachineCheck(machine: Machine): void {
   const { u32 } = machine;
   if (!log(machine)) return;
   const events = u32[2 * Reg.EVENTS]!;

@@ -1,7 +1,7 @@
 /**
  * What the processor takes at an instruction boundary before the next instruction, and in which order
- * (SDM vol. 3, 6.9, table 6-2): SMI and INIT, traps of the previous instruction, NMI, maskable interrupts. #MC has the
- * highest priority and never waits: it is delivered when it is fired.
+ * (SDM vol. 3, 6.9, table 6-2): #MC (which waits only if another processor broadcast it), SMI and INIT, traps of the previous
+ * instruction, NMI, maskable interrupts.
  */
 import { Flag, Reg } from '../cpu/registers.js';
 import { debugTrapDeliverable, takeDebugTrap } from './debug.js';
@@ -9,6 +9,7 @@ import { deliver, Origin } from './delivery.js';
 import { EventState, SHADOWS } from './event_state.js';
 import { initDeliverable, takeInit } from './init.js';
 import type { Machine } from './machine.js';
+import { takeMachineCheck } from './machine_check.js';
 import { enterSmm, smiDeliverable } from './smm.js';
 
 const EVENTS = 2 * Reg.EVENTS;
@@ -17,6 +18,7 @@ const EVENTS = 2 * Reg.EVENTS;
 export function takesPending(machine: Machine, events: number): boolean {
   if (events & (EventState.SHUTDOWN | EventState.WAIT_FOR_SIPI)) return false;
   return (
+    (events & EventState.MC_PENDING) !== 0 ||
     smiDeliverable(machine, events) ||
     initDeliverable(events) ||
     debugTrapDeliverable(events) ||
@@ -43,6 +45,10 @@ export function interruptDeliverable(
 export function takePending(machine: Machine): boolean {
   const events = machine.u32[EVENTS]!;
   if (events & (EventState.SHUTDOWN | EventState.WAIT_FOR_SIPI)) return false;
+  if (events & EventState.MC_PENDING) {
+    takeMachineCheck(machine);
+    return true;
+  }
   if (smiDeliverable(machine, events)) {
     enterSmm(machine);
     return true;

@@ -165,3 +165,16 @@ test('one processor cannot be switched away from', () => {
   const { result } = explore('linux_nmi.S', { events: 'switch=1' });
   assert.match(result.stopped ?? '', /switch could never be fired/);
 });
+
+test('a machine check is broadcast where the profile says so', () => {
+  const pending = (profile: string): boolean => {
+    const machine = machineFor(subjectOf('linux_nmi.S', { context: pair(ATOMIC) }), profileNamed(profile));
+    machine.next('mc');
+    assert.equal(machine.happened.vector, 18);
+    machine.next('switch');
+    machine.next('step');
+    return machine.happened.delivered && machine.happened.vector === 18;
+  };
+  assert.equal(pending('intel'), true);
+  assert.equal(pending('amd'), false);
+});

@@ -180,3 +180,15 @@ rule('C-3: a MOV SS is not traced, neither at once nor later; the next instructi
   const interrupt = make('start: movw %ax, %ss\n int3\nv3: nop\n', { regs });
   assert.deepEqual([interrupt.step(2).delivered, interrupt.step().delivered], [3, undefined]);
 });
+
+rule(
+  'C-1: a pending trap comes before an interrupt, which waits for IF in the handler',
+  debug.takingInterruptsFirst,
+  (make) => {
+    const rig = make('start: nop\nhere: nop\nv1: iretq\n', { regs: TRACED }).step();
+    rig.machine.pin.raise(20);
+    assert.deepEqual([rig.step().delivered, rig.frame().rip], [1, rig.label('here')]);
+    assert.deepEqual([rig.step().delivered, rig.rip], [undefined, rig.label('here')]);
+    assert.deepEqual([rig.step().delivered, rig.frame().rip], [20, rig.label('here')]);
+  },
+);

@@ -347,3 +347,8 @@ export function withoutMovSsShadow(machine: Machine): void {
     machine.u32[EVENTS]! &= ~EventState.MOV_SS_SHADOW;
   });
 }
+
+/** A maskable interrupt comes before the traps of the previous instruction. */
+export function takingInterruptsFirst(machine: Machine): void {
+  hiding(machine, (events) => (events & EventState.INTR_PENDING && machine.u32[RFLAGS]! & Flag.IF ? PENDING_DEBUG : 0));
+}
