@@ -109,8 +109,8 @@ class Comparison {
     });
   }
 
-  /** The verdicts on the cases, in their order. */
-  async judge(cases: readonly Case[]): Promise<Verdict[]> {
+  /** The verdicts on the cases, in their order; with `once`, those after a standstill are not run. */
+  async judge(cases: readonly Case[], once = false): Promise<Verdict[]> {
     const verdicts: (Verdict | undefined)[] = cases.map(({ program, run }) => this.#withheld(program, run));
     for (let rest = cases.flatMap((_, i) => (verdicts[i] ? [] : [i])); rest.length > 0; ) {
       const results = await RUN[this.peer](
@@ -125,6 +125,7 @@ class Comparison {
       const stopped = rest[results.length];
       if (stopped !== undefined) verdicts[stopped] = { kind: 'differs', run: cases[stopped]!.run, differences: [] };
       rest = rest.slice(results.length + 1);
+      if (once) for (const i of rest.splice(0)) verdicts[i] = { kind: 'withheld', by: [] };
     }
     return verdicts as Verdict[];
   }
@@ -246,7 +247,10 @@ async function shrink(comparison: Comparison, here: Here, first: Case, verdict: 
       if (typeof run === 'string') continue;
       smaller.push({ one: { number: first.number, plan: value.value, program, run }, context: value.context });
     }
-    const verdicts = await comparison.judge(smaller.map(({ one }) => one));
+    const verdicts = await comparison.judge(
+      smaller.map(({ one }) => one),
+      true,
+    );
     const found = verdicts.findIndex((v) => v.kind === 'differs' && v.differences.length > 0);
     if (found < 0) break;
     smallest = smaller[found]!.one;

@@ -16,9 +16,10 @@ import { Mnemonic } from 'iced-x86';
 import { Vector } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
 import { Flag, Reg } from '../cpu/registers.js';
-import { deliver, Origin } from './delivery.js';
+import { deliver, exits, Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT } from './event_state.js';
 import type { Machine } from './machine.js';
+import { inGuest } from './vmx.js';
 
 /** DR6: breakpoints 0 to 3, access to a debug register, single step; BT (task switch) does not occur in 64-bit mode. */
 export const Dr6 = { B0_TO_B3: 0xf, BD: 1 << 13, BS: 1 << 14, BT: 1 << 15, FIXED: 0xffff0ff0 } as const;
@@ -122,7 +123,7 @@ const CHANGING_TF_FIRST: ReadonlySet<Mnemonic> = new Set([Mnemonic.Syscall, Mnem
  */
 export function noteTraps(machine: Machine, instruction: Instruction, rflagsBefore: number): void {
   const { u32, happened } = machine;
-  if (happened.delivered) return;
+  if (happened.delivered || happened.vmExit >= 0) return;
   const rflags = CHANGING_TF_FIRST.has(instruction.mnemonic) ? u32[2 * Reg.RFLAGS]! : rflagsBefore;
   const step = rflags & Flag.TF && !(u32[EVENTS]! & EventState.MOV_SS_SHADOW);
   pend(machine, (machine.breakpointsHit << PENDING_DEBUG_SHIFT) | (step ? EventState.PENDING_BS : 0));
@@ -177,6 +178,8 @@ export function debugInterrupt(machine: Machine, length: number): void {
 /** Raises #DB. DR6 collects `causes`, software alone clears it; of DR7 only GD is cleared, so that the handler can use the registers. */
 function raise(machine: Machine, causes: number, length = 0): void {
   const { u32 } = machine;
+  // A #DB that causes a VM exit leaves DR6 and DR7 as they are: the host finds the causes in the exit qualification.
+  if (inGuest(machine) && exits(machine, Vector.DB, Origin.EXCEPTION, undefined, length, causes)) return;
   machine.rareChange(Reg.DR6);
   u32[DR6] = (u32[DR6]! | causes | Dr6.FIXED) >>> 0;
   u32[DR7]! &= ~Dr7.GD;

@@ -10,6 +10,8 @@ import { EventState } from './event_state.js';
 import { attemptFred, fredEnabled } from './fred.js';
 import type { Machine } from './machine.js';
 import { markAccessed } from './segment_checks.js';
+import { describe, exceptionExits, exitByTripleFault } from './vm_exit.js';
+import { inGuest } from './vmx.js';
 
 /** How an event came about: it decides the gate's privilege check and the error code's EXT bit. */
 export const Origin = {
@@ -43,7 +45,7 @@ const CONTRIBUTORY: ReadonlySet<number> = new Set([
  * Delivers the event `vector`. When its delivery faults, the fault is delivered in its place or both become #DF
  * (SDM vol. 3, table 6-5); a fault while #DF is delivered shuts the processor down. `length` is that of the INT n, INT3 or
  * INT1 at RIP: its frame names the address after it, but a fault of its delivery is the instruction's own. `data` is what a
- * #DB reports, for a frame that has room for it.
+ * #DB reports, for a frame that has room for it. `injected`: the type that a VM entry has given the event, which then causes no VM exit.
  */
 export function deliver(
   machine: Machine,
@@ -52,7 +54,10 @@ export function deliver(
   code: number | undefined,
   length = 0,
   data = 0,
+  injected = -1,
 ): void {
+  const guest = inGuest(machine);
+  if (guest && injected < 0 && exits(machine, vector, origin, code, length, data)) return;
   const fred = fredEnabled(machine);
   let v = vector;
   let from = origin;
@@ -73,6 +78,13 @@ export function deliver(
     // what it has pushed of the frame; no manual says how much.
     restoreInterrupted(machine);
     const second = machine.cpu.faultVector;
+    if (guest) {
+      const described = describe(machine, v, from, errorCode, nested ? 0 : length);
+      const type = nested || injected < 0 ? described.type : injected;
+      const secondCode = machine.cpu.hasFaultCode ? machine.cpu.faultCode : undefined;
+      const fault = describe(machine, second, Origin.EXCEPTION, secondCode, 0);
+      if (exceptionExits(machine, fault, savedFlags(machine, v, from), 0, { ...described, type })) return;
+    }
     // CR2 is loaded whenever a page fault is detected, also by one that becomes #DF or shuts the processor down.
     if (second === Vector.PF) setCr2(machine);
     // An address that is not canonical is found by the access itself, which does not know of the event.
@@ -81,7 +93,8 @@ export function deliver(
     if (length !== 0) setSavedRip(machine, 0n);
     // INT n and what comes from outside is benign, whatever its vector.
     if (v === Vector.DF && from === Origin.EXCEPTION) {
-      machine.shutDown();
+      if (guest) exitByTripleFault(machine);
+      else machine.shutDown();
       return;
     }
     if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi)
@@ -93,6 +106,7 @@ export function deliver(
     ) {
       v = Vector.DF;
       errorCode = 0;
+      if (guest && exits(machine, v, Origin.EXCEPTION, 0, 0, 0)) return;
     } else {
       v = second;
       errorCode = machine.cpu.hasFaultCode ? machine.cpu.faultCode : undefined;
@@ -107,11 +121,27 @@ export function deliver(
   machine.changed();
 }
 
+/** Whether a guest leaves because of this event, with arguments as of `deliver`: then it has left. */
+export function exits(
+  machine: Machine,
+  vector: number,
+  origin: number,
+  code: number | undefined,
+  length: number,
+  data: number,
+): boolean {
+  const event = describe(machine, vector, origin, code, length);
+  return exceptionExits(machine, event, savedFlags(machine, vector, origin), data);
+}
+
 /** Delivers the exception that the instruction at RIP has raised (it is described by the CPU's fault fields). */
 export function deliverFault(machine: Machine): void {
   const cpu = machine.cpu;
+  const code = cpu.hasFaultCode ? cpu.faultCode : undefined;
+  // CR2 is not loaded by a page fault that causes a VM exit.
+  if (inGuest(machine) && exits(machine, cpu.faultVector, Origin.EXCEPTION, code, 0, 0)) return;
   if (cpu.faultVector === Vector.PF) setCr2(machine);
-  deliver(machine, cpu.faultVector, Origin.EXCEPTION, cpu.hasFaultCode ? cpu.faultCode : undefined);
+  deliver(machine, cpu.faultVector, Origin.EXCEPTION, code);
 }
 
 /** Lets the frame name RIP + `length` as the place to go on. */

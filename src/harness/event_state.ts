@@ -48,6 +48,11 @@ export const EventState = {
   VIRTUAL_NMI_BLOCKED: 1 << 25,
   /** A machine check that was broadcast waits for this processor to run. */
   MC_PENDING: 1 << 26,
+  /** In a guest, copied from the controls of its VMCS: what exits, and that the host waits for a window. */
+  INTERRUPT_EXITING: 1 << 27,
+  NMI_EXITING: 1 << 28,
+  VIRTUAL_NMIS: 1 << 29,
+  WINDOW_EXITING: 1 << 30,
 } as const;
 
 export const MCG_STATUS_SHIFT = 11;
@@ -68,5 +73,6 @@ export const ATTENTION =
   EventState.INIT_PENDING |
   EventState.WAIT_FOR_SIPI |
   EventState.MC_PENDING |
+  EventState.WINDOW_EXITING |
   PENDING_DEBUG |
   EventState.COMPATIBILITY;

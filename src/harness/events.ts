@@ -7,7 +7,7 @@ import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { pend } from './debug.js';
-import { deliver, Origin } from './delivery.js';
+import { deliver, deliverFault, Origin } from './delivery.js';
 import { EventState } from './event_state.js';
 import type { Machine } from './machine.js';
 import { machineCheck } from './machine_check.js';
@@ -73,8 +73,10 @@ function pageFault(machine: Machine): void {
   const operand = machine.peek()?.memory[0];
   const address = operand ? cpu.addressOf(operand) : cpu.regs.u64[Reg.RIP]!;
   const kind = operand ? (operand.access & Access.WRITE ? PageFault.WRITE : 0) : PageFault.FETCH;
-  cpu.regs.u64[Reg.CR2] = address;
-  deliver(machine, Vector.PF, Origin.EXCEPTION, kind | (cpu.cpl === 3 ? PageFault.USER : 0));
+  cpu.raiseWith(Vector.PF, kind | (cpu.cpl === 3 ? PageFault.USER : 0));
+  cpu.faultHigh = Number(address >> 32n);
+  cpu.faultLow = Number(address & 0xffffffffn);
+  deliverFault(machine);
 }
 
 /** An SMI whose handler is the plain one or, with SMI_WITH_IRET, the one that executes an IRET; one that waits absorbs others. */

@@ -88,7 +88,7 @@ export function checkFredTransfer(machine: Machine, selector: number, newCpl: nu
 }
 
 /** INT3, INT n and INT1 have executed, or a system call; `length`: 0 if an event is fired as if one had. */
-function eventType(machine: Machine, vector: number, origin: number, length: number): number {
+export export function eventType(machine: Machine, vector: number, origin: number, length: number): number {
   switch (origin) {
     case Origin.EXTERNAL:
       return vector === Vector.NMI ? EventType.NMI : EventType.HARDWARE_EXCEPTION;

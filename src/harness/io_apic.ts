@@ -13,7 +13,7 @@ export const IO_APIC = 'I/O APIC';
 /** The region through which software reaches it. */
 export const IO_APIC_PAGE = 'I/O APIC page';
 
-export const PINS = 24;
+const PINS = 24;
 
 /** Words of the state. */
 const Word = {

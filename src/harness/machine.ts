@@ -22,12 +22,13 @@ import { takePending, takesPending } from './priorities.js';
 import { Processors } from './processors.js';
 import { endShadows } from './shadows.js';
 import type { SmmCode } from './smm.js';
+import { exitsOnInstruction } from './vm_exit_instructions.js';
 
 /** What may happen at a boundary: the next instruction (or what the processor has to do first), or an event by its name. */
 export type Action = string;
 
 /** How control came back to interrupted code. */
-export const Return = { NONE: 0, IRET: 1, SYSRET: 2, RSM: 3, RETF: 4, SYSEXIT: 5, ERETU: 6, ERETS: 7 } as const;
+export const Return = { NONE: 0, IRET: 1, SYSRET: 2, RSM: 3, RETF: 4, SYSEXIT: 5, ERETU: 6, ERETS: 7, VM_ENTRY: 8 } as const;
 
 /** What the last transition did besides moving on; for those who watch. */
 export interface Happened {
@@ -44,6 +45,14 @@ export interface Happened {
   shutdown: boolean;
   /** The processor that ran until now, if another one runs from now on; else -1. */
   switchedFrom: number;
+  /** The basic reason of the VM exit that has happened; -1: none has. */
+  vmExit: number;
+  /** A guest has been entered. If an event was injected, registersBefore are the guest's without it. */
+  vmEntry: boolean;
+  /** Why a VM entry has failed, in words. */
+  failedCheck: string | undefined;
+  /** The instruction is an IRET that has unblocked NMIs, or virtual ones. */
+  nmiUnblocked: boolean;
   /** The executed instruction, if one was. */
   instruction: Instruction | undefined;
 }
@@ -82,6 +91,10 @@ export class Machine {
     returned: Return.NONE,
     shutdown: false,
     switchedFrom: -1,
+    vmExit: -1,
+    vmEntry: false,
+    failedCheck: undefined,
+    nmiUnblocked: false,
     instruction: undefined,
   };
   /** Set when a register beyond the engine's 18 may have changed; cleared by whoever keeps copies. */
@@ -203,10 +216,13 @@ export class Machine {
     } else {
       this.#previous = undefined;
       this.changed();
+      if (events & EventState.VMX_NON_ROOT && exitsOnInstruction(this, instruction)) return;
       if (!MICROCODE[instruction.microcode]!(this, instruction)) {
         deliverFault(this);
         return;
       }
+      // What follows belongs to the instruction's own side of a VM entry or exit.
+      if (happened.vmEntry || happened.vmExit >= 0) return;
       // Between two iterations of INS and OUTS, RIP stays and RF is set, as for the engine's string instructions.
       if (!happened.returned && this.u32[2 * Reg.RIP] !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
       debugged |= this.u32[2 * Reg.RFLAGS]! & Flag.TF;
@@ -227,6 +243,10 @@ export class Machine {
     happened.returned = Return.NONE;
     happened.shutdown = false;
     happened.switchedFrom = -1;
+    happened.vmExit = -1;
+    happened.vmEntry = false;
+    happened.failedCheck = undefined;
+    happened.nmiUnblocked = false;
     happened.instruction = undefined;
     return happened;
   }

@@ -9,6 +9,8 @@ import type { Profile } from '../profiles/profile.js';
 import { deliver, Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG } from './event_state.js';
 import type { Machine } from './machine.js';
+import { exitByNmi } from './vm_exit.js';
+import { nmiExits } from './vmx.js';
 
 const EVENTS = 2 * Reg.EVENTS;
 
@@ -57,8 +59,12 @@ export class NmiLatch {
     this.u32[EVENTS] = (this.u32[EVENTS]! & ~EventState.NMI_PENDING) | EventState.NMI_BLOCKED;
   }
 
-  /** Delivers the pending NMI. */
+  /** Delivers the pending NMI: to the host of a guest that has asked for it, or else through the IDT. */
   deliver(machine: Machine): void {
+    if (nmiExits(machine.u32[EVENTS]!)) {
+      exitByNmi(machine);
+      return;
+    }
     this.take();
     deliver(machine, Vector.NMI, Origin.EXTERNAL, undefined);
   }

@@ -11,6 +11,8 @@ import { initDeliverable, takeInit } from './init.js';
 import type { Machine } from './machine.js';
 import { takeMachineCheck } from './machine_check.js';
 import { enterSmm, smiDeliverable } from './smm.js';
+import { exitByInterrupt, exitByWindow, takeInitInVmx } from './vm_exit.js';
+import { interruptExits, openWindow } from './vmx.js';
 
 const EVENTS = 2 * Reg.EVENTS;
 
@@ -23,6 +25,7 @@ export function takesPending(machine: Machine, events: number): boolean {
     initDeliverable(events) ||
     debugTrapDeliverable(events) ||
     machine.nmi.deliverableWith(events) ||
+    openWindow(machine, events) >= 0 ||
     interruptDeliverable(machine, events)
   );
 }
@@ -37,7 +40,8 @@ export function interruptDeliverable(
   processor = machine.processors.running,
 ): boolean {
   if (!(events & EventState.INTR_PENDING) || events & SHADOWS) return false;
-  if (!(machine.u32[machine.processors.place(processor, Reg.RFLAGS)]! & Flag.IF)) return false;
+  const enabled = (machine.u32[machine.processors.place(processor, Reg.RFLAGS)]! & Flag.IF) !== 0;
+  if (!enabled && !interruptExits(events)) return false;
   return machine.apics[processor]!.asserted;
 }
 
@@ -54,7 +58,8 @@ export function takePending(machine: Machine): boolean {
     return true;
   }
   if (initDeliverable(events)) {
-    takeInit(machine);
+    if (events & EventState.VMX_ROOT) takeInitInVmx(machine);
+    else takeInit(machine);
     return true;
   }
   if (debugTrapDeliverable(events)) {
@@ -65,8 +70,14 @@ export function takePending(machine: Machine): boolean {
     machine.nmi.deliver(machine);
     return true;
   }
+  const window = openWindow(machine, events);
+  if (window >= 0) {
+    exitByWindow(machine, window);
+    return true;
+  }
   if (interruptDeliverable(machine, events)) {
-    deliver(machine, machine.apic!.acknowledge(), Origin.INTERRUPT, undefined);
+    if (interruptExits(events)) exitByInterrupt(machine);
+    else deliver(machine, machine.apic!.acknowledge(), Origin.INTERRUPT, undefined);
     return true;
   }
   return false;

@@ -169,7 +169,9 @@ export function smiDeliverable(machine: Machine, events: number): boolean {
 export function enterSmm(machine: Machine): void {
   const { u32, happened } = machine;
   const { u64 } = machine.cpu.regs;
-  const code = machine.smm!;
+  const code = machine.smm;
+  if (code === undefined)
+    throw new NotModelled(u64[Reg.RIP]!, 'is interrupted by an SMI, and there is no SMM code; define smi_handler');
   machine.leaveInstruction();
   machine.registersBefore.set(u32);
   const events = u32[EVENTS]!;

@@ -219,7 +219,7 @@ test('path files that are none, or do not fit', async () => {
       ['replay', changed('image', /"image": "[0-9a-f]*"/, `"image": "${'0'.repeat(64)}"`)],
       /image\.json: was recorded on another image \(sha256 000000000000…, the files now give [0-9a-f]{12}…\); explore again with --save$/,
     ],
-    [['replay', changed('event', '"event": "nmi"', '"event": "smi"')], /event\.json: field path\.0\.event: /],
+    [['replay', changed('event', '"event": "nmi"', '"event": "zap"')], /event\.json: field path\.0\.event: /],
     [
       ['replay', changed('hit', '"hit": 1', '"hit": 1000')],
       /hit\.json: the path does not apply: context_start\+3 \(time 1000\) is never reached$/,

@@ -122,6 +122,18 @@ test('linux_nmi.S holds for any number of plain SMIs, within each other and befo
   assert.equal(search('syscall-gap', 'nmi=1,smi=2').result.verdict, 'holds');
 });
 
+test('linux_nmi_fred.S has no early window: each frame lies below the last', () => {
+  for (const [events, smmNmiPolicy] of [
+    ['nmi=2,mc=1', 'preserved'],
+    ['nmi=2,smi-iret=1', 'iret-unblocks'],
+    ['nmi=2,smi=1', 'rsm-unblocks'],
+  ] as const) {
+    const { result } = explore('linux_nmi_fred.S', { events, profile: 'fred', knobs: { smmNmiPolicy } });
+    assert.equal(result.verdict, 'holds', events);
+    assert.equal(result.stopped, undefined, events);
+  }
+});
+
 test('what the early window looks like: the handler returns to itself for ever', () => {
   const explored = search('kernel', 'nmi=2,mc=1');
   const failure = explored.result.failures.find((f) => f.event === 'nmi' && f.boundary === 'machine_check+4')!;

@@ -196,6 +196,18 @@ test('with the local APIC, too, the search finds just what every schedule by its
   agreesWithOracle(nesting(EACH, EOI, ''), context, 'msi:0x30=2');
   agreesWithOracle(nesting(EACH, '', ''), context, 'msi:0x30=2,msi:0x50=1', ['msi:0x50=context_start..context_end']);
   agreesWithOracle(WAKING, IDLE, 'intr:0x20=1,nmi=1', ['nmi=context_start..context_end']);
+  // A breakpoint where an interrupt waits, and an NMI that is held back there.
+  agreesWithOracle(nesting(SHARED, '', EOI), context, 'msi:0x30=1,msi:0x50=1,bp=1', [
+    'msi:0x30=context_start',
+    'msi:0x50=interrupt_0x30..interrupt_0x50',
+    'bp=interrupt_0x30..interrupt_0x50',
+  ]);
+  agreesWithOracle(nesting(EACH, EOI, ''), context, 'nmi=2,msi:0x30=1', [
+    'nmi=context_start',
+    'nmi=nmi',
+    'nmi=interrupt_0x30+2',
+    'msi:0x30=nmi',
+  ]);
 });
 
 /** WRMSR with all registers kept. */

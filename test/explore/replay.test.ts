@@ -132,7 +132,7 @@ test('a path file that is not as it should be is refused, with the field', () =>
     [{ ...good, files: [] }, /field files: /],
     [{ ...good, files: [1] }, /field files\.0: /],
     [{ ...good, more: 1 }, /more/],
-    [{ ...good, path: [{ ...good.path[0], event: 'smi' }] }, /field path\.0\.event: /],
+    [{ ...good, path: [{ ...good.path[0], event: 'zap' }] }, /field path\.0\.event: /],
     [{ ...good, path: [{ ...good.path[0], hit: 0 }] }, /field path\.0\.hit: /],
     [{ ...good, path: [{ ...good.path[0], hit: 1.5 }] }, /field path\.0\.hit: /],
     [{ ...good, path: [{ ...good.path[0], hit: 1e30 }] }, /field path\.0\.hit: /],

@@ -186,3 +186,10 @@ rule('C-3: the event db in the shadow of MOV SS is deferred too', debug.withoutD
   assert.deepEqual(rig.actions(['db']), ['step']);
   assert.deepEqual([rig.step().delivered, rig.step().delivered, rig.frame().rip], [undefined, 1, rig.label('here')]);
 });
+
+rule('C-3: an interrupt waits for the instruction after MOV SS', debug.withoutMovSsShadow, (make) => {
+  const rig = make('start: movw %ax, %ss\n nop\nhere: nop\n', { regs: { RAX: BigInt(KERNEL_SS) } }).step();
+  rig.machine.pin.raise(20);
+  assert.equal(rig.step().delivered, undefined);
+  assert.deepEqual([rig.step().delivered, rig.frame().rip], [20, rig.label('here')]);
+});

@@ -10,8 +10,8 @@ import { descriptorDpl, descriptorLimit, Segment, SystemType, systemType } from 
 import type { Machine } from '../machine.js';
 import { advance, readOperand, writeOperand } from './operands.js';
 
-/** What LAR gives of the upper half of a descriptor: type, S, DPL, P; AVL, L, D, G. */
-const RIGHTS = 0x00f0ff00;
+/** What LAR gives of the upper half of a descriptor (APM vol. 3, LAR). Intel leaves bits 16 to 19, of the limit, undefined. */
+const RIGHTS = 0x00ffff00;
 
 const LAR_TYPES: ReadonlySet<number> = new Set([
   ...[SystemType.LDT, SystemType.AVAILABLE_TSS, SystemType.BUSY_TSS, SystemType.CALL_GATE],

@@ -5,6 +5,7 @@ import { type Instruction, registerNumber } from '../../cpu/decoder.js';
 import { NotModelled } from '../../cpu/not_modelled.js';
 import { Reg } from '../../cpu/registers.js';
 import type { Machine } from '../machine.js';
+import { inVmxOperation } from '../vmx.js';
 import { advance, readOperand, userModePrevented, writeOperand } from './operands.js';
 import { movFromCr8, movToCr8 } from './task_priority.js';
 
@@ -107,6 +108,8 @@ function cr4Value(machine: Machine, instruction: Instruction, value: bigint): bi
   if (machine.profile.vendor === 'amd') settable &= ~BigInt(Cr4.VMXE);
   if (machine.profile.fred) settable |= CR4_FRED;
   if (!(low & Cr4.PAE) || value & ~(settable | CR4_REFUSED)) return undefined;
+  // VMX operation needs it.
+  if (inVmxOperation(machine) && !(low & Cr4.VMXE)) return undefined;
   // The number of paging levels cannot change in IA-32e mode.
   if (changed & Cr4.LA57) return undefined;
   if (low & changed & Cr4.PCIDE && machine.u32[2 * Reg.CR3]! & 0xfff) return undefined;

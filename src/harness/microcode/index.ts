@@ -23,6 +23,18 @@ import { int3, intN, undefinedInstruction } from './software_interrupts.js';
 import { swapgs, syscall, sysretd, sysretq } from './syscall.js';
 import { sysenter, sysexit } from './sysenter.js';
 import { invalidate, invpcid } from './translation_caches.js';
+import {
+  invalidateMappings,
+  vmcall,
+  vmclear,
+  vmlaunch,
+  vmptrld,
+  vmptrst,
+  vmread,
+  vmwrite,
+  vmxoff,
+  vmxon,
+} from './vmx.js';
 
 /** Executes an instruction and moves RIP; false when it raises the exception that the CPU's fault fields describe. */
 export type Microcode = (machine: Machine, instruction: Instruction) => boolean;
@@ -73,6 +85,16 @@ const ROUTINES: readonly (readonly [Microcode, readonly Mnemonic[]])[] = [
   [lowestSetBit, [Mnemonic.Blsi, Mnemonic.Blsr, Mnemonic.Blsmsk]],
   [zeroHighBits, [Mnemonic.Bzhi]],
   [compareExchange16, [Mnemonic.Cmpxchg16b]],
+  [vmxon, [Mnemonic.Vmxon]],
+  [vmxoff, [Mnemonic.Vmxoff]],
+  [vmclear, [Mnemonic.Vmclear]],
+  [vmptrld, [Mnemonic.Vmptrld]],
+  [vmptrst, [Mnemonic.Vmptrst]],
+  [vmread, [Mnemonic.Vmread]],
+  [vmwrite, [Mnemonic.Vmwrite]],
+  [vmlaunch, [Mnemonic.Vmlaunch, Mnemonic.Vmresume]],
+  [vmcall, [Mnemonic.Vmcall]],
+  [invalidateMappings, [Mnemonic.Invept, Mnemonic.Invvpid]],
   // Instructions whose result depends on state or time that the machine does not have.
   [counter, [Mnemonic.Rdtsc, Mnemonic.Rdtscp, Mnemonic.Rdpmc]],
   [monitorWait, [Mnemonic.Monitor, Mnemonic.Mwait, Mnemonic.Monitorx, Mnemonic.Mwaitx]],

@@ -18,6 +18,7 @@ import {
   loadStackPointer,
   markAccessed,
 } from '../segment_checks.js';
+import { unblockedByIret } from '../vmx.js';
 import { readStackAt } from './operands.js';
 
 /** The flags that IRET loads in every ring, with a 16-bit operand the lower 16 of them. VM is never loaded: it cannot be set in IA-32e mode. */
@@ -26,15 +27,18 @@ const LOADED =
 
 export function iret(machine: Machine, instruction: Instruction): boolean {
   const { u32 } = machine;
-  const latchBefore = machine.nmi.blocked;
-  machine.nmi.unblock();
+  const unblocks = unblockedByIret(u32[2 * Reg.EVENTS]!);
+  const blocked = u32[2 * Reg.EVENTS]! & unblocks;
+  if (unblocks === EventState.NMI_BLOCKED) machine.nmi.unblock();
+  else u32[2 * Reg.EVENTS]! &= ~unblocks;
+  machine.happened.nmiUnblocked = blocked !== 0;
   const returned = returnFromInterrupt(machine, instruction);
   if (returned) machine.happened.returned = Return.IRET;
   // In SMM it is remembered for RSM.
   if ((returned || machine.profile.iretFaultUnblocksNmi) && u32[2 * Reg.EVENTS]! & EventState.SMM) {
     u32[2 * Reg.EVENTS]! |= EventState.SMM_IRET;
   }
-  if (!returned && latchBefore && !machine.profile.iretFaultUnblocksNmi) u32[2 * Reg.EVENTS]! |= EventState.NMI_BLOCKED;
+  if (!returned && !machine.profile.iretFaultUnblocksNmi) u32[2 * Reg.EVENTS]! |= blocked;
   return returned;
 }
 

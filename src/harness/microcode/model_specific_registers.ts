@@ -13,6 +13,7 @@ import { FRED_MSRS } from './fred_msrs.js';
 import { LOCAL_APIC_MSRS } from './local_apic_msrs.js';
 import { MACHINE_CHECK_MSRS } from './machine_check_msrs.js';
 import { advance } from './operands.js';
+import { VMX_MSRS } from './vmx_msrs.js';
 
 /** What RDMSR and WRMSR do with one register. An access that the processor rejects is #GP(0). */
 export interface Msr {
@@ -166,6 +167,7 @@ const MSRS: ReadonlyMap<number, Msr> = new Map([
   [0x277, pat],
   ...MACHINE_CHECK_MSRS,
   ...LOCAL_APIC_MSRS,
+  ...VMX_MSRS,
   [0xc0000080, efer],
   [0xc0000081, plainMsr(Reg.STAR)],
   [0xc0000082, addressMsr(Reg.LSTAR)],
