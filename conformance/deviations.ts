@@ -405,6 +405,23 @@ export const DEVIATIONS: readonly Deviation[] = [
       }),
   },
   {
+    id: 'iret-ring-3-null',
+    peers: ['qemu'],
+    what: 'IRETQ from ring 3 to ring 3 clears the RPL of a null DS and ES',
+    section: 'SDM vol. 2, IRET',
+    words: 'Only RETURN-TO-OUTER-PRIVILEGE-LEVEL changes data segment registers.',
+    imitate: (machine, hit) =>
+      afterInstruction(machine, [Mnemonic.Iretq], (registers) => {
+        if ((registers[2 * Reg.CS]! & 3) !== 3) return;
+        for (const segment of [Reg.DS, Reg.ES]) {
+          const selector = machine.u32[2 * segment]!;
+          if (selector === 0 || selector > 3) continue;
+          machine.u32[2 * segment] = 0;
+          hit();
+        }
+      }),
+  },
+  {
     id: 'rf-stays',
     peers: ['qemu'],
     what: 'RF, once set, stays until the translated block ends: it is in the images that later instructions of it push',
@@ -556,7 +573,7 @@ export const DEVIATIONS: readonly Deviation[] = [
     words: 'the state of the processor … is restored to the state prior to the beginning of execution of the faulting instruction.',
     explains: (run, { place, here, peer }) =>
       (place === 'RFLAGS' || run.images.has(place)) &&
-      ((here ^ peer) & ~BigInt(ARITHMETIC)) === 0n &&
+      (here ^ peer) >> 17n === 0n &&
       run.trace.some(
         ({ instruction, faulted }) =>
           faulted && instruction !== undefined && instruction.memory.length > 0 && instruction.iced.rflagsRead !== 0,
@@ -572,13 +589,16 @@ export const DEVIATIONS: readonly Deviation[] = [
       run.trace.some(({ vector }, i) => vector === Vector.DB && run.trace[i - 1]?.instruction?.mnemonic === Mnemonic.Pause),
   },
   {
-    id: 'cmpxchg16b-flags',
+    id: 'cmpxchg8b-flags',
     peers: ['qemu'],
-    what: 'CMPXCHG16B changes more flags than ZF',
+    what: 'CMPXCHG8B and CMPXCHG16B change more flags than ZF',
     section: 'SDM vol. 2, CMPXCHG8B/CMPXCHG16B',
     words: 'The CF, PF, AF, SF, and OF flags are unaffected.',
     loses: (run) =>
-      run.trace.some(({ instruction, faulted }) => instruction?.mnemonic === Mnemonic.Cmpxchg16b && !faulted),
+      run.trace.some(
+        ({ instruction, faulted }) =>
+          !faulted && (instruction?.mnemonic === Mnemonic.Cmpxchg8b || instruction?.mnemonic === Mnemonic.Cmpxchg16b),
+      ),
   },
   {
     id: 'iret-reads-late',

@@ -17,6 +17,7 @@ interface Arguments {
   readonly peer: string;
   readonly only?: number;
   readonly events: boolean;
+  readonly shrink: boolean;
 }
 
 function integer(text: string): number {
@@ -40,6 +41,7 @@ async function main(): Promise<number> {
     .option('--peer <name>', 'qemu, bochs or both', 'both')
     .option('--only <n>', 'run this one of the programs that the seed gives', integer)
     .option('--no-events', 'leave out the comparison of events at every boundary')
+    .option('--no-shrink', 'show programs that differ as they are')
     .parse();
   const options = command.opts<Arguments>();
   const peers = peersOf(options.peer);
@@ -53,6 +55,7 @@ async function main(): Promise<number> {
     programs: options.programs,
     seed: options.seed,
     peers,
+    shrink: options.shrink,
     ...(options.only === undefined ? {} : { only: options.only }),
     progress: (done, failures) => console.log(`${done} programs, ${failures} differ, ${Math.round((Date.now() - begun) / 1000)} s`),
   });

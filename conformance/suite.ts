@@ -30,6 +30,8 @@ export interface Options {
   readonly only?: number;
   /** Made to every machine here: to see that the suite finds it. */
   readonly change?: Change;
+  /** Whether programs that differ are made smaller; they are by default. */
+  readonly shrink?: boolean;
   /** Stop after this many failures. */
   readonly mostFailures?: number;
   readonly progress?: (done: number, failures: number) => void;
@@ -183,7 +185,7 @@ export async function runSuite(options: Options): Promise<Report> {
         record(reports.get(comparison.peer)!, one.program, verdict);
         if (verdict.kind !== 'differs') continue;
         failures.push(
-          failures.length < MOST_SHRUNK
+          failures.length < MOST_SHRUNK && options.shrink !== false
             ? await shrink(comparison, here, one, verdict)
             : failureOf(comparison.peer, one, verdict, false),
         );

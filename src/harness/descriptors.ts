@@ -1,6 +1,6 @@
 /**
- * Layouts of the descriptor tables in guest memory: segment descriptors, call gates, IDT gates, the 64-bit TSS.
- * SDM vol. 3, 3.4.5 (segment descriptors), 3.5 (system descriptors), 5.8.3.1 (64-bit call gates), 6.14.1 (64-bit gates),
+ * Layouts of the descriptor tables in guest memory: segment descriptors, call gates, IDT gates, the 64-bit TSS. SDM
+ * vol. 3, 3.4.5 (segment descriptors), 3.5 (system descriptors), 5.8.3.1 (64-bit call gates), 6.14.1 (64-bit gates),
  * 7.7 (64-bit TSS).
  */
 

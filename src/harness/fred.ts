@@ -38,7 +38,6 @@ export const FredConfig = {
   LEVEL: 3,
   DECREMENT: 7 << 6,
   INTERRUPT_LEVEL_SHIFT: 9,
-  RESERVED: 0x834n,
   PAGE: ~0xfff,
 } as const;
 
@@ -88,7 +87,7 @@ export function checkFredTransfer(machine: Machine, selector: number, newCpl: nu
 }
 
 /** INT3, INT n and INT1 have executed, or a system call; `length`: 0 if an event is fired as if one had. */
-export export function eventType(machine: Machine, vector: number, origin: number, length: number): number {
+export function eventType(machine: Machine, vector: number, origin: number, length: number): number {
   switch (origin) {
     case Origin.EXTERNAL:
       return vector === Vector.NMI ? EventType.NMI : EventType.HARDWARE_EXCEPTION;

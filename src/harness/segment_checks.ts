@@ -1,9 +1,9 @@
 /**
- * What far transfers, returns and segment loads have in common: the checks of a code and a stack segment, and the parts of
- * a descriptor that loading it changes (SDM vol. 2, CALL, IRET, JMP, MOV, RET; vol. 3, 3.4.5.1 and 5.8).
+ * What far transfers, returns and segment loads have in common: the checks of a code and a stack segment, and the parts
+ * of a descriptor that loading it changes (SDM vol. 2, CALL, IRET, JMP, MOV, RET; vol. 3, 3.4.5.1 and 5.8).
  *
- * The machine keeps no hidden parts of segment registers but the bases of FS and GS: a privilege level that the processor
- * would take from there is read from the descriptor table.
+ * The machine keeps no hidden parts of segment registers but the bases of FS and GS: a privilege level that the
+ * processor would take from there is read from the descriptor table.
  */
 import { Vector } from '../cpu/cpu.js';
 import { Access } from '../cpu/decoder.js';
@@ -76,9 +76,9 @@ export function enterCode(machine: Machine, cs: number, code: number, low: numbe
 }
 
 /**
- * Loads the stack pointer of a return. Only compatibility mode looks at the size of the stack segment (`stack`, the upper
- * half of its descriptor): with a 16-bit one nothing but SP is loaded, and the rest of ESP is what the returning code
- * left there. Of bits 63 to 32 the manuals say nothing: a knob.
+ * Loads the stack pointer of a return. Only compatibility mode looks at the size of the stack segment (`stack`, the
+ * upper half of its descriptor): with a 16-bit one nothing but SP is loaded, and the rest of ESP is what the returning
+ * code left there. Of bits 63 to 32 the manuals say nothing: a knob.
  */
 export function loadStackPointer(machine: Machine, code: number, stack: number, low: number, high: number): void {
   const { u32 } = machine;
@@ -94,7 +94,10 @@ export function loadStackPointer(machine: Machine, code: number, stack: number, 
   }
 }
 
-/** Segments that the outer ring may not use become null on a return to it, and null ones zero (SDM vol. 2, IRET and RET). */
+/**
+ * Segments that the outer ring may not use become null on a return to it, and null ones zero (SDM vol. 2, IRET and
+ * RET).
+ */
 export function dropPrivilegedSegments(machine: Machine, cpl: number): void {
   for (const segment of [Reg.DS, Reg.ES, Reg.FS, Reg.GS]) {
     const selector = machine.u32[2 * segment]!;
@@ -111,8 +114,8 @@ export function dropPrivilegedSegments(machine: Machine, cpl: number): void {
 }
 
 /**
- * Sets the accessed bit in the descriptor of `selector`, whose upper half is `high`, as every load of a segment register
- * does; false when that write faults. A null selector has no descriptor.
+ * Sets the accessed bit in the descriptor of `selector`, whose upper half is `high`, as every load of a segment
+ * register does; false when that write faults. A null selector has no descriptor.
  */
 export function markAccessed(machine: Machine, selector: number, high: number): boolean {
   if ((selector & 0xfffc) === 0 || high & Segment.ACCESSED) return true;

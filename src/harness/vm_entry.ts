@@ -12,7 +12,7 @@ import { deliver, Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT, SHADOWS } from './event_state.js';
 import { EventType } from './fred.js';
 import type { Machine } from './machine.js';
-import { failEntry, loadGuestRegisters, noteEntry, PendingDebug } from './vm_exit.js';
+import { failEntry, loadGuestRegisters, PendingDebug } from './vm_exit.js';
 import { currentVmcs, type FieldName, NO_VMCS, readField, readField32, setLaunched } from './vmcs.js';
 import {
   Activity,
@@ -299,7 +299,7 @@ function enter(machine: Machine): void {
   setLaunched(machine, currentVmcs(machine), true);
   machine.rareChange(Reg.TR);
   machine.changed();
-  noteEntry(machine);
+  machine.happened.vmEntry = true;
   machine.registersBefore.set(u32);
   if (valid) inject(machine);
 }
@@ -347,14 +347,20 @@ function inject(machine: Machine): void {
     const virtual = machine.u32[EVENTS]! & EventState.VIRTUAL_NMIS;
     machine.u32[EVENTS]! |= virtual ? EventState.VIRTUAL_NMI_BLOCKED : EventState.NMI_BLOCKED;
   }
-  deliver(machine, vector, ORIGINS[type]!, code, length, 0, type);
+  deliver(machine, vector, originOf(type), code, length, 0, type);
 }
 
-const ORIGINS: Readonly<Record<number, number>> = {
-  [EventType.INTERRUPT]: Origin.INTERRUPT,
-  [EventType.NMI]: Origin.EXTERNAL,
-  [EventType.HARDWARE_EXCEPTION]: Origin.EXCEPTION,
-  [EventType.SOFTWARE_INTERRUPT]: Origin.SOFTWARE,
-  [EventType.PRIVILEGED_SOFTWARE_EXCEPTION]: Origin.EXCEPTION,
-  [EventType.SOFTWARE_EXCEPTION]: Origin.SOFTWARE,
-};
+/** What `deliver` takes an injected event of this type for. */
+function originOf(type: number): number {
+  switch (type) {
+    case EventType.INTERRUPT:
+      return Origin.INTERRUPT;
+    case EventType.NMI:
+      return Origin.EXTERNAL;
+    case EventType.SOFTWARE_INTERRUPT:
+    case EventType.SOFTWARE_EXCEPTION:
+      return Origin.SOFTWARE;
+    default:
+      return Origin.EXCEPTION;
+  }
+}

@@ -14,7 +14,7 @@ import { Flag, Reg } from '../cpu/registers.js';
 import { Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT, SHADOWS } from './event_state.js';
 import { EventType, eventType } from './fred.js';
-import { type Machine, Return } from './machine.js';
+import type { Machine } from './machine.js';
 import { type FieldName, readField, readField32, writeField } from './vmcs.js';
 import { Activity, ENTRY_FAILURE, ExitControl, ExitReason, Interruptibility, Interruption, inGuest } from './vmx.js';
 
@@ -361,10 +361,4 @@ function intercepted(machine: Machine, vector: number, code: number): boolean {
 /** The guest would shut the processor down. */
 export function exitByTripleFault(machine: Machine): void {
   vmExit(machine, { reason: ExitReason.TRIPLE_FAULT });
-}
-
-/** Marks a VM entry as a return for those who watch. */
-export function noteEntry(machine: Machine): void {
-  machine.happened.vmEntry = true;
-  machine.happened.returned = Return.VM_ENTRY;
 }

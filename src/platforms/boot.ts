@@ -223,7 +223,9 @@ function regionsOf({ image, platform, processors }: Subject): Region[] {
   }
   for (const segment of Object.keys(SEGMENT_PERMS) as Segment[]) {
     const span = segmentSpan(image, segment);
-    if (span) regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment] });
+    if (!span) continue;
+    const physical = segment === 'data' ? { physical: span.address - platform.imageOffset } : {};
+    regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment], ...physical });
   }
   regions.push(machineCheckRegion(processors), ...smramRegions(platform.smbase, processors));
   regions.push(...interruptRegions(processors, platform.interruptPages));

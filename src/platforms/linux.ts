@@ -108,6 +108,7 @@ function slots(...list: readonly (readonly [string, readonly string[]])[]): Slot
 export const LINUX: Platform = {
   name: 'linux',
   defaults: 'platforms/linux.S',
+  imageOffset: 0xffffffff80000000n,
   layout: {
     text: 0xffffffff81000000n,
     rodata: 0xffffffff82000000n,

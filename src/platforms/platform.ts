@@ -78,6 +78,8 @@ export interface Platform {
   /** Assembly file, beside the handlers, with weak defaults that are linked to every image. */
   readonly defaults: string;
   readonly layout: Layout;
+  /** What the addresses of the image's data are above their physical ones. */
+  readonly imageOffset: bigint;
   /** SMBASE of the first processor: where SMRAM begins. */
   readonly smbase: bigint;
   readonly selectors: {

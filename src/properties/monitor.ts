@@ -15,6 +15,8 @@ import { FredFrame, fredEnabled } from '../harness/fred.js';
 import { type Machine, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
+import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
+import { ExitReason } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
 import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import type { Property } from './property.js';
@@ -585,6 +587,8 @@ export class Monitor {
       this.#switched(happened.switchedFrom);
       return;
     }
+    if (happened.vmEntry) this.#entered();
+    if (happened.vmExit >= 0 && !happened.delivered) this.#stackChanged();
     if (happened.delivered) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#opened();
@@ -598,7 +602,7 @@ export class Monitor {
       if (instruction !== undefined) {
         if (instruction.microcode >= 0) {
           if (instruction.switchesStack) this.#stackChanged();
-          if (happened.returned !== Return.NONE) {
+          if (happened.returned !== Return.NONE && !happened.vmEntry) {
             this.#stackChanged();
             this.#maybeReturned(false);
           } else if (instruction.mnemonic === Mnemonic.Syscall) {
@@ -736,7 +740,9 @@ export class Monitor {
     const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
     r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
-    if (happened.vector === 2 && happened.origin === Origin.EXTERNAL) {
+    // An NMI that has caused a VM exit is the host's to handle.
+    const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
+    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
@@ -790,11 +796,11 @@ export class Monitor {
     w[Word.OPEN + depth] = record;
     w[Word.DEPTH] = depth + 1;
     this.changed = true;
-    // An SMI uses nothing of the system's: neither its tables nor its stacks.
-    const smi = happened.vector === SMI_VECTOR;
-    const switched = smi || happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
+    // An SMI uses nothing of the system's, neither its tables nor its stacks; a VM exit pushes nothing.
+    const apart = happened.vector === SMI_VECTOR || happened.vector === VM_EXIT_VECTOR;
+    const switched = apart || happened.ist !== 0 || (before[2 * Reg.CS]! & 3) !== (machine.u32[2 * Reg.CS]! & 3);
     // The properties judge the delivery with the stack pointer's origin as it was.
-    for (let i = 0; i < this.#delivered.length && !smi; i++) {
+    for (let i = 0; i < this.#delivered.length && !apart; i++) {
       const [n, p] = this.#delivered[i]!;
       if (p.delivered!(this)) this.fail(n);
     }
@@ -802,6 +808,16 @@ export class Monitor {
       w[Word.STACK] = this.#stackOf(happened.stackTopHigh, happened.stackTopLow);
       w[Word.USER_RSP] = 0;
     }
+  }
+
+  /** A guest has been entered: code that an exit had interrupted goes on, before any event that is injected. */
+  #entered(): void {
+    const { u32, registersBefore } = this.machine;
+    const after = u32.slice();
+    u32.set(registersBefore);
+    this.#stackChanged();
+    this.#maybeReturned(false);
+    u32.set(after);
   }
 
   /** The event data in the frame of 64 bytes below high:low, as a word (buffer offset / 8). */

@@ -6,6 +6,7 @@ import { FRED_SYSCALL, FRED_SYSENTER, FredFrame } from '../harness/fred.js';
 import { Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
+import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
@@ -73,6 +74,7 @@ const VECTOR_NAMES: Readonly<Record<number, string>> = {
   21: '#CP',
   29: '#VC',
   [SMI_VECTOR]: 'SMI',
+  [VM_EXIT_VECTOR]: 'VM exit',
   [FRED_SYSCALL]: 'SYSCALL',
   [FRED_SYSENTER]: 'SYSENTER',
 };

@@ -129,7 +129,7 @@ test('instructions that the machine does not model, with the place and how it wa
       /^entrace: xmm\.S:3: nmi\+0: .*movdqa.* does not model/,
       note,
     ],
-    [['explore', handler('rdtsc.S', 'rdtsc')], /^entrace: rdtsc\.S:3: nmi\+0: rdtsc is not modelled/, note],
+    [['explore', handler('rdtsc.S', 'rdtsc')], /^entrace: rdtsc\.S:3: nmi\+0: rdtsc reads a counter, and time is not modelled/, note],
     [['explore', handler('vmcall.S', 'vmcall')], /^entrace: vmcall\.S:3: nmi\+0: .*vmcall/, note],
   ]);
 });
@@ -142,7 +142,7 @@ test('names that there are not, with those that there are', async () => {
       ['explore', NMI, '--context', 'idle'],
       /^entrace: there is no context 'idle'; the contexts are kernel, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
-    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, bp$/],
+    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, mc, smi, .*swint:V$/],
     [['explore', NMI, '--property', 'contxt'], /^entrace: there is no property 'contxt'; the properties are context, /],
     [['explore', NMI, '--property', 'context,'], /^entrace: there is no property ''/],
     [['explore', NMI, '--at', 'nmi=nowhere'], /^entrace: there is no label 'nowhere' in the image$/],

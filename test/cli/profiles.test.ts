@@ -42,7 +42,9 @@ context_end:
 	jmp	context_end
 `,
 );
-const SYSCALL = ['explore', SYSRET, NMI, '--context', CALLER, '--events', 'nmi=1'];
+const SYSCALL = [
+  ...['explore', SYSRET, NMI, '--context', CALLER, '--events', 'nmi=1', '--property', 'untrusted-stack'],
+];
 
 const knob = (name: string, value: unknown): string =>
   `  ${name}:\n    value: ${value}\n    source: a test\n    note: Why.\n`;

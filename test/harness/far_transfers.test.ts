@@ -48,7 +48,9 @@ interface Far {
   readonly options?: Options;
 }
 
-/** A machine at a far JMP or CALL through the pointer at RAX; its offset is the label `target`, if no other is given. */
+/**
+ * A machine at a far JMP or CALL through the pointer at RAX; its offset is the label `target`, if no other is given.
+ */
 function far(make: Make, { instruction, offset, selector, size = 8, user = false, options = {} }: Far): Rig {
   const section = user ? '.section .text.user,"ax"\n' : '';
   const text = `${section}start: ${instruction}\nafter: nop\ntarget: nop\n.text\nkernel: .byte 0x48, 0xcb\n`;

@@ -80,7 +80,9 @@ rule(
   },
 );
 
-/** In ring 3 at port `port`, with a bitmap right behind the TSS: `bitmap` is its byte for port 0x40 and those after it. */
+/**
+ * In ring 3 at port `port`, with a bitmap right behind the TSS: `bitmap` is its byte for port 0x40 and those after it.
+ */
 function ported(make: Make, text: string, port: bigint, bitmap: bigint, options: Options = {}): Rig {
   const regs = { RDX: port, RDI: USER_STACK - 0x100n, TR_LIMIT: 0x67n + 0x10n, ...options.regs };
   const rig = make(`${user}start: ${text}\n`, { ...options, regs });

@@ -16,7 +16,9 @@ const isGp = (rig: Rig): void => {
   assert.equal(rig.frame(true).rip, rig.label('start'));
 };
 
-/** Instructions that are #GP(0) in ring 3 and would do something in ring 0; with a value for RAX that they would take. */
+/**
+ * Instructions that are #GP(0) in ring 3 and would do something in ring 0; with a value for RAX that they would take.
+ */
 const PRIVILEGED: Readonly<Record<string, readonly [text: string, rax: bigint]>> = {
   hlt: ['hlt', 0n],
   clts: ['.byte 0x0f, 0x06', 0n],
@@ -40,9 +42,6 @@ for (const [name, [text, rax]] of Object.entries(PRIVILEGED)) {
 
 /** Instructions of extensions that CPUID does not report, and those that are undefined outside their mode. */
 const UNDEFINED: Readonly<Record<string, string>> = {
-  vmlaunch: '.byte 0x0f, 0x01, 0xc2',
-  'vmread %rax, %rcx': '.byte 0x0f, 0x78, 0xc1',
-  vmxoff: '.byte 0x0f, 0x01, 0xc4',
   stgi: '.byte 0x0f, 0x01, 0xdc',
   vmrun: '.byte 0x0f, 0x01, 0xd8',
   setssbsy: '.byte 0xf3, 0x0f, 0x01, 0xe8',

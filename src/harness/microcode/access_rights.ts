@@ -1,6 +1,7 @@
 /**
- * LAR, LSL, VERR and VERW (SDM vol. 2): they look at a descriptor and set ZF if it may be used, and raise nothing for one
- * that may not. In IA-32e mode the system descriptors are those of the LDT, the 64-bit TSS and the 64-bit call gate.
+ * LAR, LSL, VERR and VERW (SDM vol. 2): they look at a descriptor and set ZF if it may be used, and raise nothing for
+ * one that may not. In IA-32e mode the system descriptors are those of the LDT, the 64-bit TSS and the 64-bit call
+ * gate.
  */
 import { Mnemonic } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
@@ -10,7 +11,10 @@ import { descriptorDpl, descriptorLimit, Segment, SystemType, systemType } from 
 import type { Machine } from '../machine.js';
 import { advance, readOperand, writeOperand } from './operands.js';
 
-/** What LAR gives of the upper half of a descriptor (APM vol. 3, LAR). Intel leaves bits 16 to 19, of the limit, undefined. */
+/**
+ * What LAR gives of the upper half of a descriptor (APM vol. 3, LAR). Intel leaves bits 16 to 19, of the limit,
+ * undefined.
+ */
 const RIGHTS = 0x00ffff00;
 
 const LAR_TYPES: ReadonlySet<number> = new Set([

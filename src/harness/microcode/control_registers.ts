@@ -47,7 +47,9 @@ const CR4_SETTABLE =
   // FSGSBASE, PCIDE, OSXSAVE; SMEP, SMAP.
   (7n << 16n) |
   (3n << 20n);
-/** Bits that processors have and that the machine would have to enforce: PVI, SMXE, KL, PKE, CET, PKS, UINTR, LASS, LAM. */
+/**
+ * Bits that processors have and that the machine would have to enforce: PVI, SMXE, KL, PKE, CET, PKS, UINTR, LASS, LAM.
+ */
 const CR4_REFUSED = (1n << 1n) | (1n << 14n) | (1n << 19n) | (0xfn << 22n) | (3n << 27n);
 
 /** CR3 bit 63 with PCIDs: do not invalidate. It is not kept. Above the physical address, bits are reserved. */
@@ -86,7 +88,9 @@ export function movToControl(machine: Machine, instruction: Instruction): boolea
   return advance(machine, instruction);
 }
 
-/** What a control register holds after `value` has been moved to it; undefined where that is #GP (SDM vol. 2, MOV CR). */
+/**
+ * What a control register holds after `value` has been moved to it; undefined where that is #GP (SDM vol. 2, MOV CR).
+ */
 function controlValue(machine: Machine, instruction: Instruction, control: number, value: bigint): bigint | undefined {
   if (control === Reg.CR2) return value;
   if (control === Reg.CR3) {

@@ -1,7 +1,7 @@
 /**
- * Far JMP, CALL and RET in 64-bit mode, to code segments and through 64-bit call gates (SDM vol. 2, CALL, JMP, RET; vol. 3,
- * 5.8). They have no effect on NMI blocking. A transfer to a compatibility-mode segment is made; executing there is not
- * modelled.
+ * Far JMP, CALL and RET in 64-bit mode, to code segments and through 64-bit call gates (SDM vol. 2, CALL, JMP, RET;
+ * vol. 3, 5.8). They have no effect on NMI blocking. A transfer to a compatibility-mode segment is made; executing
+ * there is not modelled.
  */
 import { Code } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
@@ -148,7 +148,9 @@ function throughGate(machine: Machine, instruction: Instruction, gate: number, c
   return true;
 }
 
-/** Reads the upper 8 bytes of the 16-byte descriptor of `selector`; beyond the limit of its table that is #GP(selector). */
+/**
+ * Reads the upper 8 bytes of the 16-byte descriptor of `selector`; beyond the limit of its table that is #GP(selector).
+ */
 function readUpper(machine: Machine, selector: number): boolean {
   return machine.readDescriptor(selector + 8, Vector.GP, selector & 0xfffc);
 }

@@ -1,6 +1,5 @@
 /** The MSRs of FRED (SDM vol. 3, 8.2): stack pointers, stack levels, and IA32_FRED_CONFIG. */
 import { Reg } from '../../cpu/registers.js';
-import { FredConfig } from '../fred.js';
 import type { Msr } from './model_specific_registers.js';
 
 /** A canonical address, except that bits 11 to 0 may be something else, without the `reserved` bits. */
@@ -27,9 +26,10 @@ const stackLevels: Msr = {
   },
 };
 
-/** RSP is aligned to 64 bytes, SSP to 8. */
+/** RSP is aligned to 64 bytes, SSP to 8; in IA32_FRED_CONFIG, bits 2, 4, 5 and 11 are reserved. */
 const RSP_RESERVED = 0x3fn;
 const SSP_RESERVED = 7n;
+const CONFIG_RESERVED = 0x834n;
 
 export const FRED_MSRS: readonly (readonly [number, Msr])[] = [
   [0x1cc, fredMsr(Reg.FRED_RSP0, RSP_RESERVED)],
@@ -40,5 +40,5 @@ export const FRED_MSRS: readonly (readonly [number, Msr])[] = [
   [0x1d1, fredMsr(Reg.FRED_SSP1, SSP_RESERVED)],
   [0x1d2, fredMsr(Reg.FRED_SSP2, SSP_RESERVED)],
   [0x1d3, fredMsr(Reg.FRED_SSP3, SSP_RESERVED)],
-  [0x1d4, fredMsr(Reg.FRED_CONFIG, FredConfig.RESERVED)],
+  [0x1d4, fredMsr(Reg.FRED_CONFIG, CONFIG_RESERVED)],
 ];

@@ -1,7 +1,7 @@
 /**
- * IN, OUT, INS and OUTS (SDM vol. 2; vol. 1, 19.5). No device is behind any port: reads give all ones, as an empty bus does, and
- * writes vanish. What is modelled is who may use a port (IOPL, the bitmap of the TSS), the memory that the string forms
- * touch, and I/O breakpoints.
+ * IN, OUT, INS and OUTS (SDM vol. 2; vol. 1, 19.5). No device is behind any port: reads give all ones, as an empty bus
+ * does, and writes vanish. What is modelled is who may use a port (IOPL, the bitmap of the TSS), the memory that the
+ * string forms touch, and I/O breakpoints.
  */
 import { Code, Mnemonic, OpKind, Register } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
@@ -26,7 +26,9 @@ function sizeOf(instruction: Instruction): number {
   return SIZES.get(instruction.code) ?? 1;
 }
 
-/** Whether the current ring may access `size` ports from `port` on; raises #GP(0) or what reading the TSS raises if not. */
+/**
+ * Whether the current ring may access `size` ports from `port` on; raises #GP(0) or what reading the TSS raises if not.
+ */
 function permitted(machine: Machine, port: number, size: number): boolean {
   const { cpu, u32 } = machine;
   if (cpu.cpl <= ioPrivilege(u32[2 * Reg.RFLAGS]!)) return true;

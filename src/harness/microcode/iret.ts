@@ -1,6 +1,7 @@
 /**
- * IRET, IRETD and IRETQ in 64-bit mode (SDM vol. 2, IRET/IRETD/IRETQ; vol. 3, 6.14.3): they always pop RIP, CS, RFLAGS, RSP
- * and SS, 2, 4 or 8 bytes each. Any fault leaves RSP and everything else as it was, except that NMIs may already be unblocked.
+ * IRET, IRETD and IRETQ in 64-bit mode (SDM vol. 2, IRET/IRETD/IRETQ; vol. 3, 6.14.3): they always pop RIP, CS, RFLAGS,
+ * RSP and SS, 2, 4 or 8 bytes each. Any fault leaves RSP and everything else as it was, except that NMIs may already be
+ * unblocked.
  */
 import { Code } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
@@ -21,7 +22,10 @@ import {
 import { unblockedByIret } from '../vmx.js';
 import { readStackAt } from './operands.js';
 
-/** The flags that IRET loads in every ring, with a 16-bit operand the lower 16 of them. VM is never loaded: it cannot be set in IA-32e mode. */
+/**
+ * The flags that IRET loads in every ring, with a 16-bit operand the lower 16 of them. VM is never loaded: it cannot be
+ * set in IA-32e mode.
+ */
 const LOADED =
   Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.TF | Flag.DF | Flag.OF | Flag.NT | Flag.RF | Flag.AC | Flag.ID;
 

@@ -28,7 +28,9 @@ export const Efer = { SCE: 1 << 0, LME: 1 << 8, LMA: 1 << 10, NXE: 1 << 11 } as 
 /** AMD: SVME, LMSLE, FFXSR and TCE (APM vol. 2, 3.1.7). */
 const EFER_AMD = 0xfn << 12n;
 
-/** IA32_MISC_ENABLE (SDM vol. 4, table 2-2): fast strings, thermal control, SpeedStep, MONITOR and xTPR are switches. */
+/**
+ * IA32_MISC_ENABLE (SDM vol. 4, table 2-2): fast strings, thermal control, SpeedStep, MONITOR and xTPR are switches.
+ */
 const MiscEnable = {
   FAST_STRINGS: 1n << 0n,
   WRITABLE: (1n << 0n) | (1n << 3n) | (1n << 16n) | (1n << 18n) | (1n << 23n),
@@ -89,7 +91,10 @@ function intelOnly(msr: Msr): Msr {
   };
 }
 
-/** Where SYSENTER does not work in long mode, its pointers have 32 bits and the upper half is ignored (APM vol. 2, 6.1.2). */
+/**
+ * Where SYSENTER does not work in long mode, its pointers have 32 bits and the upper half is ignored (APM vol. 2,
+ * 6.1.2).
+ */
 function sysenterPointer(register: number): Msr {
   const full = addressMsr(register);
   return {

@@ -92,7 +92,9 @@ export function writeOperand(machine: Machine, instruction: Instruction, n: numb
   return true;
 }
 
-/** Reads `size` bytes (2, 4 or 8) at RSP + `offset` into readLow and readHigh, zero-extended; false when that faults. */
+/**
+ * Reads `size` bytes (2, 4 or 8) at RSP + `offset` into readLow and readHigh, zero-extended; false when that faults.
+ */
 export function readStackAt(machine: Machine, offset: number, size: number): boolean {
   if (size === 8) return machine.readStack(offset);
   if (!reach(machine, machine.cpu.regs.u64[Reg.RSP]! + BigInt(offset), size, Access.READ, true)) return false;
@@ -101,7 +103,9 @@ export function readStackAt(machine: Machine, offset: number, size: number): boo
   return true;
 }
 
-/** Whether ring `cpl` may write `count` words of `size` bytes below `top`; raises what the first one that fails raises. */
+/**
+ * Whether ring `cpl` may write `count` words of `size` bytes below `top`; raises what the first one that fails raises.
+ */
 export function pushable(machine: Machine, top: bigint, count: number, size: number, cpl: number): boolean {
   for (let n = 1; n <= count; n++) if (!reachWord(machine, top - BigInt(size * n), size, cpl)) return false;
   return true;

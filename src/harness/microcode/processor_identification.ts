@@ -1,6 +1,6 @@
 /**
- * CPUID and RDPID (SDM vol. 2; APM vol. 3, appendix E). CPUID tells of the features that the machine has and of no others, so
- * that code which asks before it uses something stays within the model. Leaves that are not here are zero.
+ * CPUID and RDPID (SDM vol. 2; APM vol. 3, appendix E). CPUID tells of the features that the machine has and of no
+ * others, so that code which asks before it uses something stays within the model. Leaves that are not here are zero.
  */
 import type { Instruction } from '../../cpu/decoder.js';
 import { Reg } from '../../cpu/registers.js';

@@ -1,7 +1,7 @@
 /**
- * Instructions that need what the machine does not have: time, randomness, devices, extended state. They are refused with
- * the line that names them, since no value would be right; but where the current ring may not execute them at all, the
- * processor says so first, and that exception is delivered.
+ * Instructions that need what the machine does not have: time, randomness, devices, extended state. They are refused
+ * with the line that names them, since no value would be right; but where the current ring may not execute them at all,
+ * the processor says so first, and that exception is delivered.
  */
 import { type Code, Instruction as IcedInstruction, Mnemonic } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';
@@ -40,7 +40,9 @@ export function monitorWait(machine: Machine, instruction: Instruction): boolean
   refuse(instruction, 'is not modelled');
 }
 
-/** Every privileged instruction that has no routine of its own: it belongs to an extension that CPUID does not report. */
+/**
+ * Every privileged instruction that has no routine of its own: it belongs to an extension that CPUID does not report.
+ */
 export function privileged(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
   if (cpu.cpl !== 0) {

@@ -1,6 +1,6 @@
 /**
- * SYSENTER and SYSEXIT in 64-bit mode (SDM vol. 2). SYSENTER saves nothing and touches of RFLAGS only IF, RF and VM: TF, NT, AC
- * and DF are the user's. On AMD processors both are #UD in long mode (APM vol. 3).
+ * SYSENTER and SYSEXIT in 64-bit mode (SDM vol. 2). SYSENTER saves nothing and touches of RFLAGS only IF, RF and VM:
+ * TF, NT, AC and DF are the user's. On AMD processors both are #UD in long mode (APM vol. 3).
  */
 import { Code } from 'iced-x86';
 import { Vector } from '../../cpu/cpu.js';

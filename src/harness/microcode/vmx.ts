@@ -7,7 +7,7 @@ import { Vector } from '../../cpu/cpu.js';
 import type { Instruction } from '../../cpu/decoder.js';
 import { Flag, Reg } from '../../cpu/registers.js';
 import { EventState } from '../event_state.js';
-import type { Machine } from '../machine.js';
+import { type Machine, Return } from '../machine.js';
 import { vmEntry } from '../vm_entry.js';
 import {
   currentVmcs,
@@ -180,6 +180,7 @@ export function vmlaunch(machine: Machine, instruction: Instruction): boolean {
     return fail(machine, instruction, launch ? VMLAUNCH_NOT_CLEAR : VMRESUME_NOT_LAUNCHED);
   }
   const error = vmEntry(machine);
+  if (machine.happened.vmEntry) machine.happened.returned = Return.VM_ENTRY;
   return error === 0 || fail(machine, instruction, error);
 }
 
