@@ -94,10 +94,11 @@ export function counterexample(trace: Trace, broken: Broken, path: readonly Sche
   const step = trace.steps[broken.step];
   lines.push('  schedule');
   if (path.length === 0) lines.push('    no event at all');
+  const eventWidth = Math.max(4, ...path.map((e) => e.event.length));
   path.forEach((e, i) => {
     const hit = e.hit > 1 ? ` (time ${e.hit})` : '';
     lines.push(
-      `    ${i + 1}. ${e.event.padEnd(4)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`,
+      `    ${i + 1}. ${e.event.padEnd(eventWidth)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`,
     );
   });
   if (step) {
@@ -147,10 +148,11 @@ function lastInstructions(trace: Trace, at: number, paint: Paint): string[] {
   const { image } = trace.run.subject;
   const steps = trace.steps.slice(Math.max(0, at - LAST_INSTRUCTIONS + 1), at + 1);
   const width = Math.max(...steps.map((s) => image.name(s.address).length), 0);
+  const ownerWidth = Math.max(8, ...steps.map((s) => s.owner.length));
   return steps.map((s) => {
     const name = image.name(s.address).padEnd(width);
     const text = describe(s);
-    const line = `${s.owner.padEnd(8)} ${name}  ${text.padEnd(36)}${lineOf(s.line)}`.trimEnd();
+    const line = `${s.owner.padEnd(ownerWidth)} ${name}  ${text.padEnd(36)}${lineOf(s.line)}`.trimEnd();
     return s.index === at ? paint('bold', line) : line;
   });
 }

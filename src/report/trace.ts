@@ -209,7 +209,12 @@ export class Trace implements Observer {
   }
 
   #name(vector: number, origin: number): string {
-    const kind = vector === 2 && origin === Origin.SOFTWARE ? 'INT 2' : (VECTOR_NAMES[vector] ?? `vector ${vector}`);
+    const name = VECTOR_NAMES[vector] ?? `vector ${vector}`;
+    const hexVector = `0x${vector.toString(16)}`;
+    // A fake NMI is not one: INT 2, or vector 2 of the INTR pin. INT3 is what #BP comes from.
+    let kind = name;
+    if (origin === Origin.INTERRUPT) kind = `IRQ ${hexVector}`;
+    else if (origin === Origin.SOFTWARE && vector !== 3) kind = `INT ${hexVector}`;
     const n = (this.#counts.get(kind) ?? 0) + 1;
     this.#counts.set(kind, n);
     return `${kind} ${n}`;

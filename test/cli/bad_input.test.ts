@@ -130,7 +130,7 @@ test('instructions that the machine does not model, with the place and how it wa
       note,
     ],
     [['explore', handler('rdtsc.S', 'rdtsc')], /^entrace: rdtsc\.S:3: nmi\+0: rdtsc reads a counter, and time is not modelled/, note],
-    [['explore', handler('vmcall.S', 'vmcall')], /^entrace: vmcall\.S:3: nmi\+0: .*vmcall/, note],
+    [['explore', handler('rdrand.S', 'rdrand %rax')], /^entrace: rdrand\.S:3: nmi\+0: .*rdrand/, note],
   ]);
 });
 
@@ -140,9 +140,9 @@ test('names that there are not, with those that there are', async () => {
     [['explore', NMI, '--profile', 'via'], /^entrace: there is no profile 'via'; the profiles are intel, amd, fred, or the path of a .yaml file$/],
     [
       ['explore', NMI, '--context', 'idle'],
-      /^entrace: there is no context 'idle'; the contexts are kernel, syscall-gap, user, user-rsp, or the path of a \.S file$/,
+      /^entrace: there is no context 'idle'; the contexts are kernel, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
-    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, mc, smi, .*swint:V$/],
+    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, mc, intr:V, msi:V, smi, smi-iret, switch, .*swint:V$/],
     [['explore', NMI, '--property', 'contxt'], /^entrace: there is no property 'contxt'; the properties are context, /],
     [['explore', NMI, '--property', 'context,'], /^entrace: there is no property ''/],
     [['explore', NMI, '--at', 'nmi=nowhere'], /^entrace: there is no label 'nowhere' in the image$/],

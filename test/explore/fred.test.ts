@@ -159,13 +159,21 @@ breaks(
   { kernel: {}, user: { progress: { nmi: USER } } },
 );
 
-breaks(
-  'a return that is wrong for #MC only is found with a machine check',
-  ['kernel_return:\n', 'kernel_return:\n\ttestb\t$2, 18(%rsp)\n\tjz\t1f\n\tud2\n1:'],
-  {
-    kernel: {},
-  },
-);
+test('a return of #BP that is marked as that of an NMI lets the body be entered twice, but for the state word', () => {
+  const mark = ['\tjne\tfred_other_event\n', '\torl\t$1<<18, PT_SS(%rdi)\n\tcmpl\t$FRED_TYPE_NMI, %eax\n'] as const;
+  const marked = mutant(FRED, [mark[0], `${mark[1]}${mark[0]}`]);
+  const bare = mutant(FRED, [mark[0], `${mark[1]}${mark[0]}\tjmp\tdefault_do_nmi\n`]);
+  const setting = { profile, events: 'nmi=2,bp=1', property: 'body-reentry' };
+  assert.deepEqual(verdict(marked, setting), HOLDS);
+  assert.deepEqual(verdict(bare, setting), {
+    verdict: 'fails',
+    'body-reentry': {
+      bp: 'default_do_nmi+0..+16',
+      // The NMI that comes while #BP is handled, or before, waits for that return.
+      nmi: 'asm_fred_entrypoint_kernel+0..+16, fred_exit_kernel+0..+14, kernel_return+0, fred_entry+0..+8, fred_other_event+0..+6, fred_other_event+14, default_do_nmi+0..+16',
+    },
+  });
+});
 
 test('the report names the events, and the words of the frame on the NMI stack', () => {
   const image = mutant(FRED, ['do_nmi:\n', 'do_nmi:\n\tandl\t$~(1<<18), PT_SS(%rdi)\n']);

@@ -83,7 +83,7 @@ test('an interrupted search says so, and what it has found so far counts', async
 });
 
 test('what the machine does not model is bad input for the caller too, with the place', async () => {
-  const file = plainHandler({ after: 'lidt (%rax)' });
+  const file = plainHandler({ after: 'movdqa %xmm0, %xmm1' });
   await assert.rejects(run(file, 'kernel', 2), (error: InputError) => {
     assert.equal(error.name, 'InputError');
     assert.match(error.message, /^\S+handler\.S:\d+: nmi\+20: .* does not model/);
