@@ -129,7 +129,11 @@ test('instructions that the machine does not model, with the place and how it wa
       /^entrace: xmm\.S:3: nmi\+0: .*movdqa.* does not model/,
       note,
     ],
-    [['explore', handler('rdtsc.S', 'rdtsc')], /^entrace: rdtsc\.S:3: nmi\+0: rdtsc reads a counter, and time is not modelled/, note],
+    [
+      ['explore', handler('rdtsc.S', 'rdtsc')],
+      /^entrace: rdtsc\.S:3: nmi\+0: rdtsc reads a counter, and time is not modelled/,
+      note,
+    ],
     [['explore', handler('rdrand.S', 'rdrand %rax')], /^entrace: rdrand\.S:3: nmi\+0: .*rdrand/, note],
   ]);
 });
@@ -137,12 +141,18 @@ test('instructions that the machine does not model, with the place and how it wa
 test('names that there are not, with those that there are', async () => {
   await refused([
     [['explore', NMI, '--platform', 'xen'], /^entrace: there is no platform 'xen'; the platforms are linux$/],
-    [['explore', NMI, '--profile', 'via'], /^entrace: there is no profile 'via'; the profiles are intel, amd, fred, or the path of a .yaml file$/],
+    [
+      ['explore', NMI, '--profile', 'via'],
+      /^entrace: there is no profile 'via'; the profiles are intel, amd, fred, or the path of a .yaml file$/,
+    ],
     [
       ['explore', NMI, '--context', 'idle'],
       /^entrace: there is no context 'idle'; the contexts are kernel, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
-    [['explore', NMI, '--events', 'xyz=1'], /^entrace: there is no event 'xyz'; the events are nmi, mc, intr:V, msi:V, smi, smi-iret, switch, .*swint:V$/],
+    [
+      ['explore', NMI, '--events', 'xyz=1'],
+      /^entrace: there is no event 'xyz'; the events are nmi, mc, intr:V, msi:V, smi, smi-iret, switch, .*swint:V$/,
+    ],
     [['explore', NMI, '--property', 'contxt'], /^entrace: there is no property 'contxt'; the properties are context, /],
     [['explore', NMI, '--property', 'context,'], /^entrace: there is no property ''/],
     [['explore', NMI, '--at', 'nmi=nowhere'], /^entrace: there is no label 'nowhere' in the image$/],

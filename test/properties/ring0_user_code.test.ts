@@ -30,7 +30,10 @@ test('the nested-NMI handler never gets there', () => {
     assert.deepEqual(verdict('linux_nmi.S', { context, property, events: 'nmi=2,bp=1' }), HOLDS);
   }
   // Without the look at CS first, RSP and DF of user mode decide.
-  const gullible = mutant('linux_nmi.S', ['	testb	$3, 16(%rsp)\n	jz	nmi_from_kernel\n', '	jmp	nmi_from_kernel\n']);
+  const gullible = mutant('linux_nmi.S', [
+    '	testb	$3, 16(%rsp)\n	jz	nmi_from_kernel\n',
+    '	jmp	nmi_from_kernel\n',
+  ]);
   const found = verdict(gullible, { context: 'user-rsp', events: 'nmi=1' }) as { verdict: string };
   assert.equal(found.verdict, 'fails');
 });
