@@ -113,6 +113,15 @@ function instead(machine: Machine, other: () => boolean): void {
   };
 }
 
+/** The mnemonic of the instruction that a step is about: for patches that run within the step. */
+function mnemonicOf(machine: Machine): () => Mnemonic | undefined {
+  let mnemonic: Mnemonic | undefined;
+  before(machine, () => {
+    mnemonic = machine.peek()?.mnemonic;
+  });
+  return () => mnemonic;
+}
+
 /** Runs `patch` before every step. */
 function before(machine: Machine, patch: () => void): void {
   const step = machine.step.bind(machine);
@@ -372,16 +381,15 @@ export const DEVIATIONS: readonly Deviation[] = [
           const high = idt + BigInt(16 * vector) + 8n;
           const word = machine.memory.peek64(high);
           if (word === undefined) break;
-          const low = machine.memory.peek64(high - 8n)!;
           if (isCanonical(Number(word & 0xffffffffn))) continue;
           swapped.set(high, word);
           machine.memory.load64(high, GATE_ASIDE);
-          void low;
         }
         step();
         for (const [high, word] of swapped) machine.memory.load64(high, word);
         if (swapped.size > 0 && u64[Reg.RIP]! >> 32n === GATE_ASIDE) {
-          u64[Reg.RIP] = (u64[Reg.RIP]! & 0xffffffffn) | ([...swapped.values()][0]! << 32n);
+          const gate = idt + BigInt(16 * machine.happened.vector) + 8n;
+          u64[Reg.RIP] = (u64[Reg.RIP]! & 0xffffffffn) | (swapped.get(gate)! << 32n);
           machine.replaced();
           hit();
         }
@@ -615,10 +623,11 @@ export const DEVIATIONS: readonly Deviation[] = [
     imitate: (machine, hit) => {
       const readStack = machine.readStack.bind(machine);
       const raiseWith = machine.cpu.raiseWith.bind(machine.cpu);
+      const current = mnemonicOf(machine);
       let late = false;
       machine.readStack = (offset) => {
         if (readStack(offset)) return true;
-        if (offset < 24 || machine.peek()?.mnemonic !== Mnemonic.Iretq) return false;
+        if (offset < 24 || current() !== Mnemonic.Iretq) return false;
         const { faultVector, faultCode, faultHigh, faultLow } = machine.cpu;
         const cs = machine.memory.peek64(machine.cpu.regs.u64[Reg.RSP]! + 8n);
         // What IRETQ raises for such a CS comes first.
@@ -645,8 +654,9 @@ export const DEVIATIONS: readonly Deviation[] = [
     words: 'IF stack segment is not present THEN #SS(SS selector). (The list of exceptions has #NP(selector).)',
     imitate: (machine, hit) => {
       const raiseWith = machine.cpu.raiseWith.bind(machine.cpu);
+      const current = mnemonicOf(machine);
       machine.cpu.raiseWith = (vector, code) => {
-        if (vector !== Vector.SS || code <= 3 || machine.peek()?.mnemonic !== Mnemonic.Iretq) return raiseWith(vector, code);
+        if (vector !== Vector.SS || code <= 3 || current() !== Mnemonic.Iretq) return raiseWith(vector, code);
         hit();
         return raiseWith(Vector.NP, code);
       };
@@ -757,8 +767,9 @@ export const DEVIATIONS: readonly Deviation[] = [
     words: 'tempRIP := Pop(); tempCS := Pop(); tempEFLAGS := Pop().',
     imitate: (machine, hit) => {
       const readStack = machine.readStack.bind(machine);
+      const current = mnemonicOf(machine);
       machine.readStack = (offset) => {
-        if (offset === 0 && machine.peek()?.mnemonic === Mnemonic.Iretq) {
+        if (offset === 0 && current() === Mnemonic.Iretq) {
           for (const first of [16, 8]) {
             if (readStack(first)) continue;
             hit();
@@ -787,6 +798,37 @@ export const DEVIATIONS: readonly Deviation[] = [
         repeat = machine.happened.instruction?.repeat ?? false;
       };
     },
+  },
+  {
+    id: 'mov-null-ss',
+    peers: ['qemu'],
+    what: 'MOV takes a null SS with an RPL other than CPL',
+    section: 'SDM vol. 2, MOV, 64-Bit Mode Exceptions',
+    words: '#GP(0) If an attempt is made to load the SS register with NULL segment selector when CPL < 3 and CPL ≠ RPL.',
+    imitate: (machine, hit) => {
+      const step = machine.step.bind(machine);
+      machine.step = () => {
+        const iced = machine.peek()?.iced;
+        const { u64 } = machine.cpu.regs;
+        if (!iced || iced.mnemonic !== Mnemonic.Mov || iced.op0Register !== Register.SS) return step();
+        if (iced.op1Kind !== OpKind.Register || machine.cpu.cpl === 3) return step();
+        const register = registerNumber(iced.op1Register);
+        const value = u64[register]!;
+        const rpl = value & 3n;
+        if ((value & 0xfffcn) !== 0n || rpl === BigInt(machine.cpu.cpl)) return step();
+        u64[register] = (value & ~3n) | BigInt(machine.cpu.cpl);
+        step();
+        u64[register] = value;
+        machine.u32[2 * Reg.SS] = Number(rpl);
+        machine.replaced();
+        hit();
+      };
+    },
+    loses: (run) =>
+      run.trace.some(
+        ({ instruction, cpl, vector }) =>
+          vector === Vector.GP && cpl !== 3 && /^mov ss,\[/.test(instruction?.iced.toString() ?? ''),
+      ),
   },
 ];
 

@@ -43,6 +43,9 @@ const nothingHeld = (_machine: Machine, events: number): number => events;
 const running = (events: number): boolean =>
   !(events & (EventState.SHUTDOWN | EventState.HALTED | EventState.WAIT_FOR_SIPI | EventState.COMPATIBILITY));
 
+/** An interrupt that waits, or the window that a guest's host waits for, may be taken first: EVENTS alone do not tell. */
+const UNDECIDED = EventState.INTR_PENDING | EventState.WINDOW_EXITING;
+
 /** What decides, besides a MOV SS, whether a data breakpoint is only held back. */
 const HELD_WITH_DEBUG =
   EventState.MOV_SS_SHADOW | EventState.SMI_PENDING | EventState.INIT_PENDING | EventState.MC_PENDING;
@@ -50,9 +53,7 @@ const HELD_WITH_DEBUG =
 /** What an instruction at this boundary raises: possible where an instruction would be executed. */
 function raised(fire: (machine: Machine) => void): ReturnType<Kind['make']> {
   return {
-    // Whether an interrupt that waits is taken first is not to be seen from EVENTS alone.
-    possible: (machine, events) =>
-      running(events) && ((events & EventState.INTR_PENDING) !== 0 || !takesPending(machine, events)),
+    possible: (machine, events) => running(events) && ((events & UNDECIDED) !== 0 || !takesPending(machine, events)),
     may: (machine) => !takesPending(machine, machine.u32[2 * Reg.EVENTS]!),
     fire,
   };
@@ -221,8 +222,7 @@ function parse(name: string): Event {
     synchronous: kind.synchronous,
     possible,
     may,
-    // An interrupt that waits may be taken instead; EVENTS alone do not tell.
-    held: (machine, events) => (events & EventState.INTR_PENDING ? events : held(machine, events)),
+    held: (machine, events) => (events & UNDECIDED ? events : held(machine, events)),
     fire,
   };
 }

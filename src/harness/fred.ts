@@ -31,7 +31,7 @@ import { EventState, SHADOWS } from './event_state.js';
 import type { Machine } from './machine.js';
 
 /** CR4 bit 32, in the upper half. */
-export const CR4_FRED_HIGH = 1 << 0;
+const CR4_FRED_HIGH = 1 << 0;
 
 /** IA32_FRED_CONFIG: the current stack level, how far RSP is moved when the level stays, the level of maskable interrupts. */
 export const FredConfig = {
@@ -42,7 +42,7 @@ export const FredConfig = {
 } as const;
 
 /** Where the entry point for events from ring 0 lies in the page. */
-export const RING_0_ENTRY = 256;
+const RING_0_ENTRY = 256;
 
 const FRAME_ALIGNMENT = 64;
 

@@ -28,7 +28,17 @@ import { exitsOnInstruction } from './vm_exit_instructions.js';
 export type Action = string;
 
 /** How control came back to interrupted code. */
-export const Return = { NONE: 0, IRET: 1, SYSRET: 2, RSM: 3, RETF: 4, SYSEXIT: 5, ERETU: 6, ERETS: 7, VM_ENTRY: 8 } as const;
+export const Return = {
+  NONE: 0,
+  IRET: 1,
+  SYSRET: 2,
+  RSM: 3,
+  RETF: 4,
+  SYSEXIT: 5,
+  ERETU: 6,
+  ERETS: 7,
+  VM_ENTRY: 8,
+} as const;
 
 /** What the last transition did besides moving on; for those who watch. */
 export interface Happened {

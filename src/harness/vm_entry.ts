@@ -220,7 +220,8 @@ function segmentsFailure(machine: Machine): string | undefined {
   const tss = field('GUEST_TR_ACCESS_RIGHTS');
   if (tss & UNUSABLE || (tss & 0x9f) !== (TSS_BUSY_64 | 0x80))
     return "the guest's TR is no present, busy 64-bit TSS (SDM 26.3.1.2)";
-  if (!(rights & (1 << 13))) throw new NotModelled(machine.cpu.regs.u64[Reg.RIP]!, 'enters a guest in compatibility mode');
+  if (!(rights & (1 << 13)))
+    throw new NotModelled(machine.cpu.regs.u64[Reg.RIP]!, 'enters a guest in compatibility mode');
   const tables = (['GUEST_GDTR_BASE', 'GUEST_IDTR_BASE'] as const).find((name) => !canonical(machine, name));
   if (tables) return `${tables} is not canonical (SDM 26.3.1.3)`;
   if (field('GUEST_GDTR_LIMIT') > 0xffff || field('GUEST_IDTR_LIMIT') > 0xffff)
@@ -331,9 +332,7 @@ function setEvents(machine: Machine, vectoring: boolean): void {
   const over = SHADOWS | PENDING_DEBUG | EventState.NMI_BLOCKED;
   u32[EVENTS] = bits.reduce(
     (events, [set, bit]) => (set ? events | bit : events),
-    (u32[EVENTS]! & ~over) |
-      EventState.VMX_NON_ROOT |
-      ((pending & PendingDebug.B0_TO_B3) << PENDING_DEBUG_SHIFT),
+    (u32[EVENTS]! & ~over) | EventState.VMX_NON_ROOT | ((pending & PendingDebug.B0_TO_B3) << PENDING_DEBUG_SHIFT),
   );
 }
 

@@ -80,6 +80,12 @@ export const ExitReason = {
   INVVPID: 53,
 } as const;
 
+/** A basic exit reason in words: "external interrupt". */
+export function exitName(reason: number): string {
+  const name = Object.entries(ExitReason).find(([, number]) => number === reason)?.[0] ?? `reason ${reason}`;
+  return name.includes('_') ? name.replaceAll('_', ' ').toLowerCase().replace('nmi', 'NMI') : name;
+}
+
 /** Bit 31 of the exit reason: the VM entry failed. */
 export const ENTRY_FAILURE = 0x80000000;
 

@@ -57,6 +57,8 @@ export class Run implements RunState {
     machine?: Machine,
   ) {
     this.machine = machine ?? machineFor(subject, profile);
+    // A run is short: its records hold all registers from the start.
+    this.machine.rareChanged = true;
     const reference = this.#withoutEvents();
     this.monitor = new Monitor(this.machine, subject, properties);
     this.monitor.reference = reference;

@@ -90,7 +90,6 @@ export const RecordWord = {
   LANE_C: 62,
   /** The registers of SYSTEM_REGISTERS, two words each. */
   SYSTEM: 63,
-  SIZE: 63 + 2 * (1 + REGISTER_COUNT - RARE_REGISTERS),
 } as const;
 
 /** What else has to come back as it was. CR2 and DR6 are not among them: a fault in between may change them. */
@@ -185,7 +184,13 @@ export class Monitor {
    * The records. A record never changes once it is made, and a path makes each one behind those that it has made
    * before: going back to an earlier state of the path needs `words` alone.
    */
-  records = new Uint32Array(64 * RecordWord.SIZE);
+  records = new Uint32Array(1 << 13);
+  /**
+   * How many of SYSTEM_REGISTERS a record holds: all, or CR3 alone as long as no path has ever changed one of the others.
+   * A search begins anew when one does, and then makes its monitor anew.
+   */
+  readonly #systemCount: number;
+  readonly #recordSize: number;
   /** Set when a word has changed; cleared by whoever keeps copies. */
   changed = true;
   /** Offset of the record that is being closed while `returned` hooks run; -1 otherwise. */
@@ -201,10 +206,15 @@ export class Monitor {
   readonly #enteredBody: readonly (readonly [number, Property])[];
   readonly #enteredSleeper: readonly (readonly [number, Property])[];
   readonly #executedMicrocode: readonly (readonly [number, Property])[];
+  readonly #left: readonly (readonly [number, Property])[];
   readonly #stepped: readonly (readonly [number, Property])[];
   readonly #ended: readonly (readonly [number, Property])[];
   readonly #ends: number;
   readonly #entries: readonly Entry[];
+  /** Where the context ends, if there is one processor. */
+  readonly #endLow: number;
+  readonly #endHigh: number;
+  readonly #several: boolean;
   readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
   /** For each processor. */
@@ -229,6 +239,7 @@ export class Monitor {
     this.#enteredBody = hook('enteredBody');
     this.#enteredSleeper = hook('enteredSleeper');
     this.#executedMicrocode = hook('executedMicrocode');
+    this.#left = hook('left');
     this.#stepped = hook('stepped');
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
@@ -252,6 +263,12 @@ export class Monitor {
       });
     }
     this.#entries = [...entries.values()];
+    this.#systemCount = machine.rareChanged ? SYSTEM_REGISTERS.length : 1;
+    this.#recordSize = RecordWord.SYSTEM + 2 * this.#systemCount;
+    const [end] = machine.processors.ends;
+    this.#endLow = end?.low ?? -1;
+    this.#endHigh = end?.high ?? -1;
+    this.#several = machine.processors.count > 1;
     this.words = new Uint32Array(TOTAL * (machine.processors.count === 1 ? 1 : 1 + machine.processors.count));
     this.#contextSpans = image.sections
       .filter((x) => x.module === subject.contextModule && (x.segment === 'text' || x.segment === 'user-text'))
@@ -352,7 +369,7 @@ export class Monitor {
   get path(): number {
     const depth = this.words[Word.DEPTH]!;
     const stack = this.words[Word.STACK]!;
-    const own = stack + (this.machine.processors.running << 24);
+    const own = this.#several ? stack + (this.machine.processors.running << 24) : stack;
     return depth === 0 ? own : (this.records[this.innermost + RecordWord.PATH]! + (depth << 4) + own) | 0;
   }
 
@@ -424,9 +441,7 @@ export class Monitor {
     if ((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~(debugged ? DEBUGGER_FLAGS : Flag.RF)) return false;
     if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
     for (let i = 0; i < 6; i++) if (w[record + RecordWord.FS_BASE + i] !== u32[2 * Reg.FS_BASE + i]) return false;
-    // All but CR3 have never changed on any path, mostly.
-    const count = this.machine.rareChanged ? SYSTEM_REGISTERS.length : 1;
-    for (let i = 0; i < count; i++) {
+    for (let i = 0; i < this.#systemCount; i++) {
       const at = record + RecordWord.SYSTEM + 2 * i;
       const from = 2 * SYSTEM_REGISTERS[i]!;
       if ((w[at] !== u32[from] || w[at + 1] !== u32[from + 1]) && !(debugged && DEBUGGER_REGISTERS.has(from / 2)))
@@ -451,7 +466,7 @@ export class Monitor {
     check('fs_base', this.recorded(record + RecordWord.FS_BASE), u64[Reg.FS_BASE]!);
     check('gs_base', this.recorded(record + RecordWord.GS_BASE), u64[Reg.GS_BASE]!);
     check('kernel_gs_base', this.recorded(record + RecordWord.KERNEL_GS_BASE), u64[Reg.KERNEL_GS_BASE]!);
-    SYSTEM_REGISTERS.forEach((r, i) => {
+    SYSTEM_REGISTERS.slice(0, this.#systemCount).forEach((r, i) => {
       if (debugged && DEBUGGER_REGISTERS.has(r)) return;
       check(REGISTER_NAMES[r]!, this.recorded(record + RecordWord.SYSTEM + 2 * i), u64[r]!);
     });
@@ -530,7 +545,7 @@ export class Monitor {
     return Uint32Array.from([
       ...parked.flat(),
       ...w.subarray(0, HEADER_WORDS),
-      ...open.flatMap((record) => [...this.records.subarray(record, record + RecordWord.SIZE)]),
+      ...open.flatMap((record) => [...this.records.subarray(record, record + this.#recordSize)]),
       ...w.subarray(CALLS_AT, CALLS_AT + w[Word.CALLS]! * CallWord.SIZE),
     ]);
   }
@@ -540,7 +555,7 @@ export class Monitor {
     const open = [...w.subarray(at + Word.OPEN, at + Word.OPEN + w[at + Word.DEPTH]!)];
     return [
       ...w.subarray(at + Word.DEPTH, at + Word.END),
-      ...open.flatMap((record) => [...this.records.subarray(record, record + RecordWord.SIZE)]),
+      ...open.flatMap((record) => [...this.records.subarray(record, record + this.#recordSize)]),
       ...w.subarray(at + CALLS_AT, at + CALLS_AT + w[at + Word.CALLS]! * CallWord.SIZE),
     ];
   }
@@ -610,7 +625,10 @@ export class Monitor {
           } else if (LOADING_STACK.has(instruction.mnemonic)) {
             this.#stackChanged();
           }
-          for (const [n, p] of this.#executedMicrocode) if (p.executedMicrocode!(this)) this.fail(n);
+          for (let i = 0; i < this.#executedMicrocode.length; i++) {
+            const [n, p] = this.#executedMicrocode[i]!;
+            if (p.executedMicrocode!(this)) this.fail(n);
+          }
         } else {
           if (instruction.switchesStack) this.#stackChanged();
           if (instruction.returns) {
@@ -621,6 +639,12 @@ export class Monitor {
           this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
         }
         if (w[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
+        if (instruction.leaves || instruction.microcode >= 0) {
+          for (let i = 0; i < this.#left.length; i++) {
+            const [n, p] = this.#left[i]!;
+            if (p.left!(this)) this.fail(n);
+          }
+        }
         for (let i = 0; i < this.#stepped.length; i++) {
           const [n, p] = this.#stepped[i]!;
           if (p.stepped!(this)) this.fail(n);
@@ -628,13 +652,15 @@ export class Monitor {
       }
     }
     const events = u32[2 * Reg.EVENTS]!;
-    const { processors } = machine;
-    if (processors.atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
+    const atEnd = this.#several
+      ? machine.processors.atEnd
+      : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
+    if (atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
     else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
       this.#end(End.HALT);
     // One of several is done; the path goes on with the others.
     const idle = w[Word.END] === End.CONTEXT || w[Word.END] === End.HALT;
-    if (idle && processors.count > 1 && !processors.allIdle) w[Word.END] = End.NONE;
+    if (this.#several && idle && !machine.processors.allIdle) w[Word.END] = End.NONE;
   }
 
   #end(why: number): void {
@@ -720,8 +746,8 @@ export class Monitor {
       return;
     }
     const number = w[Word.NEXT_RECORD]!;
-    const record = number * RecordWord.SIZE;
-    if (record === this.records.length) {
+    const record = number * this.#recordSize;
+    if (record + this.#recordSize > this.records.length) {
       const grown = new Uint32Array(this.records.length * 2);
       grown.set(this.records);
       this.records = grown;
@@ -731,7 +757,7 @@ export class Monitor {
     r[record + RecordWord.CS] = before[2 * Reg.CS]!;
     r[record + RecordWord.SS] = before[2 * Reg.SS]!;
     for (let i = 0; i < 6; i++) r[record + RecordWord.FS_BASE + i] = before[2 * Reg.FS_BASE + i]!;
-    for (let i = 0; i < SYSTEM_REGISTERS.length; i++) {
+    for (let i = 0; i < this.#systemCount; i++) {
       const from = 2 * SYSTEM_REGISTERS[i]!;
       r[record + RecordWord.SYSTEM + 2 * i] = before[from]!;
       r[record + RecordWord.SYSTEM + 2 * i + 1] = before[from + 1]!;
@@ -783,12 +809,7 @@ export class Monitor {
       : Math.imul(this.path ^ before[2 * Reg.RIP]!, 0x9e3779b1) ^ 1;
     this.#lanes.reset();
     this.#lanes.absorb(r, record, record + RecordWord.LIVE_END);
-    // CR3 is the first of them; the others have never changed on any path, mostly.
-    this.#lanes.absorb(
-      r,
-      record + RecordWord.SYSTEM,
-      record + RecordWord.SYSTEM + (machine.rareChanged ? 2 * SYSTEM_REGISTERS.length : 2),
-    );
+    this.#lanes.absorb(r, record + RecordWord.SYSTEM, record + this.#recordSize);
     r[record + RecordWord.LANE_A] = this.#lanes.a;
     r[record + RecordWord.LANE_B] = this.#lanes.b;
     r[record + RecordWord.LANE_C] = this.#lanes.c;

@@ -22,6 +22,8 @@ export interface Property {
   readonly enteredBody?: (m: Monitor) => boolean;
   /** After every instruction that the harness executes itself: those that can change system state. */
   readonly executedMicrocode?: (m: Monitor) => boolean;
+  /** After every branch, and every instruction that the harness executes itself. */
+  readonly left?: (m: Monitor) => boolean;
   /** After every instruction. */
   readonly stepped?: (m: Monitor) => boolean;
   /** When the path has come to its end. */

@@ -16,7 +16,7 @@ export const ring0UserCode: Property = {
   name: 'ring0-user-code',
   sentence: 'ring 0 never executes at an address of user mode',
   ends: true,
-  stepped: inUserCode,
+  left: inUserCode,
   delivered: inUserCode,
   explain: (m) => `CPL is 0 and RIP is ${hex(m.machine.cpu.regs.u64[Reg.RIP]!)}, an address of user mode`,
 };

@@ -151,7 +151,7 @@ function lastInstructions(trace: Trace, at: number, paint: Paint): string[] {
   const ownerWidth = Math.max(8, ...steps.map((s) => s.owner.length));
   return steps.map((s) => {
     const name = image.name(s.address).padEnd(width);
-    const text = describe(s);
+    const text = s.vmx === undefined ? describe(s) : `${describe(s)} -- ${s.vmx}`;
     const line = `${s.owner.padEnd(ownerWidth)} ${name}  ${text.padEnd(36)}${lineOf(s.line)}`.trimEnd();
     return s.index === at ? paint('bold', line) : line;
   });

@@ -3,10 +3,11 @@ import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { Origin } from '../harness/delivery.js';
 import { FRED_SYSCALL, FRED_SYSENTER, FredFrame } from '../harness/fred.js';
-import { Return } from '../harness/machine.js';
+import { type Happened, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
+import { exitName } from '../harness/vmx.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
 import { CallWord, Word } from '../properties/monitor.js';
@@ -31,6 +32,8 @@ export interface Step {
   /** What was delivered in this transition: "NMI 2", or undefined. */
   readonly delivered: string | undefined;
   readonly returned: boolean;
+  /** What VMX did in this transition: why a guest was left, or why it could not be entered. */
+  readonly vmx: string | undefined;
   readonly mnemonic: number;
   readonly line: LineRow | undefined;
   readonly reads: readonly bigint[];
@@ -154,6 +157,7 @@ export class Trace implements Observer {
       fired: event,
       delivered,
       returned: happened.returned !== Return.NONE,
+      vmx: vmxNote(happened),
       mnemonic: this.#mnemonic,
       line: this.#row,
       reads,
@@ -243,6 +247,11 @@ export class Trace implements Observer {
     }
     return undefined;
   }
+}
+
+function vmxNote({ failedCheck, vmExit }: Happened): string | undefined {
+  if (failedCheck !== undefined) return `VM entry fails: ${failedCheck}`;
+  return vmExit < 0 ? undefined : `VM exit: ${exitName(vmExit)}`;
 }
 
 export function register(registers: Uint32Array, r: number): bigint {

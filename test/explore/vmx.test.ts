@@ -5,18 +5,33 @@ import { Tss } from '../../src/harness/descriptors.js';
 import { encodingOf, type FieldName, VMCS_REVISION } from '../../src/harness/vmcs.js';
 import { ALLOWED, EntryControl, ExitControl, PinBased, ProcessorBased } from '../../src/harness/vmx.js';
 import { LINUX } from '../../src/platforms/linux.js';
-import { explore, runOf, source, verdict } from '../support/search.js';
+import { explore, failureLines, runOf, source, verdict } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
 const IMAGE = `0x${LINUX.imageOffset.toString(16)}`;
-const REGISTERS = ['rax', 'rcx', 'rdx', 'rbx', 'rbp', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11', 'r12', 'r13', 'r14', 'r15'];
+const REGISTERS = [
+  'rax',
+  'rcx',
+  'rdx',
+  'rbx',
+  'rbp',
+  'rsi',
+  'rdi',
+  'r8',
+  'r9',
+  'r10',
+  'r11',
+  'r12',
+  'r13',
+  'r14',
+  'r15',
+];
 const EXITS = PinBased.NMI_EXITING | PinBased.VIRTUAL_NMIS | PinBased.EXTERNAL_INTERRUPT_EXITING;
 const CONTROLS = ALLOWED.processor.ones;
 
 /** VMWRITE of a constant or of what an instruction has put into RAX. */
 function write(field: FieldName, value: bigint | number | string): string {
-  const load =
-    typeof value === 'string' ? value : `movabs $0x${BigInt.asUintN(64, BigInt(value)).toString(16)}, %rax`;
+  const load = typeof value === 'string' ? value : `movabs $0x${BigInt.asUintN(64, BigInt(value)).toString(16)}, %rax`;
   return `	${load}\n	mov	$${encodingOf(field)}, %edx\n	vmwrite	%rax, %rdx\n`;
 }
 
@@ -171,6 +186,9 @@ const CALL_AND_ENABLE = `mov	%rsp, %rdi
 	iretq
 1:`;
 
+/** All of them, and none of the host's. */
+const BOUNDARIES = 'guest+0..+2, guest_end+0';
+const INT3 = source('	.text\n	.globl	int3\nint3:	iretq\n', 'int3.S');
 const GUEST = guest('	nop\n	mov	$1, %eax\n	inc	%eax\n');
 
 test('C8, A-4: an NMI exit that sends itself an NMI leaves and enters the guest for ever', () => {
@@ -179,7 +197,7 @@ test('C8, A-4: an NMI exit that sends itself an NMI leaves and enters the guest 
   const { progress } = explored.windows;
   assert.ok(progress, JSON.stringify(explored.windows));
   // In the guest and nowhere else: in the host the NMI is delivered through its IDT.
-  assert.deepEqual(progress, { nmi: 'guest+0..+8' });
+  assert.deepEqual(progress, { nmi: BOUNDARIES });
   const failure = explored.result.failures.find((f) => f.property === 'progress')!;
   const trace = runOf(explored, failure);
   assert.ok(trace.broken.some((b) => b.property === 'progress'));
@@ -189,7 +207,87 @@ test('C8: an NMI exit that calls the handler and then executes an IRET to itself
   assert.deepEqual(verdict(hypervisor({ nmi: CALL_AND_ENABLE }), { context: GUEST, events: 'nmi=2' }), HOLDS);
 });
 
-test('K-10: an NMI exit that drops the NMI loses it, and leaves NMIs blocked', () => {
+test('K-10: an NMI exit that does nothing loses the NMI', () => {
   const { windows } = explore(hypervisor({ nmi: 'nop' }), { context: GUEST, events: 'nmi=1' });
-  assert.equal(windows['nmi-ledger']?.nmi, 'guest+0..+8', JSON.stringify(windows));
+  assert.equal(windows['nmi-ledger']?.nmi, BOUNDARIES, JSON.stringify(windows));
+});
+
+test('an exit path that gives the guest another register back breaks the context', () => {
+  const { windows } = explore(hypervisor({ nmi: `${CALL_AND_ENABLE}\n\tincq	8(%rsp)` }), {
+    context: GUEST,
+    events: 'nmi=1',
+  });
+  assert.equal(windows.context?.nmi, BOUNDARIES, JSON.stringify(windows));
+});
+
+test('K-11: a breakpoint before the NMI handler is called has its IRET unblock NMIs: a second one nests', () => {
+  const events = 'nmi=2';
+  const trapped = `int3\n\t${CALL_AND_ENABLE}`;
+  const { windows } = explore([hypervisor({ nmi: trapped }), INT3], { context: GUEST, events });
+  assert.ok(windows['body-reentry']?.nmi, JSON.stringify(windows));
+  const late = `${CALL_AND_ENABLE}\n\tint3`;
+  assert.deepEqual(verdict([hypervisor({ nmi: late }), INT3], { context: GUEST, events }), HOLDS);
+});
+
+test('with a VMCS, too, a search with live words finds what an exact one finds', () => {
+  for (const nmi of [SELF_NMI, CALL_AND_ENABLE, 'nop']) {
+    const setting = { context: GUEST, events: 'nmi=2' };
+    const lines = [false, true].map((exact) =>
+      failureLines(explore(hypervisor({ nmi }), { ...setting, exact }).result),
+    );
+    assert.deepEqual(lines[0], lines[1]);
+  }
+});
+
+// Injection.
+
+/** The vector that the host has been given is the guest's: the formats are the same. */
+const INJECT = `${read('EXIT_INTERRUPTION_INFORMATION')}	mov	$${encodingOf('ENTRY_INTERRUPTION_INFORMATION')}, %edx
+	vmwrite	%rax, %rdx`;
+
+const WINDOW = `$${(CONTROLS | ProcessorBased.INTERRUPT_WINDOW_EXITING) >>> 0}`;
+
+/** The same, but only where the guest can take it; otherwise when its window opens. */
+const INJECT_IF_POSSIBLE = {
+  interrupt: `${read('EXIT_INTERRUPTION_INFORMATION')}	mov	%rax, pending_interrupt(%rip)
+${read('GUEST_RFLAGS')}	test	$0x200, %eax
+	jz	wait
+${read('GUEST_INTERRUPTIBILITY')}	test	$3, %eax
+	jz	inject
+wait:
+	mov	${WINDOW}, %eax
+	mov	$${encodingOf('PROCESSOR_BASED_CONTROLS')}, %edx
+	vmwrite	%rax, %rdx
+	jmp	enter_guest
+inject:
+	mov	pending_interrupt(%rip), %rax
+	mov	$${encodingOf('ENTRY_INTERRUPTION_INFORMATION')}, %edx
+	vmwrite	%rax, %rdx`,
+  window: `mov	$${CONTROLS}, %eax
+	mov	$${encodingOf('PROCESSOR_BASED_CONTROLS')}, %edx
+	vmwrite	%rax, %rdx
+	jmp	inject`,
+};
+
+const MASKING_GUEST = guest('	nop\n	cli\nmasked:	nop\n	sti\n	nop\n	nop\n');
+const AT_GUEST = ['intr:0x20=guest..guest_end'];
+
+test("K-1, F-1': an interrupt that is injected whatever RFLAGS.IF is makes the VM entry fail", () => {
+  const setting = { context: MASKING_GUEST, events: 'intr:0x20=1', at: AT_GUEST };
+  const explored = explore(hypervisor({ nmi: CALL_AND_ENABLE, interrupt: INJECT }), setting);
+  // Between CLI and the end of STI; in the shadow of STI the interrupt does not exit yet.
+  assert.deepEqual(explored.windows, { progress: { 'intr:0x20': 'masked+0..+1' } });
+  const notes = runOf(explored, explored.result.failures[0]!).steps.map((step) => step.vmx);
+  assert.deepEqual(
+    notes.filter((note) => note !== undefined),
+    [
+      'VM exit: external interrupt',
+      'VM entry fails: an external interrupt is injected, and guest RFLAGS.IF is 0 (SDM 26.3.1.4)',
+    ],
+  );
+});
+
+test("K-1: one that waits for the guest's window is not lost, and no entry fails", () => {
+  const setting = { context: MASKING_GUEST, events: 'intr:0x20=1,nmi=1', at: AT_GUEST };
+  assert.deepEqual(verdict(hypervisor({ nmi: CALL_AND_ENABLE, ...INJECT_IF_POSSIBLE }), setting), HOLDS);
 });

@@ -40,7 +40,7 @@ function rejects(rig: Rig, check: RegExp): void {
   assert.equal(field(rig, 'EXIT_REASON'), BigInt(ENTRY_FAILURE + ExitReason.INVALID_GUEST_STATE));
   assert.equal(guestRuns(rig), false);
   assert.equal(rig.rip, rig.label('exit'));
-  assert.equal(field(rig, "GUEST_RSP"), GUEST_STACK);
+  assert.equal(field(rig, 'GUEST_RSP'), GUEST_STACK);
 }
 
 /** The entry has failed behind VMLAUNCH, with VMfailValid. */
@@ -98,7 +98,7 @@ rule("F-1': an injected interrupt goes through the guest's IDT at its RIP", brok
   });
 });
 
-rule('F-1\': a failed entry leaves the event to be injected, an exit takes it away', broken.withoutInjection, (make) => {
+rule("F-1': a failed entry leaves the event to be injected, an exit takes it away", broken.withoutInjection, (make) => {
   const rig = enter(make, { ENTRY_INTERRUPTION_INFORMATION: INTERRUPT_0X14, GUEST_RFLAGS: 2n });
   assert.equal(field(rig, 'ENTRY_INTERRUPTION_INFORMATION'), INTERRUPT_0X14);
   const entered = launch(
@@ -145,7 +145,7 @@ rule(
 );
 
 rule(
-  'F-1\': an injected NMI blocks virtual NMIs, or without these the real ones',
+  "F-1': an injected NMI blocks virtual NMIs, or without these the real ones",
   [broken.enteringWithout(EventState.VIRTUAL_NMI_BLOCKED), broken.enteringWithout(EventState.NMI_BLOCKED)],
   (make) => {
     const rig = enter(make, { ENTRY_INTERRUPTION_INFORMATION: NMI, PIN_BASED_CONTROLS: pin(VIRTUAL) });
@@ -159,17 +159,13 @@ rule(
 
 // Interruptibility, activity, pending debug exceptions.
 
-rule(
-  "F-1': blocking by STI needs RFLAGS.IF = 1",
-  broken.repairing('GUEST_RFLAGS', withBits(0x200n)),
-  (make) => {
-    rejects(
-      enter(make, { GUEST_INTERRUPTIBILITY: BigInt(STI), GUEST_RFLAGS: 2n }),
-      /blocking by STI, and guest RFLAGS.IF is 0/,
-    );
-    accepts(enter(make, { GUEST_INTERRUPTIBILITY: BigInt(MOV_SS), GUEST_RFLAGS: 2n }));
-  },
-);
+rule("F-1': blocking by STI needs RFLAGS.IF = 1", broken.repairing('GUEST_RFLAGS', withBits(0x200n)), (make) => {
+  rejects(
+    enter(make, { GUEST_INTERRUPTIBILITY: BigInt(STI), GUEST_RFLAGS: 2n }),
+    /blocking by STI, and guest RFLAGS.IF is 0/,
+  );
+  accepts(enter(make, { GUEST_INTERRUPTIBILITY: BigInt(MOV_SS), GUEST_RFLAGS: 2n }));
+});
 
 rule(
   "F-1': blocking by STI and by MOV SS cannot be at once",
@@ -229,13 +225,9 @@ rule("F-1': activity state HLT and blocking exclude each other", broken.entering
   rejects(enter(make, fields), /activity state HLT with blocking/);
 });
 
-rule(
-  "F-1': other activity states are not supported",
-  broken.repairing('GUEST_ACTIVITY', always(0n)),
-  (make) => {
-    for (const state of [2n, 3n, 4n]) rejects(enter(make, { GUEST_ACTIVITY: state }), /is not supported/);
-  },
-);
+rule("F-1': other activity states are not supported", broken.repairing('GUEST_ACTIVITY', always(0n)), (make) => {
+  for (const state of [2n, 3n, 4n]) rejects(enter(make, { GUEST_ACTIVITY: state }), /is not supported/);
+});
 
 /** Fields of the guest that are wrong by themselves. */
 const WRONG: readonly (readonly [FieldName, bigint, RegExp])[] = [
@@ -258,10 +250,8 @@ const WRONG: readonly (readonly [FieldName, bigint, RegExp])[] = [
   ['VMCS_LINK_POINTER', 0n, /link pointer/],
 ];
 for (const [name, value, check] of WRONG) {
-  rule(
-    `26.3.1: a VM entry rejects ${name} 0x${value.toString(16)}`,
-    named(name, value),
-    (make) => rejects(enter(make, { [name]: value }), check),
+  rule(`26.3.1: a VM entry rejects ${name} 0x${value.toString(16)}`, named(name, value), (make) =>
+    rejects(enter(make, { [name]: value }), check),
   );
 }
 
@@ -331,7 +321,8 @@ rule("26.2.2 to 26.2.4: the host's state is checked too", broken.neverFailing, (
 });
 
 rule('26.1: a VMCS is launched once, and then resumed; VMCLEAR makes it launchable', broken.neverFailing, (make) => {
-  const host = ' vmcall\nexit: vmlaunch\n nop\n vmclear vmcs_pointer(%rip)\n vmptrld vmcs_pointer(%rip)\n vmresume\n vmlaunch\n';
+  const host =
+    ' vmcall\nexit: vmlaunch\n nop\n vmclear vmcs_pointer(%rip)\n vmptrld vmcs_pointer(%rip)\n vmresume\n vmlaunch\n';
   const rig = launch(makeVmx(make, host)).step(2);
   assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 4n]);
   rig.step(4);
@@ -395,20 +386,28 @@ rule(
   },
 );
 
-rule('26.5.1: an injected exception has its error code, a software interrupt its length', broken.withoutInjection, (make) => {
-  const fault = enter(make, { ENTRY_INTERRUPTION_INFORMATION: 0x80000b0dn, ENTRY_EXCEPTION_ERROR_CODE: 0x18n });
-  assert.deepEqual([fault.delivered, fault.errorCode, fault.frame(true).rip], [13, 0x18n, fault.label('guest')]);
-  const int3 = { ENTRY_INTERRUPTION_INFORMATION: 0x80000603n, ENTRY_INSTRUCTION_LENGTH: 1n };
-  const trap = enter(make, int3);
-  assert.deepEqual([trap.delivered, trap.frame().rip], [3, trap.label('guest') + 1n]);
-});
+rule(
+  '26.5.1: an injected exception has its error code, a software interrupt its length',
+  broken.withoutInjection,
+  (make) => {
+    const fault = enter(make, { ENTRY_INTERRUPTION_INFORMATION: 0x80000b0dn, ENTRY_EXCEPTION_ERROR_CODE: 0x18n });
+    assert.deepEqual([fault.delivered, fault.errorCode, fault.frame(true).rip], [13, 0x18n, fault.label('guest')]);
+    const int3 = { ENTRY_INTERRUPTION_INFORMATION: 0x80000603n, ENTRY_INSTRUCTION_LENGTH: 1n };
+    const trap = enter(make, int3);
+    assert.deepEqual([trap.delivered, trap.frame().rip], [3, trap.label('guest') + 1n]);
+  },
+);
 
-rule('26.5.1: an injected exception does not cause an exit by the exception bitmap', broken.withoutInjection, (make) => {
-  const rig = makeVmx(make, GUEST, { ENTRY_INTERRUPTION_INFORMATION: 0x80000306n });
-  setField(rig, 'EXCEPTION_BITMAP', 0xffffffffn);
-  assert.equal(launch(rig).delivered, 6);
-  assert.equal(exitReason(rig), -1);
-});
+rule(
+  '26.5.1: an injected exception does not cause an exit by the exception bitmap',
+  broken.withoutInjection,
+  (make) => {
+    const rig = makeVmx(make, GUEST, { ENTRY_INTERRUPTION_INFORMATION: 0x80000306n });
+    setField(rig, 'EXCEPTION_BITMAP', 0xffffffffn);
+    assert.equal(launch(rig).delivered, 6);
+    assert.equal(exitReason(rig), -1);
+  },
+);
 
 rule('a VMCS of another format is not made current', broken.ignoringVmx, (make) => {
   const rig = makeVmx(make, GUEST);

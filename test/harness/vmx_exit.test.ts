@@ -7,6 +7,7 @@ import { ALLOWED, ExitControl, ExitReason, PinBased, ProcessorBased } from '../.
 import * as broken from '../support/broken_vmx.js';
 import { KERNEL_STACK, type Rig } from '../support/machine.js';
 import { type Make, rule } from '../support/rule.js';
+import { makeSmm } from '../support/smm.js';
 import {
   BITMAPS,
   exitReason,
@@ -82,11 +83,15 @@ rule('A-6: an NMI exits from a guest that is halted, and says so', broken.enteri
   assert.equal(rig.event(EventState.HALTED), false);
 });
 
-rule('an NMI waits for the end of a MOV SS in the guest, too', broken.enteringWithout(EventState.MOV_SS_SHADOW), (make) => {
-  const rig = run(make, GUEST, { ...VIRTUAL, GUEST_INTERRUPTIBILITY: 2n }).nmi();
-  assert.equal(exitReason(rig), -1);
-  assert.equal(exitReason(rig.step(2)), 0);
-});
+rule(
+  'an NMI waits for the end of a MOV SS in the guest, too',
+  broken.enteringWithout(EventState.MOV_SS_SHADOW),
+  (make) => {
+    const rig = run(make, GUEST, { ...VIRTUAL, GUEST_INTERRUPTIBILITY: 2n }).nmi();
+    assert.equal(exitReason(rig), -1);
+    assert.equal(exitReason(rig.step(2)), 0);
+  },
+);
 
 // Virtual NMIs.
 
@@ -99,20 +104,16 @@ const IRET_GUEST = `	pushq	$0x18
 1:	vmcall
 `;
 
-rule(
-  "F-2': IRET in the guest ends the blocking of virtual NMIs",
-  broken.iretWithoutEffect,
-  (make) => {
-    const rig = run(make, IRET_GUEST, { ...VIRTUAL, GUEST_INTERRUPTIBILITY: 8n }, 5);
-    assert.equal(rig.event(EventState.VIRTUAL_NMI_BLOCKED), true);
-    rig.step();
-    assert.equal(rig.event(EventState.VIRTUAL_NMI_BLOCKED), false);
-    rig.step();
-    assert.deepEqual([exitReason(rig), field(rig, 'GUEST_INTERRUPTIBILITY')], [ExitReason.VMCALL, 0n]);
-  },
-);
+rule("F-2': IRET in the guest ends the blocking of virtual NMIs", broken.iretWithoutEffect, (make) => {
+  const rig = run(make, IRET_GUEST, { ...VIRTUAL, GUEST_INTERRUPTIBILITY: 8n }, 5);
+  assert.equal(rig.event(EventState.VIRTUAL_NMI_BLOCKED), true);
+  rig.step();
+  assert.equal(rig.event(EventState.VIRTUAL_NMI_BLOCKED), false);
+  rig.step();
+  assert.deepEqual([exitReason(rig), field(rig, 'GUEST_INTERRUPTIBILITY')], [ExitReason.VMCALL, 0n]);
+});
 
-rule("IRET in the guest leaves NMIs blocked if they exit and are not virtual", broken.iretUnblockingHost, (make) => {
+rule('IRET in the guest leaves NMIs blocked if they exit and are not virtual', broken.iretUnblockingHost, (make) => {
   const exiting = { PIN_BASED_CONTROLS: pin(PinBased.NMI_EXITING), GUEST_INTERRUPTIBILITY: 8n };
   const rig = run(make, IRET_GUEST, exiting, 6);
   assert.equal(rig.event(EventState.NMI_BLOCKED), true);
@@ -149,16 +150,12 @@ rule(
 
 // External interrupts.
 
-rule(
-  'an external interrupt exits whatever RFLAGS.IF is, and stays at the host',
-  broken.withoutExits,
-  (make) => {
-    const rig = run(make, GUEST, { ...INTERRUPTS, ...CLI }, 1).fire('intr:0x14');
-    assert.equal(exitReason(rig), ExitReason.EXTERNAL_INTERRUPT);
-    assert.equal(field(rig, 'EXIT_INTERRUPTION_INFORMATION'), 0n);
-    assert.deepEqual([rig.event(EventState.INTR_PENDING), rig.flag(Flag.IF)], [true, false]);
-  },
-);
+rule('an external interrupt exits whatever RFLAGS.IF is, and stays at the host', broken.withoutExits, (make) => {
+  const rig = run(make, GUEST, { ...INTERRUPTS, ...CLI }, 1).fire('intr:0x14');
+  assert.equal(exitReason(rig), ExitReason.EXTERNAL_INTERRUPT);
+  assert.equal(field(rig, 'EXIT_INTERRUPTION_INFORMATION'), 0n);
+  assert.deepEqual([rig.event(EventState.INTR_PENDING), rig.flag(Flag.IF)], [true, false]);
+});
 
 rule(
   'an external interrupt is acknowledged by the exit if the host has asked for it',
@@ -189,7 +186,10 @@ rule(
     const rig = run(make, ' nop\n sti\n nop\n vmcall\n', { ...window, ...CLI }, 3);
     assert.deepEqual([exitReason(rig), rig.rip], [-1, rig.label('guest') + 3n]);
     rig.step();
-    assert.deepEqual([exitReason(rig), field(rig, 'GUEST_RIP')], [ExitReason.INTERRUPT_WINDOW, rig.label('guest') + 3n]);
+    assert.deepEqual(
+      [exitReason(rig), field(rig, 'GUEST_RIP')],
+      [ExitReason.INTERRUPT_WINDOW, rig.label('guest') + 3n],
+    );
   },
 );
 
@@ -212,7 +212,10 @@ for (const [text, reason, fields, length] of INSTRUCTIONS) {
   rule(`${text} in a guest exits`, broken.executingInGuest, (make) => {
     const rig = run(make, ` ${text}\n`, fields, 1);
     assert.equal(exitReason(rig), reason);
-    assert.deepEqual([field(rig, 'EXIT_REASON'), field(rig, 'EXIT_INSTRUCTION_LENGTH')], [BigInt(reason), BigInt(length)]);
+    assert.deepEqual(
+      [field(rig, 'EXIT_REASON'), field(rig, 'EXIT_INSTRUCTION_LENGTH')],
+      [BigInt(reason), BigInt(length)],
+    );
     assert.deepEqual([rig.rip, field(rig, 'GUEST_RIP')], [rig.label('exit'), rig.label('guest')]);
   });
 }
@@ -255,12 +258,19 @@ rule(
   },
 );
 
-rule('INT3 exits as a software exception, at its own address; INT n does not', broken.withoutExceptionBitmap, (make) => {
-  const rig = run(make, ' nop\n int3\n', { EXCEPTION_BITMAP: 1n << 3n }, 2);
-  assert.deepEqual([field(rig, 'EXIT_INTERRUPTION_INFORMATION'), field(rig, 'EXIT_INSTRUCTION_LENGTH')], [0x80000603n, 1n]);
-  assert.equal(field(rig, 'GUEST_RIP'), rig.label('guest') + 1n);
-  assert.equal(run(make, ' .byte 0xcd, 3\n', { EXCEPTION_BITMAP: 1n << 3n }, 1).delivered, 3);
-});
+rule(
+  'INT3 exits as a software exception, at its own address; INT n does not',
+  broken.withoutExceptionBitmap,
+  (make) => {
+    const rig = run(make, ' nop\n int3\n', { EXCEPTION_BITMAP: 1n << 3n }, 2);
+    assert.deepEqual(
+      [field(rig, 'EXIT_INTERRUPTION_INFORMATION'), field(rig, 'EXIT_INSTRUCTION_LENGTH')],
+      [0x80000603n, 1n],
+    );
+    assert.equal(field(rig, 'GUEST_RIP'), rig.label('guest') + 1n);
+    assert.equal(run(make, ' .byte 0xcd, 3\n', { EXCEPTION_BITMAP: 1n << 3n }, 1).delivered, 3);
+  },
+);
 
 rule('a page fault that exits leaves CR2 alone and gives its address', broken.withoutExceptionBitmap, (make) => {
   const rig = run(make, ' movabs $0x123456789000, %rax\n mov %rbx, (%rax)\n', { EXCEPTION_BITMAP: 1n << 14n }, 2);
@@ -285,6 +295,40 @@ rule('a triple fault of the guest is an exit', broken.exitingBlocked, (make) => 
   assert.equal(exitReason(rig), ExitReason.TRIPLE_FAULT);
   assert.deepEqual([rig.event(EventState.SHUTDOWN), rig.event(EventState.NMI_BLOCKED)], [false, false]);
 });
+
+rule(
+  'a machine check in a guest exits by the exception bitmap, or goes through its IDT',
+  broken.withoutExceptionBitmap,
+  (make) => {
+    const fields = { EXCEPTION_BITMAP: 1n << 18n };
+    const rig = makeVmx(make, GUEST, { ...fields, GUEST_CR4: 0x2060n });
+    launch(rig).step().fire('mc');
+    assert.deepEqual([exitReason(rig), field(rig, 'EXIT_INTERRUPTION_INFORMATION')], [0, 0x80000312n]);
+    assert.equal(run(make, GUEST, {}, 1).fire('mc').delivered, 18);
+  },
+);
+
+rule('a breakpoint that is fired in a guest exits at its INT3', broken.withoutExceptionBitmap, (make) => {
+  const rig = run(make, GUEST, { EXCEPTION_BITMAP: 1n << 3n }, 1).bp();
+  assert.deepEqual([field(rig, 'GUEST_RIP'), field(rig, 'EXIT_INSTRUCTION_LENGTH')], [rig.label('guest'), 1n]);
+});
+
+rule(
+  'an SMI in a guest goes to SMM as outside, and RSM goes back to the guest',
+  broken.forgettingGuestInSmm,
+  (make) => {
+    const fields = { ...VIRTUAL, GUEST_INTERRUPTIBILITY: 8n };
+    const rig = makeVmx((text, options) => makeSmm(make, text, 'smi_handler: rsm\n', options), GUEST, fields);
+    launch(rig).step().fire('smi');
+    assert.deepEqual([rig.rip, guestRuns(rig)], [rig.label('smi_handler'), false]);
+    // SMM is outside VMX operation.
+    assert.equal(rig.event(EventState.VMX_ROOT), false);
+    rig.step();
+    assert.deepEqual([rig.rip, guestRuns(rig)], [rig.label('guest') + 1n, true]);
+    assert.equal(rig.event(EventState.VIRTUAL_NMI_BLOCKED), true);
+    assert.equal(exitReason(rig.nmi()), 0);
+  },
+);
 
 // IDT-vectoring information.
 
@@ -320,15 +364,11 @@ rule(
   },
 );
 
-rule(
-  'an INT n whose delivery exits is named with its length',
-  broken.clearing('EXIT_INSTRUCTION_LENGTH'),
-  (make) => {
-    const rig = run(make, ' nop\n int $0x14\n', { EXCEPTION_BITMAP: 1n << 14n, GUEST_RSP: 0x1000n }, 2);
-    assert.equal(field(rig, 'IDT_VECTORING_INFORMATION'), 0x80000414n);
-    assert.deepEqual([field(rig, 'EXIT_INSTRUCTION_LENGTH'), field(rig, 'GUEST_RIP')], [2n, rig.label('guest') + 1n]);
-  },
-);
+rule('an INT n whose delivery exits is named with its length', broken.clearing('EXIT_INSTRUCTION_LENGTH'), (make) => {
+  const rig = run(make, ' nop\n int $0x14\n', { EXCEPTION_BITMAP: 1n << 14n, GUEST_RSP: 0x1000n }, 2);
+  assert.equal(field(rig, 'IDT_VECTORING_INFORMATION'), 0x80000414n);
+  assert.deepEqual([field(rig, 'EXIT_INSTRUCTION_LENGTH'), field(rig, 'GUEST_RIP')], [2n, rig.label('guest') + 1n]);
+});
 
 // What an exit saves and loads.
 
@@ -351,11 +391,15 @@ rule(
   },
 );
 
-rule('K-4: an exit behind a MOV SS with TF = 1 saves the single step that is still to come', broken.clearing('GUEST_PENDING_DEBUG'), (make) => {
-  const rig = run(make, ' mov %ss, %eax\n mov %eax, %ss\n vmcall\n', {}, 1);
-  rig.set({ RFLAGS: 0x302n }).step(2);
-  assert.deepEqual([field(rig, 'GUEST_INTERRUPTIBILITY'), field(rig, 'GUEST_PENDING_DEBUG')], [2n, 0x4000n]);
-});
+rule(
+  'K-4: an exit behind a MOV SS with TF = 1 saves the single step that is still to come',
+  broken.clearing('GUEST_PENDING_DEBUG'),
+  (make) => {
+    const rig = run(make, ' mov %ss, %eax\n mov %eax, %ss\n vmcall\n', {}, 1);
+    rig.set({ RFLAGS: 0x302n }).step(2);
+    assert.deepEqual([field(rig, 'GUEST_INTERRUPTIBILITY'), field(rig, 'GUEST_PENDING_DEBUG')], [2n, 0x4000n]);
+  },
+);
 
 // VMX instructions.
 
@@ -371,8 +415,11 @@ rule('VMX instructions are #UD outside VMX operation and #GP in ring 3', broken.
   assert.deepEqual([user.delivered, user.errorCode], [13, 0n]);
 });
 
-rule('VMREAD and VMWRITE name fields by their encodings, and VMX operation ends with VMXOFF', [broken.ignoringVmx, broken.neverFailing], (make) => {
-  const text = ` vmcall
+rule(
+  'VMREAD and VMWRITE name fields by their encodings, and VMX operation ends with VMXOFF',
+  [broken.ignoringVmx, broken.neverFailing],
+  (make) => {
+    const text = ` vmcall
 exit:	mov	$${encodingOf('GUEST_EFER')}, %edx
 	movabs	$0x1122334455667788, %rax
 	vmwrite	%rax, %rdx
@@ -387,21 +434,22 @@ exit:	mov	$${encodingOf('GUEST_EFER')}, %edx
 	vmxoff
 	vmxoff
 `;
-  const rig = run(make, text, {}, 1);
-  rig.set({ RSP: KERNEL_STACK - 0x100n });
-  rig.step(5);
-  assert.deepEqual([field(rig, 'GUEST_EFER'), rig.get('RBX')], [0x1122334455667788n, 0x11223344n]);
-  rig.step(2);
-  assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 13n]);
-  rig.step(2);
-  assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 12n]);
-  rig.step();
-  assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 1n]);
-  rig.step();
-  assert.equal(rig.word(KERNEL_STACK - 0x100n), VMCS);
-  rig.step();
-  assert.equal(rig.step().delivered, 6);
-});
+    const rig = run(make, text, {}, 1);
+    rig.set({ RSP: KERNEL_STACK - 0x100n });
+    rig.step(5);
+    assert.deepEqual([field(rig, 'GUEST_EFER'), rig.get('RBX')], [0x1122334455667788n, 0x11223344n]);
+    rig.step(2);
+    assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 13n]);
+    rig.step(2);
+    assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 12n]);
+    rig.step();
+    assert.deepEqual([rig.flag(Flag.ZF), field(rig, 'INSTRUCTION_ERROR')], [true, 1n]);
+    rig.step();
+    assert.equal(rig.word(KERNEL_STACK - 0x100n), VMCS);
+    rig.step();
+    assert.equal(rig.step().delivered, 6);
+  },
+);
 
 rule('in VMX operation CR4.VMXE cannot be cleared', broken.ignoringVmx, (make) => {
   const rig = run(make, ' vmcall\nexit: mov %rax, %cr4\n', {}, 1);

@@ -209,3 +209,10 @@ export function exitingWithTraps(machine: Machine): void {
     machine.u32[EVENTS]! |= EventState.PENDING_BS;
   });
 }
+
+/** RSM goes back to the host's mode: what a guest runs under is lost in SMM. */
+export function forgettingGuestInSmm(machine: Machine): void {
+  afterInstruction(machine, Mnemonic.Rsm, () => {
+    machine.u32[EVENTS]! &= ~EventState.VMX_NON_ROOT;
+  });
+}

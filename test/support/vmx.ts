@@ -56,6 +56,7 @@ export function makeVmx(make: Make, text: string, fields: Fields = {}, options: 
     ...options,
     regions: [
       { name: 'VMX', address: PAGES, size: 3 * PAGE_SIZE, perms: Perm.WRITE, physical: PHYSICAL },
+      ...(options.regions ?? []),
       { name: 'guest stack', address: GUEST_STACK - 0x2000n, size: 2 * PAGE_SIZE, perms: Perm.WRITE },
     ],
     regs: { CR4: 0x2060n, ...options.regs },

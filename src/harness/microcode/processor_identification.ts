@@ -33,6 +33,7 @@ const LEAF_1_EDX = bits(2, 5, 6, 7, 8, 9, 11, 13, 14, 15, 16, 19);
 /** CMPXCHG16B, PCID, X2APIC. */
 const LEAF_1_ECX = bits(13, 17, 21);
 const OSXSAVE = bits(27);
+const VMX = bits(5);
 /** Eight bytes of 8: the cache line that CLFLUSH works on. */
 const CLFLUSH_SIZE = 8 << 8;
 const ONE_PROCESSOR = 1 << 16;
@@ -74,7 +75,7 @@ function leafOf(machine: Machine, leaf: number, subleaf: number): Leaf {
     case 1: {
       const saved = u32[2 * Reg.CR4]! & CR4_OSXSAVE ? OSXSAVE : 0;
       const id = (u32[2 * Reg.PROCESSOR]! << 24) | ONE_PROCESSOR | CLFLUSH_SIZE;
-      return [SIGNATURE[profile.vendor], id, LEAF_1_ECX | saved, LEAF_1_EDX];
+      return [SIGNATURE[profile.vendor], id, LEAF_1_ECX | saved | (amd ? 0 : VMX), LEAF_1_EDX];
     }
     case 7:
       if (subleaf === 0) return [1, LEAF_7_EBX, LEAF_7_ECX | (profile.la57 ? LA57 : 0), amd ? 0 : LEAF_7_EDX];

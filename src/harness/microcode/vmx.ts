@@ -143,9 +143,7 @@ export function vmread(machine: Machine, instruction: Instruction): boolean {
   const component = fieldEncoded(readOperand(machine, instruction, 1)!);
   if (!component) return fail(machine, instruction, InstructionError.UNSUPPORTED_COMPONENT);
   const value = readField(machine, component.field.name);
-  return (
-    writeOperand(machine, instruction, 0, component.high ? value >> 32n : value) && succeed(machine, instruction)
-  );
+  return writeOperand(machine, instruction, 0, component.high ? value >> 32n : value) && succeed(machine, instruction);
 }
 
 export function vmwrite(machine: Machine, instruction: Instruction): boolean {
