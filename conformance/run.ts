@@ -11,6 +11,9 @@ import { PEERS, peerMissing, runSuite } from './suite.js';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 
+/** Programs that differ and are printed. */
+const MOST_SHOWN = 40;
+
 interface Arguments {
   readonly programs: number;
   readonly seed: number;
@@ -59,7 +62,7 @@ async function main(): Promise<number> {
     ...(options.only === undefined ? {} : { only: options.only }),
     progress: (done, failures) => console.log(`${done} programs, ${failures} differ, ${Math.round((Date.now() - begun) / 1000)} s`),
   });
-  for (const failure of report.failures.slice(0, 10)) console.log(failureLines(failure, options.seed).join('\n'));
+  for (const failure of report.failures.slice(0, MOST_SHOWN)) console.log(failureLines(failure, options.seed).join('\n'));
   console.log(summaryLines(report).join('\n'));
   if (options.only !== undefined || peers.length < PEERS.length) return report.failures.length === 0 ? 0 : 1;
   const events = options.events ? await runEvents() : undefined;

@@ -79,7 +79,10 @@ function stackPointer(dice: Dice, ring: number): bigint {
 
 function iretq(site: Site): void {
   const { block, dice, memory, places } = site;
-  const slot = site.slot(6) + (dice.once(4) ? BigInt(dice.below(8)) : 0n);
+  // Now and then the frame is not aligned, or runs into memory that is not mapped.
+  let slot = site.slot(6) + (dice.once(4) ? BigInt(dice.below(8)) : 0n);
+  const end = (block.ring === 3 ? USER_DATA : KERNEL_DATA) + 0x2000n;
+  if (dice.once(16)) slot = end - BigInt(8 * (1 + dice.below(4)));
   block.emit(Code.Mov_r64_imm64, Register.RSP, slot);
   const next = block.here + 2n;
   let ring: number = block.ring;
@@ -99,7 +102,8 @@ function iretq(site: Site): void {
   const above = dice.once(6) ? dice.quad() & ~0xffffn : 0n;
   const words = [rip, BigInt(cs) | above, flagsImage(dice), stackPointer(dice, ring), BigInt(ss) | above];
   words.forEach((word, i) => {
-    memory.set64(slot + BigInt(8 * i), word);
+    const at = slot + BigInt(8 * i);
+    if (at + 8n <= end) memory.set64(at, word);
   });
   block.raw(0x48, 0xcf);
 }

@@ -28,7 +28,7 @@ import {
 } from './vmx.js';
 
 /** VM-instruction errors of entries (30.4). */
-export const EntryError = { CONTROLS: 7, HOST_STATE: 8 } as const;
+const EntryError = { CONTROLS: 7, HOST_STATE: 8 } as const;
 
 const EVENTS = 2 * Reg.EVENTS;
 const PHYSICAL_ADDRESS_BITS = 52n;
@@ -292,13 +292,13 @@ function enter(machine: Machine): void {
   const { u32 } = machine;
   const field = (name: FieldName): number => readField32(machine, name);
   machine.leaveInstruction();
+  machine.rareChange(Reg.TR);
   const entry = field('ENTRY_CONTROLS');
   const withDebug = (entry & EntryControl.LOAD_DEBUG) !== 0;
   loadGuestRegisters(machine, withDebug, (entry & EntryControl.LOAD_EFER) !== 0);
   const { valid } = injection(machine);
   setEvents(machine, valid);
   setLaunched(machine, currentVmcs(machine), true);
-  machine.rareChange(Reg.TR);
   machine.changed();
   machine.happened.vmEntry = true;
   machine.registersBefore.set(u32);

@@ -259,6 +259,7 @@ function writeEvent(
 
 function loadHost(machine: Machine, controls: number): void {
   const { u64 } = machine.cpu.regs;
+  machine.rareChange(Reg.TR);
   for (const [field, register] of HOST_REGISTERS) u64[register] = readField(machine, field);
   if (controls & ExitControl.LOAD_EFER) u64[Reg.EFER] = readField(machine, 'HOST_EFER');
   u64[Reg.RFLAGS] = RFLAGS_CLEARED;
@@ -267,7 +268,6 @@ function loadHost(machine: Machine, controls: number): void {
   u64[Reg.GDTR_LIMIT] = HOST_TABLE_LIMIT;
   u64[Reg.IDTR_LIMIT] = HOST_TABLE_LIMIT;
   u64[Reg.TR_LIMIT] = HOST_TSS_LIMIT;
-  machine.rareChange(Reg.TR);
   machine.changed();
 }
 

@@ -240,7 +240,7 @@ test('APIC-5: an NMI handler that leaves work to a self-IPI gets it done right a
     },
   );
   const back = trace.steps.findIndex((step) => step.returned);
-  assert.equal(trace.steps[back + 1]!.delivered, 'vector 96 1');
+  assert.equal(trace.steps[back + 1]!.delivered, 'IRQ 0x60 1');
   assert.equal(trace.steps[back + 1]!.address, start, 'before any instruction of the context');
 });
 

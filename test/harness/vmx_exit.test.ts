@@ -282,13 +282,17 @@ rule('a page fault that exits leaves CR2 alone and gives its address', broken.wi
   assert.equal(run(make, ' movabs $0x123456789000, %rax\n mov %rbx, (%rax)\n', filtered, 2).delivered, 14);
 });
 
-rule('a #DB that exits gives its cause and leaves DR6 alone', broken.withoutExceptionBitmap, (make) => {
-  const rig = run(make, ' nop\n nop\n', { EXCEPTION_BITMAP: 2n, GUEST_RFLAGS: 0x302n }, 2);
-  assert.deepEqual([exitReason(rig), field(rig, 'EXIT_QUALIFICATION'), rig.get('DR6')], [0, 0x4000n, 0xffff0ff0n]);
-  assert.equal(field(rig, 'GUEST_RIP'), rig.label('guest') + 1n);
-  // The host is not being stepped.
-  assert.equal(rig.event(EventState.PENDING_BS), false);
-});
+rule(
+  'a #DB that exits gives its cause and leaves DR6 alone',
+  [broken.withoutExceptionBitmap, broken.exitingWithTraps],
+  (make) => {
+    const rig = run(make, ' nop\n nop\n', { EXCEPTION_BITMAP: 2n, GUEST_RFLAGS: 0x302n }, 2);
+    assert.deepEqual([exitReason(rig), field(rig, 'EXIT_QUALIFICATION'), rig.get('DR6')], [0, 0x4000n, 0xffff0ff0n]);
+    assert.equal(field(rig, 'GUEST_RIP'), rig.label('guest') + 1n);
+    // The host is not being stepped.
+    assert.equal(rig.event(EventState.PENDING_BS), false);
+  },
+);
 
 rule('a triple fault of the guest is an exit', broken.exitingBlocked, (make) => {
   const rig = run(make, ' ud2\n', { GUEST_IDTR_LIMIT: 0n }, 1);

@@ -59,22 +59,6 @@ export function clearing(name: FieldName): Broken {
   return named(`clearing ${name}`, (machine) => afterExit(machine, () => writeField(machine, name, 0n)));
 }
 
-/** VM exits leave a field as it was when the guest was entered. */
-export function keepingField(name: FieldName): Broken {
-  let value = 0n;
-  return named(`keeping ${name}`, (machine) =>
-    around(
-      machine,
-      () => {
-        if (machine.happened.vmExit >= 0) writeField(machine, name, value);
-      },
-      () => {
-        if (currentVmcs(machine) >= 0) value = readField(machine, name);
-      },
-    ),
-  );
-}
-
 /** A VM exit because of an NMI leaves NMIs as they were. */
 export function exitingUnblocked(machine: Machine): void {
   afterExit(machine, () => {

@@ -1,6 +1,6 @@
 /**
- * BLSI, BLSR, BLSMSK and BZHI (SDM vol. 2): the engine sets CF of the first three from their result instead of their
- * source, and lets BZHI clear the uppermost bit when the index is beyond it.
+ * BLSI, BLSR, BLSMSK, BZHI and BEXTR (SDM vol. 2): the engine sets CF of the first three from their result instead of their
+ * source, lets BZHI clear the uppermost bit when the index is beyond it, and takes BEXTR's length for more than it is.
  */
 import { Mnemonic, RegisterExt } from 'iced-x86';
 import type { Instruction } from '../../cpu/decoder.js';
@@ -40,6 +40,18 @@ export function zeroHighBits(machine: Machine, instruction: Instruction): boolea
   let flags = result >> BigInt(bits - 1) === 1n ? Flag.SF : 0;
   if (result === 0n) flags |= Flag.ZF;
   if (index >= bits) flags |= Flag.CF;
+  machine.u32[2 * Reg.RFLAGS] = ((machine.u32[2 * Reg.RFLAGS]! & ~SET) | flags) >>> 0;
+  return advance(machine, instruction);
+}
+
+export function extractBits(machine: Machine, instruction: Instruction): boolean {
+  const source = readOperand(machine, instruction, 1);
+  if (source === undefined) return false;
+  const control = readOperand(machine, instruction, 2)!;
+  const result = BigInt.asUintN(Number((control >> 8n) & 0xffn), source >> (control & 0xffn));
+  writeOperand(machine, instruction, 0, result);
+  // SF, too, is undefined.
+  const flags = result === 0n ? Flag.ZF : 0;
   machine.u32[2 * Reg.RFLAGS] = ((machine.u32[2 * Reg.RFLAGS]! & ~SET) | flags) >>> 0;
   return advance(machine, instruction);
 }

@@ -3,7 +3,7 @@ import { Code, Mnemonic } from 'iced-x86';
 import type { Instruction } from '../../cpu/decoder.js';
 import type { Machine } from '../machine.js';
 import { loadAccessRights, verify } from './access_rights.js';
-import { lowestSetBit, zeroHighBits } from './bit_manipulation.js';
+import { extractBits, lowestSetBit, zeroHighBits } from './bit_manipulation.js';
 import { compareExchange, compareExchange16 } from './compare_exchange.js';
 import { clts, lmsw, movFromControl, movToControl, smsw } from './control_registers.js';
 import { int1, movFromDebug, movToDebug } from './debug_registers.js';
@@ -84,6 +84,7 @@ const ROUTINES: readonly (readonly [Microcode, readonly Mnemonic[]])[] = [
   [portAccess, [Mnemonic.In, Mnemonic.Out]],
   [lowestSetBit, [Mnemonic.Blsi, Mnemonic.Blsr, Mnemonic.Blsmsk]],
   [zeroHighBits, [Mnemonic.Bzhi]],
+  [extractBits, [Mnemonic.Bextr]],
   [compareExchange16, [Mnemonic.Cmpxchg16b]],
   [vmxon, [Mnemonic.Vmxon]],
   [vmxoff, [Mnemonic.Vmxoff]],
