@@ -626,6 +626,28 @@ export const DEVIATIONS: readonly Deviation[] = [
       ),
   },
   {
+    id: 'iret-supervisor-reads',
+    peers: ['qemu'],
+    what: 'IRETQ in ring 3 reads its frame with supervisor rights',
+    section: 'SDM vol. 3, 4.6.1',
+    words: 'Accesses made while CPL = 3 are user-mode accesses, but for implicit accesses to system data structures.',
+    imitate: (machine, hit) => {
+      const { cpu } = machine;
+      const access = cpu.access.bind(cpu);
+      const readStack = machine.readStack.bind(machine);
+      const current = mnemonicOf(machine);
+      let frame = false;
+      cpu.access = (high, low, size, kind, user, stack) => access(high, low, size, kind, user && !frame, stack);
+      machine.readStack = (offset) => {
+        frame = current() === Mnemonic.Iretq && cpu.cpl === 3;
+        const read = readStack(offset);
+        if (frame && !read) hit();
+        frame = false;
+        return read;
+      };
+    },
+  },
+  {
     id: 'iret-reads-late',
     peers: ['qemu', 'bochs'],
     what: 'IRETQ reads RSP and SS from the frame when CS has been checked',
@@ -773,15 +795,15 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     id: 'iret-read-order',
     peers: ['bochs'],
-    what: 'IRETQ reads RFLAGS, then CS, then RIP',
+    what: 'IRETQ reads RFLAGS, then CS, then RIP; SS, then RSP',
     section: 'SDM vol. 2, IRET',
     words: 'tempRIP := Pop(); tempCS := Pop(); tempEFLAGS := Pop().',
     imitate: (machine, hit) => {
       const readStack = machine.readStack.bind(machine);
       const current = mnemonicOf(machine);
       machine.readStack = (offset) => {
-        if (offset === 0 && current() === Mnemonic.Iretq) {
-          for (const first of [16, 8]) {
+        if (current() === Mnemonic.Iretq) {
+          for (const first of offset === 0 ? [16, 8] : offset === 24 ? [32] : []) {
             if (readStack(first)) continue;
             hit();
             return false;

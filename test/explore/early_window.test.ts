@@ -9,15 +9,10 @@
  */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces } from '../../src/explore/bound.js';
-import { search as searchAll } from '../../src/explore/explorer.js';
-import { machineFor } from '../../src/platforms/boot.js';
-import { LINUX } from '../../src/platforms/linux.js';
-import { type Changes, chooseProfile, profileNamed } from '../../src/profiles/profile.js';
-import { PROPERTIES } from '../../src/properties/index.js';
+import { type Changes, profileNamed } from '../../src/profiles/profile.js';
 import { runs } from '../../src/report/names.js';
 import { traceOf } from '../../src/report/path.js';
-import { everySchedule } from '../support/oracle.js';
+import { agreesWithOracle } from '../support/oracle.js';
 import { CONTEXTS, type Explored, explore, plainHandler, schedule, subjectOf } from '../support/search.js';
 
 type Context = (typeof CONTEXTS)[number];
@@ -198,17 +193,6 @@ for (const [name, context, events, knobs, at] of [
   ],
 ] as const) {
   test(`the search finds just what every schedule by itself finds: ${name}`, () => {
-    const subject = subjectOf('linux_nmi.S', { context });
-    const { profile } = chooseProfile('intel', knobs);
-    const bound = parseBound(events);
-    const places = parsePlaces(at, subject.image, LINUX, bound);
-    const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
-    assert.ok(expected.schedules > 10 && expected.windows.size > 0, `${expected.schedules} schedules`);
-    for (const exact of [false, true]) {
-      const result = searchAll(machineFor(subject, profile), subject, PROPERTIES, { bound, places, exact });
-      assert.equal(result.stopped, undefined);
-      const found = result.failures.map((f) => [`${f.property} ${f.event} ${f.boundary}`, f.path.length]);
-      assert.deepEqual(found.sort(), [...expected.windows].sort(), exact ? 'exact' : 'live words');
-    }
+    agreesWithOracle('linux_nmi.S', { context, events, at, knobs });
   });
 }

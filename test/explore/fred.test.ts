@@ -1,29 +1,21 @@
 /** A FRED handler in searches: it holds where no handler with an IDT can; and mutants of it, which do not. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces } from '../../src/explore/bound.js';
-import { search } from '../../src/explore/explorer.js';
-import { machineFor } from '../../src/platforms/boot.js';
-import { LINUX } from '../../src/platforms/linux.js';
-import { type Changes, chooseProfile } from '../../src/profiles/profile.js';
-import { PROPERTIES } from '../../src/properties/index.js';
+import type { Changes } from '../../src/profiles/profile.js';
 import { nmiStack } from '../../src/report/stack.js';
 import type { Broken, Trace } from '../../src/report/trace.js';
-import { everySchedule } from '../support/oracle.js';
-import { explore, mutant, runOf, source, subjectOf, verdict, type Windows, windowsOf } from '../support/search.js';
+import { agreesWithOracle } from '../support/oracle.js';
+import { explore, mutant, runOf, source, verdict, type Windows } from '../support/search.js';
 
 const FRED = 'linux_nmi_fred.S';
 const HOLDS = { verdict: 'holds' };
 const profile = 'fred';
 
 /** The windows of a search under the profile fred with changed knobs. */
-function windowsWith(changes: Changes, image: string, context: string, events: string): Windows {
-  const subject = subjectOf(image, { context });
-  const bound = parseBound(events);
-  const machine = machineFor(subject, chooseProfile('fred', changes).profile);
-  const result = search(machine, subject, PROPERTIES, { bound, places: parsePlaces([], subject.image, LINUX, bound) });
+function windowsWith(knobs: Changes, image: string, context: string, events: string): Windows {
+  const { result, windows } = explore(image, { context, events, knobs, profile });
   assert.equal(result.stopped, undefined);
-  return windowsOf(result.failures);
+  return windows;
 }
 
 // The handler ---------------------------------------------------------------------------------------------------------
@@ -80,17 +72,7 @@ test('without the state word, an SMI that unblocks NMIs lets the body be entered
 
 test('the search finds what every schedule by itself finds, with live words and without', () => {
   const image = mutant(FRED, ['#define FRED_TYPE_NMI\t\t2', '#define FRED_TYPE_NMI\t\t3']);
-  const subject = subjectOf(image);
-  const bound = parseBound('nmi=1,mc=1');
-  const places = parsePlaces(['mc=context_start', 'mc=fred_entry'], subject.image, LINUX, bound);
-  const chosen = chooseProfile('fred').profile;
-  const expected = everySchedule(subject, chosen, PROPERTIES, bound, places);
-  assert.ok(expected.schedules > 10, `${expected.schedules} schedules`);
-  for (const exact of [false, true]) {
-    const result = search(machineFor(subject, chosen), subject, PROPERTIES, { bound, places, exact });
-    const found = result.failures.map((f) => [`${f.property} ${f.event} ${f.boundary}`, f.path.length]);
-    assert.deepEqual(found.sort(), [...expected.windows].sort());
-  }
+  agreesWithOracle(image, { profile, events: 'nmi=1,mc=1', at: ['mc=context_start', 'mc=fred_entry'] });
 });
 
 // Mutants -------------------------------------------------------------------------------------------------------------

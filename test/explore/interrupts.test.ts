@@ -1,51 +1,17 @@
 /** Maskable interrupts, messages and interprocessor interrupts in searches. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces } from '../../src/explore/bound.js';
-import { search } from '../../src/explore/explorer.js';
-import { machineFor } from '../../src/platforms/boot.js';
-import { LINUX } from '../../src/platforms/linux.js';
-import { type Changes, chooseProfile } from '../../src/profiles/profile.js';
-import { PROPERTIES } from '../../src/properties/index.js';
-import { everySchedule } from '../support/oracle.js';
-import {
-  explore,
-  plainHandler,
-  runOf,
-  source,
-  subjectOf,
-  verdict,
-  type Windows,
-  windowsOf,
-} from '../support/search.js';
+import type { Changes } from '../../src/profiles/profile.js';
+import { agreesWithOracle } from '../support/oracle.js';
+import { explore, plainHandler, runOf, source, verdict, type Windows } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
 
 /** The windows of a search under the profile intel with changed knobs. */
-function windowsWith(changes: Changes, image: string, context: string, events: string): Windows {
-  const subject = subjectOf(image, { context });
-  const bound = parseBound(events);
-  const places = parsePlaces([], subject.image, LINUX, bound);
-  const { profile } = chooseProfile('intel', changes);
-  const result = search(machineFor(subject, profile), subject, PROPERTIES, { bound, places });
+function windowsWith(knobs: Changes, image: string, context: string, events: string): Windows {
+  const { result, windows } = explore(image, { context, events, knobs });
   assert.equal(result.stopped, undefined);
-  return windowsOf(result.failures);
-}
-
-/** What a search finds is what every schedule by itself finds, with live words and without. */
-function agreesWithOracle(image: string, context: string, events: string, at: readonly string[] = []): void {
-  const subject = subjectOf(image, { context });
-  const bound = parseBound(events);
-  const places = parsePlaces(at, subject.image, LINUX, bound);
-  const { profile } = chooseProfile('intel');
-  const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
-  assert.ok(expected.schedules > 10, `${expected.schedules} schedules`);
-  for (const exact of [false, true]) {
-    const result = search(machineFor(subject, profile), subject, PROPERTIES, { bound, places, exact });
-    assert.equal(result.stopped, undefined);
-    const found = result.failures.map((f) => [`${f.property} ${f.event} ${f.boundary}`, f.path.length]);
-    assert.deepEqual(found.sort(), [...expected.windows].sort(), `${events}, ${exact ? 'exact' : 'live words'}`);
-  }
+  return windows;
 }
 
 // Idle ------------------------------------------------------------------------------------------------------------------
@@ -192,22 +158,25 @@ test('with the local APIC, too, the search finds just what every schedule by its
     '.globl context_start, context_end\ncontext_start: nop\n movl %edi, %esi\n nop\ncontext_end: jmp context_end\n',
     'context.S',
   );
-  agreesWithOracle(nesting(SHARED, '', EOI), context, 'msi:0x30=1,msi:0x50=1');
-  agreesWithOracle(nesting(EACH, EOI, ''), context, 'msi:0x30=2');
-  agreesWithOracle(nesting(EACH, '', ''), context, 'msi:0x30=2,msi:0x50=1', ['msi:0x50=context_start..context_end']);
-  agreesWithOracle(WAKING, IDLE, 'intr:0x20=1,nmi=1', ['nmi=context_start..context_end']);
+  agreesWithOracle(nesting(SHARED, '', EOI), { context, events: 'msi:0x30=1,msi:0x50=1' });
+  agreesWithOracle(nesting(EACH, EOI, ''), { context, events: 'msi:0x30=2' });
+  agreesWithOracle(nesting(EACH, '', ''), {
+    context,
+    events: 'msi:0x30=2,msi:0x50=1',
+    at: ['msi:0x50=context_start..context_end'],
+  });
+  agreesWithOracle(WAKING, { context: IDLE, events: 'intr:0x20=1,nmi=1', at: ['nmi=context_start..context_end'] });
   // A breakpoint where an interrupt waits, and an NMI that is held back there.
-  agreesWithOracle(nesting(SHARED, '', EOI), context, 'msi:0x30=1,msi:0x50=1,bp=1', [
-    'msi:0x30=context_start',
-    'msi:0x50=interrupt_0x30..interrupt_0x50',
-    'bp=interrupt_0x30..interrupt_0x50',
-  ]);
-  agreesWithOracle(nesting(EACH, EOI, ''), context, 'nmi=2,msi:0x30=1', [
-    'nmi=context_start',
-    'nmi=nmi',
-    'nmi=interrupt_0x30+2',
-    'msi:0x30=nmi',
-  ]);
+  agreesWithOracle(nesting(SHARED, '', EOI), {
+    context,
+    events: 'msi:0x30=1,msi:0x50=1,bp=1',
+    at: ['msi:0x30=context_start', 'msi:0x50=interrupt_0x30..interrupt_0x50', 'bp=interrupt_0x30..interrupt_0x50'],
+  });
+  agreesWithOracle(nesting(EACH, EOI, ''), {
+    context,
+    events: 'nmi=2,msi:0x30=1',
+    at: ['nmi=context_start', 'nmi=nmi', 'nmi=interrupt_0x30+2', 'msi:0x30=nmi'],
+  });
 });
 
 /** WRMSR with all registers kept. */

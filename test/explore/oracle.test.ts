@@ -1,13 +1,13 @@
 /** The search against every schedule run by itself: windows, and the length of the shortest schedule for each. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces } from '../../src/explore/bound.js';
+import { parsePlaces } from '../../src/explore/bound.js';
 import { search } from '../../src/explore/explorer.js';
 import { machineFor } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { PROPERTIES } from '../../src/properties/index.js';
-import { everySchedule } from '../support/oracle.js';
+import { agreesWithOracle, everySchedule } from '../support/oracle.js';
 import { source, subjectOf } from '../support/search.js';
 
 /** A handler that looks at what an earlier NMI has left on the stack, and that keeps a counter. */
@@ -77,20 +77,7 @@ const CASES: readonly {
 
 for (const { name, files, context, events, at } of CASES) {
   test(`the search finds just what every schedule by itself finds: ${name}`, () => {
-    const subject = subjectOf(files, { context });
-    const profile = profileNamed('intel');
-    const bound = parseBound(events);
-    const places = parsePlaces(at, subject.image, LINUX, bound);
-    const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
-    assert.ok(expected.schedules > 10, `${expected.schedules} schedules`);
-    for (const exact of [false, true]) {
-      const result = search(machineFor(subject, profile), subject, PROPERTIES, { bound, places, exact });
-      assert.equal(result.stopped, undefined);
-      const found = new Map(
-        result.failures.map((f) => [`${f.property} ${f.event} ${f.event === 'none' ? '' : f.boundary}`, f.path.length]),
-      );
-      assert.deepEqual([...found].sort(), [...expected.windows].sort(), exact ? 'exact' : 'live words');
-    }
+    agreesWithOracle(files, { context, events, ...(at === undefined ? {} : { at }) });
   });
 }
 

@@ -1,15 +1,12 @@
 /** A hypervisor's exit path in searches: what becomes of NMIs and interrupts that arrive while its guest runs. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces } from '../../src/explore/bound.js';
 import { Tss } from '../../src/harness/descriptors.js';
 import { encodingOf, type FieldName, VMCS_REVISION } from '../../src/harness/vmcs.js';
 import { ALLOWED, EntryControl, ExitControl, PinBased, ProcessorBased } from '../../src/harness/vmx.js';
 import { LINUX } from '../../src/platforms/linux.js';
-import { chooseProfile } from '../../src/profiles/profile.js';
-import { PROPERTIES } from '../../src/properties/index.js';
-import { everySchedule } from '../support/oracle.js';
-import { explore, runOf, source, subjectOf, verdict } from '../support/search.js';
+import { agreesWithOracle } from '../support/oracle.js';
+import { explore, runOf, source, verdict } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
 const IMAGE = `0x${LINUX.imageOffset.toString(16)}`;
@@ -234,24 +231,9 @@ test('K-11: a breakpoint before the NMI handler is called has its IRET unblock N
 });
 
 test('with a VMCS, too, the search finds just what every schedule by itself finds', () => {
-  const bound = parseBound('nmi=2');
   for (const nmi of [SELF_NMI, CALL_AND_ENABLE, 'nop']) {
-    const image = hypervisor({ nmi });
-    const subject = subjectOf(image, { context: GUEST });
-    const places = parsePlaces(['nmi=guest..guest_end', 'nmi=vm_exit..exit_done'], subject.image, LINUX, bound);
-    const expected = everySchedule(subject, chooseProfile('intel').profile, PROPERTIES, bound, places);
-    assert.ok(expected.schedules > 10, `${expected.schedules} schedules`);
-    for (const exact of [false, true]) {
-      const setting = {
-        context: GUEST,
-        events: 'nmi=2',
-        at: ['nmi=guest..guest_end', 'nmi=vm_exit..exit_done'],
-        exact,
-      };
-      const found = explore(image, setting).result.failures;
-      const lines = found.map((f) => [`${f.property} ${f.event} ${f.boundary}`, f.path.length]);
-      assert.deepEqual(lines.sort(), [...expected.windows].sort(), exact ? 'exact' : 'live words');
-    }
+    const at = ['nmi=guest..guest_end', 'nmi=vm_exit..exit_done'];
+    agreesWithOracle(hypervisor({ nmi }), { context: GUEST, events: 'nmi=2', at });
   }
 });
 

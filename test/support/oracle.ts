@@ -3,12 +3,16 @@
  * nothing merged, and the windows by their definition. Slow, and simple enough to be believed.
  */
 
-import { type Bound, kindsOf, type Place, type Places } from '../../src/explore/bound.js';
+import assert from 'node:assert/strict';
+import { type Bound, kindsOf, type Place, type Places, parsePlaces } from '../../src/explore/bound.js';
 import { Run } from '../../src/hooks/run.js';
 import { onAccess } from '../../src/hooks/triggers.js';
 import { machineFor, type Subject } from '../../src/platforms/boot.js';
-import type { Profile } from '../../src/profiles/profile.js';
+import { LINUX } from '../../src/platforms/linux.js';
+import { chooseProfile, type Profile } from '../../src/profiles/profile.js';
+import { PROPERTIES } from '../../src/properties/index.js';
 import type { Property } from '../../src/properties/property.js';
+import { boundOf, explore, type Setting, subjectOf } from './search.js';
 
 /** An event, and after how many transitions of the run it is fired. */
 interface Fired {
@@ -76,4 +80,26 @@ export function everySchedule(
 
   visit([], 0);
   return { windows, schedules };
+}
+
+/**
+ * Asserts that a search finds what every schedule by itself finds, with live words and with all words kept. Fewer
+ * than `least` schedules would say nothing.
+ */
+export function agreesWithOracle(images: string | readonly string[], setting: Setting, least = 10): void {
+  const subject = subjectOf(images, setting);
+  const { profile } = chooseProfile(setting.profile ?? 'intel', setting.knobs);
+  const bound = boundOf(setting);
+  const places = parsePlaces(setting.at ?? [], subject.image, LINUX, bound);
+  const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
+  assert.ok(expected.schedules > least, `${expected.schedules} schedules`);
+  for (const exact of [false, true]) {
+    const { result } = explore(images, { ...setting, exact });
+    assert.equal(result.stopped, undefined);
+    const found = result.failures.map((f) => [
+      `${f.property} ${f.event} ${f.event === 'none' ? '' : f.boundary}`,
+      f.path.length,
+    ]);
+    assert.deepEqual(found.sort(), [...expected.windows].sort(), exact ? 'exact' : 'live words');
+  }
 }
