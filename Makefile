@@ -2,22 +2,23 @@
 BIN := node_modules/.bin
 ENTRACE := node build/src/cli/main.js
 
-.PHONY: build help setup run test lint format bench clean distclean
+.PHONY: build help setup run test conformance lint format bench clean distclean
 
 build: setup
 	@$(BIN)/tsc -b
 
 help:
-	@echo 'make            the same as make build'
-	@echo 'make build      set up, then compile src/, test/ and bench/ into build/'
-	@echo 'make setup      install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
-	@echo 'make run        explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
-	@echo 'make test       lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
-	@echo 'make lint       check style and formatting'
-	@echo 'make format     correct formatting and what else can be corrected safely'
-	@echo 'make bench      measure'
-	@echo 'make clean      remove build/'
-	@echo 'make distclean  remove also what make setup put here: node_modules/ and .setup/'
+	@echo 'make             the same as make build'
+	@echo 'make build       set up, then compile src/, test/ and bench/ into build/'
+	@echo 'make setup       install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
+	@echo 'make run         explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
+	@echo 'make test        lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
+	@echo 'make conformance compare with QEMU and Bochs at length, write CONFORMANCE.md; ARGS="--peer qemu --seed 2"'
+	@echo 'make lint        check style and formatting'
+	@echo 'make format      correct formatting and what else can be corrected safely'
+	@echo 'make bench       measure'
+	@echo 'make clean       remove build/'
+	@echo 'make distclean   remove also what make setup put here: node_modules/ and .setup/'
 
 setup:
 	@scripts/setup.sh
@@ -31,8 +32,14 @@ run: build
 	  echo "make run: asm/linux_nmi_rfc.S: exit status $$status instead of 1 (the verdict fails)" >&2; exit 1; \
 	fi
 
+# Without the peers the tests that need them are skipped, and say so.
 test: build lint
+	@scripts/setup_peers.sh || true
 	@node scripts/test.mjs $(TESTS)
+
+conformance: build
+	@scripts/setup_peers.sh
+	@node build/conformance/run.js $(ARGS)
 
 lint: setup
 	@$(BIN)/biome check .

@@ -314,7 +314,6 @@ export const DEVIATIONS: readonly Deviation[] = [
     imitate: (machine, hit) => {
       const { cpu } = machine;
       const access = cpu.access.bind(cpu);
-      const raiseWith = cpu.raiseWith.bind(cpu);
       cpu.access = (high, low, size, kind, user, stack) => {
         if (access(high, low, size, kind, user, stack)) return true;
         if (cpu.faultVector === Vector.SS) {
@@ -322,11 +321,6 @@ export const DEVIATIONS: readonly Deviation[] = [
           hit();
         }
         return false;
-      };
-      cpu.raiseWith = (vector, code) => {
-        if (vector !== Vector.SS || code > 1) return raiseWith(vector, code);
-        hit();
-        return raiseWith(Vector.GP, code);
       };
     },
   },
@@ -497,6 +491,12 @@ export const DEVIATIONS: readonly Deviation[] = [
         if (machine.memory.journalLength > length) hit();
       };
     },
+    // Undefined flags in their images.
+    explains: (run, { place, here, peer }) =>
+      /^[0-9a-f]+$/.test(place) &&
+      run.taint.flags !== 0 &&
+      ((here ^ peer) & ~BigInt(run.taint.flags | Flag.RF)) === 0n &&
+      (here & ~0x3f7fd7n) === 0n,
   },
   {
     id: 'paging-off',
@@ -626,6 +626,23 @@ export const DEVIATIONS: readonly Deviation[] = [
       ),
   },
   {
+    id: 'tss-canonical',
+    peers: ['qemu', 'bochs'],
+    what: 'the #SS for a stack pointer of the TSS that is not canonical has the selector of SS in its error code',
+    section: 'SDM vol. 2, INT n, 64-Bit Mode Exceptions; vol. 3, 6.13',
+    words: '#SS(error_code) If a memory address referencing the SS segment is in a non-canonical form. (No segment is referenced: the index is 0.)',
+    imitate: (machine, hit) => {
+      const { cpu } = machine;
+      const raiseWith = cpu.raiseWith.bind(cpu);
+      cpu.raiseWith = (vector, code) => {
+        if (vector !== Vector.SS || code > 1) return raiseWith(vector, code);
+        const selector = machine.u32[2 * Reg.SS]! & 0xfffc;
+        if (selector !== 0) hit();
+        return raiseWith(Vector.SS, selector | code);
+      };
+    },
+  },
+  {
     id: 'iret-supervisor-reads',
     peers: ['qemu'],
     what: 'IRETQ in ring 3 reads its frame with supervisor rights',
@@ -704,6 +721,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     imitate: (machine, hit) =>
       before(machine, () => {
         const operands = machine.peek()?.memory as MemoryOperand[] | undefined;
+        // ENTER pushes before it reads.
+        if (machine.peek()?.mnemonic === Mnemonic.Enter) return;
         if (operands === undefined || operands.length < 2 || !operands.some((one) => one.access & Access.WRITE)) return;
         const first = operands[0];
         operands.sort((a, b) => (a.access & Access.WRITE) - (b.access & Access.WRITE));

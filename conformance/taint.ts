@@ -79,6 +79,7 @@ export class Taint {
     const { happened } = machine;
     const faulted = happened.shutdown || (happened.delivered && happened.origin !== Origin.SOFTWARE);
     const iced = happened.instruction?.iced;
+    if (iced && faulted && this.registers.size > 0) this.#checkRegisters(iced, false);
     if (iced && !faulted && !this.#idle) this.#execute(iced);
     if (happened.delivered) {
       this.#journalled();
@@ -95,7 +96,7 @@ export class Taint {
     const loaded = image === undefined ? 0 : this.#load(image);
     this.#checkReads(image);
     this.#journalled();
-    if (this.registers.size > 0) this.#checkRegisters(iced);
+    if (this.registers.size > 0) this.#checkRegisters(iced, true);
     if (INTERRUPTS.has(mnemonic)) return;
     if (image !== undefined) {
       this.flags = loaded;
@@ -124,13 +125,15 @@ export class Taint {
     else this.registers.set(register, mask);
   }
 
-  #checkRegisters(iced: IcedInstruction): void {
+  /** What is read from registers must be defined; what is written as a whole is defined again, if it is written. */
+  #checkRegisters(iced: IcedInstruction, written: boolean): void {
     const used = info.info(iced);
     for (const one of used.usedRegisters()) {
       const number = registerNumber(one.register);
       if (!this.registers.has(number)) continue;
-      if (one.access === OpAccess.Write && RegisterExt.size(one.register) >= 4) this.registers.delete(number);
-      else if (iced.mnemonic !== Mnemonic.Sysretq) throw new TaintError();
+      if (one.access === OpAccess.Write && RegisterExt.size(one.register) >= 4) {
+        if (written) this.registers.delete(number);
+      } else if (iced.mnemonic !== Mnemonic.Sysretq) throw new TaintError();
     }
     used.free();
   }

@@ -189,6 +189,12 @@ function refusal(iced: IcedInstruction, bytes: Uint8Array): string | undefined {
   if (BIT_STRING.has(iced.mnemonic) && iced.op0Kind === OpKind.Memory && iced.op1Kind === OpKind.Register) {
     return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()} with a bit string in memory, which the machine does not model`;
   }
+  if ([Mnemonic.Shld, Mnemonic.Shrd].includes(iced.mnemonic) && iced.isIpRelMemoryOperand) {
+    return 'is a double shift of a RIP-relative operand, which the engine looks for one byte too low';
+  }
+  if (iced.code === Code.Retnq_imm16 && iced.immediate16 >= 0x8000) {
+    return 'is a RET that releases more than 32767 bytes, which the engine takes for a negative number';
+  }
   if (iced.flowControl !== FlowControl.Next && hasOperandSizePrefix(bytes)) {
     return 'is a branch with an operand-size prefix, which Intel ignores and AMD obeys';
   }
