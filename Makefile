@@ -9,11 +9,12 @@ build: setup
 
 help:
 	@echo 'make             the same as make build'
-	@echo 'make build       set up, then compile src/, test/ and bench/ into build/'
+	@echo 'make build       set up, then compile src/, test/, bench/ and conformance/ into build/'
 	@echo 'make setup       install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
 	@echo 'make run         explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
 	@echo 'make test        lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
-	@echo 'make conformance compare with QEMU and Bochs at length, write CONFORMANCE.md; ARGS="--peer qemu --seed 2"'
+	@echo 'make conformance compare the machine with QEMU and Bochs, and write CONFORMANCE.md; installs what it needs;'
+	@echo '                 OPTIONS="--programs N --seed S --peer qemu" is passed on'
 	@echo 'make lint        check style and formatting'
 	@echo 'make format      correct formatting and what else can be corrected safely'
 	@echo 'make bench       measure'
@@ -34,12 +35,13 @@ run: build
 
 # Without the peers the tests that need them are skipped, and say so.
 test: build lint
-	@scripts/setup_peers.sh || true
+	@scripts/setup.sh conformance || true
 	@node scripts/test.mjs $(TESTS)
 
+# Exit status 1: something differs that is on no list.
 conformance: build
-	@scripts/setup_peers.sh
-	@node build/conformance/run.js $(ARGS)
+	@scripts/setup.sh conformance
+	@node build/conformance/run.js $(OPTIONS)
 
 lint: setup
 	@$(BIN)/biome check .

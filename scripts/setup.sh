@@ -1,5 +1,6 @@
 #!/bin/sh
-# Prepares a checkout: the Unicorn library, then the npm packages. What is already there is left as it is.
+# Prepares a checkout: the Unicorn library, then the npm packages; with the argument `conformance` also QEMU, Bochs and GNU
+# binutils. What is already there is left as it is.
 # Exit status 2: something is missing that cannot be fetched; one line on stderr says what it is and what to do.
 #
 # ENTRACE_LIBUNICORN     a copy of the library to use; nothing is installed then
@@ -58,8 +59,10 @@ install_as_root() {
   why=$(loads "$system_library") || die "$package is installed but does not load ($why): set ENTRACE_LIBUNICORN to the file"
 }
 
+# $package may be several.
 apt_install() {
-  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$package"
+  # shellcheck disable=SC2086
+  DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $package
 }
 
 # Without root: the package's file, unpacked beside package.json. Its only dependency is the C library.
@@ -107,6 +110,23 @@ provide_library() {
   fi
 }
 
+# What the machine is compared with; there is no way without root, since QEMU alone has a hundred dependencies.
+provide_peers() {
+  package=
+  command -v qemu-system-x86_64 >/dev/null || package="$package qemu-system-x86"
+  command -v bochs >/dev/null || package="$package bochs"
+  ls /usr/lib/*/bochs/plugins/libbx_term_gui.so >/dev/null 2>&1 || package="$package bochs-term"
+  command -v as >/dev/null && command -v ld >/dev/null && command -v objcopy >/dev/null || package="$package binutils"
+  package=${package# }
+  if [ -z "$package" ]; then return; fi
+  command -v apt-get >/dev/null || die "$package: not installed, and this system has no apt-get: install what provides them"
+  [ "$(id -u)" = 0 ] || die "$package: not installed: install them as root"
+  say "installing $package with apt-get"
+  start_log
+  apt_install >>"$log" 2>&1 || { apt-get update && apt_install; } >>"$log" 2>&1 ||
+    die "apt-get cannot install $package ($(apt_error)): connect to the network or install them yourself; see $log"
+}
+
 provide_packages() {
   wanted=$(cksum package.json package-lock.json)
   if [ -e "$npm_stamp" ] && [ "$(cat "$npm_stamp")" = "$wanted" ]; then return; fi
@@ -131,3 +151,4 @@ outdated=$(node -p '
 command -v npm >/dev/null || die 'npm is missing: install it (it comes with Node.js; Debian: npm)'
 provide_library
 provide_packages
+if [ "${1:-}" = conformance ]; then provide_peers; fi

@@ -97,7 +97,7 @@ plain_interrupt:
 	movl	$0, local_apic_page+XAPIC_EOI
 	jmp	.Linterrupt_over
 
-/* Vectors with an error code, 8, 10 to 14, 17: IRETQ does not know of it. */
+/* Vectors with an error code, 8, 10 to 14, 17, 29: IRETQ does not know of it. */
 
 	.weak	double_fault
 double_fault:
@@ -126,6 +126,11 @@ general_protection:
 
 	.weak	page_fault
 page_fault:
+	addq	$8, %rsp
+	iretq
+
+	.weak	vmm_communication
+vmm_communication:
 	addq	$8, %rsp
 	iretq
 

@@ -1,7 +1,8 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
-import { readFileSync, statSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { InputError } from '../errors.js';
+import { refuseEndless } from '../files.js';
 import { isDigit, isNameStart } from './lexer.js';
 import { errorAt, type FileFrame, type SourceLine } from './source.js';
 
@@ -134,13 +135,7 @@ const MAX_FILE = 64 << 20;
 /** Reads a file as text. Throws InputError that says what is wrong with the path. */
 export function readSource(path: string): string {
   try {
-    const stat = statSync(path);
-    // A pipe is as good as a file; a device has no end.
-    if (stat.isCharacterDevice()) {
-      throw new InputError(`${path}: is a device; expected an assembler file`);
-    }
-    if (stat.size > MAX_FILE)
-      throw new InputError(`${path}: is larger than ${MAX_FILE >> 20} MiB; expected an assembler file`);
+    refuseEndless(path, 'an assembler file', MAX_FILE);
     return readFileSync(path, 'utf8');
   } catch (cause) {
     if (cause instanceof InputError) throw cause;

@@ -7,7 +7,7 @@ import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savePaths } from '../explore/path_file.js';
 import { type Failure, isShorter, type SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
-import { buildSubject, type Subject } from '../platforms/boot.js';
+import { buildSubject, machineFor, type Subject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
 import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
@@ -67,6 +67,8 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     writeJsonFile(options.json, '', 'a');
   }
   for (const folder of folders) if (folder !== undefined) makeDirectory(folder);
+  // An image that does not go with one of the profiles is refused before the first is explored.
+  if (several) for (const { profile } of profiles) machineFor(subject, profile);
 
   const request: Omit<SearchRequest, 'profile'> = {
     subject,

@@ -11,7 +11,7 @@ import {
   type MemoryOperand,
   registerNumber,
 } from './decoder.js';
-import { CODE, type GuestMemory, Perm } from './memory.js';
+import { CODE, type GuestMemory, ONE_SPACE, Perm } from './memory.js';
 import { NotModelled } from './not_modelled.js';
 import { Flag, REGISTER_COUNT, Reg, RegisterFile } from './registers.js';
 import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
@@ -104,6 +104,9 @@ export class Cpu {
    */
   watch: (high: number, low: number, size: number, access: number) => void = () => undefined;
 
+  /** CR3 as the address space was selected by it. */
+  #cr3Low = -1;
+  #cr3High = -1;
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
@@ -153,7 +156,14 @@ export class Cpu {
   /** Makes the address space that CR3 selects the current one; to be called by whatever may have changed CR3. */
   selectSpace(): void {
     const { memory, u32 } = this;
-    if (memory.spaces.length === 1 || memory.selectSpace(u32[2 * Reg.CR3 + 1]!, u32[2 * Reg.CR3]!)) return;
+    const low = u32[2 * Reg.CR3]!;
+    const high = u32[2 * Reg.CR3 + 1]!;
+    if (low === this.#cr3Low && high === this.#cr3High) return;
+    if (memory.spaces === ONE_SPACE || memory.selectSpace(high, low)) {
+      this.#cr3Low = low;
+      this.#cr3High = high;
+      return;
+    }
     const names = memory.spaces.map(({ name, cr3 }) => `${name}: 0x${cr3.toString(16)}`).join(', ');
     throw new NotModelled(
       this.regs.u64[Reg.RIP]!,
@@ -250,6 +260,7 @@ export class Cpu {
     const u32 = this.u32;
     const operands = instruction.memory;
     const idle = instruction.repeat && u32[2 * Reg.RCX] === 0 && u32[2 * Reg.RCX + 1] === 0;
+    const announced = this.memory.journalLength;
     if (operands.length > 0 && !idle) {
       const user = (u32[2 * Reg.CS]! & 3) === 3;
       if (operands.length === 1) {
@@ -266,7 +277,11 @@ export class Cpu {
       }
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
-    if (instruction.indirect && !this.#reachesCanonical(instruction)) return false;
+    if (instruction.indirect && !this.#reachesCanonical(instruction)) {
+      // The return address has been announced, and is not pushed.
+      this.memory.journalLength = announced;
+      return false;
+    }
     return this.#run(instruction);
   }
 

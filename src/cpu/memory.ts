@@ -67,7 +67,7 @@ class Mapping {
 }
 
 /** For a machine in which CR3 selects nothing. */
-const ONE_SPACE: readonly AddressSpace[] = [{ name: 'all', cr3: 0n }];
+export const ONE_SPACE: readonly AddressSpace[] = [{ name: 'all', cr3: 0n }];
 
 export class GuestMemory {
   readonly regions: readonly Region[];
@@ -97,7 +97,7 @@ export class GuestMemory {
   #tlbLow: Int32Array;
   #tlbOffset: Int32Array;
 
-  /** `spaces`: the address spaces that CR3 can select, the one at the start first; with a single one, any CR3 selects it. */
+  /** `spaces`: the address spaces that CR3 can select, the one at the start first; without any, CR3 selects nothing. */
   constructor(
     regions: readonly Region[],
     readonly spaces: readonly AddressSpace[] = ONE_SPACE,

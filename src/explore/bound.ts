@@ -75,10 +75,16 @@ export function parsePlaces(texts: readonly string[], image: Image, platform: Pl
       : rangesOf(image, match[3]!).map((range) => ({ at: 'code', range }));
     places[kind] = [...(places[kind] ?? []), ...found];
   }
+  const idle = Object.keys(places).find((kind) => bound[kind] === undefined);
+  if (idle !== undefined) {
+    throw new InputError(
+      `--at '${idle}=…': ${idle} is not among the events; add it to --events, for example ${printBound({ ...bound, [idle]: 1 })}`,
+    );
+  }
   // What code raises itself comes from the C part: the assembly around it is written so that it raises nothing.
   for (const kind of kindsOf(bound)) {
     if (!eventNamed(kind).synchronous || places[kind]) continue;
-    places[kind] = bodyRanges(image, platform).map((range) => ({ at: 'code', range }));
+    places[kind] = bodyRanges(image, platform, kind).map((range) => ({ at: 'code', range }));
   }
   return places;
 }
@@ -100,8 +106,8 @@ export function describePlaces(places: Places, bound: Bound, image: Image): stri
     });
 }
 
-/** The C part of the handlers: from each function to its `_end` label. */
-export function bodyRanges(image: Image, platform: Platform): Range[] {
+/** The C part of the handlers: from each function to its `_end` label. An InputError that advises for `kind` where there is none. */
+export function bodyRanges(image: Image, platform: Platform, kind: string): Range[] {
   const names = [...new Set([...platform.bodies, ...platform.cParts])].filter((name) => image.globals.has(name));
   const ranges: Range[] = [];
   for (const name of names) {
@@ -109,7 +115,7 @@ export function bodyRanges(image: Image, platform: Platform): Range[] {
     const end = image.find(`${name}_end`)?.address ?? (start.size > 0n ? start.address + start.size : undefined);
     if (end === undefined) {
       throw new InputError(
-        `${start.position ? `${start.position.file}:${start.position.line}: ` : ''}the end of ${name} is not known: put a label ${name}_end after it, or give .size, or say where breakpoints may fire with --at bp=LABEL..LABEL`,
+        `${start.position ? `${start.position.file}:${start.position.line}: ` : ''}the end of ${name} is not known: put a label ${name}_end after it, or give .size, or say where ${kind} may fire with --at ${kind}=LABEL..LABEL`,
       );
     }
     if (!ranges.some((r) => r.start === start.address && r.end === end)) ranges.push({ start: start.address, end });

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'no
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
+import { refuseEndless } from '../files.js';
 import { eventNamed } from '../harness/events.js';
 import { isContextFile } from '../platforms/boot.js';
 import { isProfileFile } from '../profiles/profile_file.js';
@@ -15,6 +16,9 @@ function isEvent(name: string): boolean {
     return false;
   }
 }
+
+/** Bytes; a path has a few hundred. */
+const MAX_FILE = 1 << 20;
 
 const pathFile = z.strictObject({
   entrace: z.literal('path/1'),
@@ -48,6 +52,7 @@ export type PathFile = z.infer<typeof pathFile>;
 
 /** Reads and checks a path file; its `files`, a `context` and a `profile` that are files, come back as absolute paths. */
 export function readPathFile(file: string): PathFile {
+  refuseEndless(file, 'a path file (.json)', MAX_FILE);
   let text: string;
   try {
     text = readFileSync(file, 'utf8');

@@ -128,6 +128,13 @@ function processorCount(image: Image, contextFile: string): number {
       throw new InputError(`${contextFile}: ${contextSymbols(count)[0]} is defined, but ${end} is not`);
     }
   }
+  for (const name of image.globals.keys()) {
+    const [, number] = /^context_(?:start|end)_(\d+)$/.exec(name) ?? [];
+    if (number !== undefined && Number(number) >= count) {
+      const lacking = contextSymbols(count).find((symbol) => !image.globals.has(symbol))!;
+      throw new InputError(`${contextFile}: ${name} is defined, but ${lacking} is not`);
+    }
+  }
   if (count > MAX_PROCESSORS) {
     throw new InputError(`${contextFile}: contexts for ${count} processors; at most ${MAX_PROCESSORS} can be run`);
   }
@@ -282,6 +289,8 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
   const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
+  // The I/O map base, beyond the limit: no port is open to ring 3.
+  memory.load64(own.tssBase + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
   memory.load64(own.tssBase + BigInt(Tss.RSP0), stackNamed(platform, rsp0, n).top);
   for (const [ist, name] of platform.ist) {
     memory.load64(own.tssBase + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name, n).top);

@@ -70,6 +70,7 @@ const vectors: readonly VectorEntry[] = [
   handler(17, 'asm_exc_alignment_check', 'alignment_check'),
   { vector: 18, symbols: ['asm_exc_machine_check', 'machine_check'], ist: 4, dpl: 0 },
   handler(19, 'asm_exc_simd_coprocessor_error', 'simd_coprocessor_error'),
+  handler(29, 'asm_exc_vmm_communication', 'vmm_communication'),
   ...Array.from({ length: 0x100 - FIRST_EXTERNAL }, (_, i) => externalInterrupt(FIRST_EXTERNAL + i)),
 ];
 

@@ -5,8 +5,12 @@ import { fileURLToPath } from 'node:url';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
+import { refuseEndless } from '../files.js';
 import { conflictOf, KNOB_NAMES, KNOBS, type KnobName, type Knobs, type KnobValue } from './knobs.js';
 import { didYouMean } from './suggestion.js';
+
+/** Bytes; the profiles here have a few thousand. */
+const MAX_FILE = 1 << 20;
 
 /** Where the profiles that come with entrace lie. */
 const PROFILE_DIRECTORY = fileURLToPath(new URL('../../../profiles', import.meta.url));
@@ -115,6 +119,7 @@ class ProfileFile {
   }
 
   #text(): string {
+    refuseEndless(this.file, 'a profile (.yaml)', MAX_FILE);
     try {
       return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(this.file));
     } catch (error) {

@@ -127,8 +127,10 @@ const BODY = 2;
 const CALLED = 4;
 const SLEEPER = 8;
 
-/** More deliveries than this within each other are an endless recursion. */
-const MAX_RECORDS = 24;
+/** More deliveries than this within each other are an endless recursion, those aside that events account for. */
+const DEEPEST = 24;
+/** As many as there is room for. */
+const MAX_RECORDS = 160;
 const MAX_CALLS = 32;
 const CALLS_AT = Word.OPEN + MAX_RECORDS;
 const TOTAL = CALLS_AT + MAX_CALLS * CallWord.SIZE;
@@ -406,7 +408,18 @@ export class Monitor {
 
   /** The processor has halted although a record is open. */
   get haltedInHandler(): boolean {
-    return this.words[Word.END] === End.HALT && this.words[Word.DEPTH]! > 0;
+    const w = this.words;
+    if (!this.#several) return w[Word.END] === End.HALT && w[Word.DEPTH]! > 0;
+    // As long as one of several runs, it may wake the others.
+    const { processors } = this.machine;
+    if (!processors.allIdle) return false;
+    const parked = Array.from({ length: processors.count }, (_, n) => w[TOTAL * (1 + n) + Word.DEPTH]!);
+    return w[Word.DEPTH]! > 0 || parked.some((depth) => depth > 0);
+  }
+
+  /** Deliveries, or C calls, have gone on within each other for too long. */
+  get tooDeep(): boolean {
+    return this.words[Word.END] === End.TOO_DEEP;
   }
 
   /** The stack that a push at RSP high:low goes to. */
@@ -569,6 +582,13 @@ export class Monitor {
   /** How many events of the kind with this number have been fired. */
   fired(kind: number): number {
     return (this.words[Word.FIRED + (kind >>> 2)]! >>> (8 * (kind & 3))) & 255;
+  }
+
+  /** How many events have been fired. */
+  get firedCount(): number {
+    let count = 0;
+    for (let kind = 0; kind < 4 * FIRED_WORDS; kind++) count += this.fired(kind);
+    return count;
   }
 
   get firedAny(): boolean {
@@ -739,10 +759,10 @@ export class Monitor {
     const happened = machine.happened;
     const before = machine.registersBefore;
     const depth = w[Word.DEPTH]!;
-    if (depth === MAX_RECORDS) {
-      this.failNamed('progress');
+    if (depth >= DEEPEST && (depth === MAX_RECORDS || depth >= DEEPEST + 2 * this.firedCount)) {
       w[Word.END] = End.TOO_DEEP;
       this.changed = true;
+      this.failNamed('progress');
       return;
     }
     const number = w[Word.NEXT_RECORD]!;
@@ -919,9 +939,9 @@ export class Monitor {
       // A jump of the running function back to its own start is a loop.
       if (!called && n > 0 && this.#isLast(entry)) return;
       if (n === MAX_CALLS) {
-        this.failNamed('progress');
         w[Word.END] = End.TOO_DEEP;
         this.changed = true;
+        this.failNamed('progress');
         return;
       }
       const call = CALLS_AT + n * CallWord.SIZE;

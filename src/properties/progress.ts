@@ -7,7 +7,9 @@ export const progress: Property = {
   ends: true,
   ended: (m) => m.haltedInHandler,
   explain: (m) =>
-    m.haltedInHandler
-      ? 'the processor halts inside a handler and nothing is pending that would wake it'
-      : 'the same state comes back without any further event: the loop never ends',
+    m.tooDeep
+      ? 'deliveries go on within each other, and none returns: an endless recursion'
+      : m.haltedInHandler
+        ? 'the processor halts inside a handler and nothing is pending that would wake it'
+        : 'the same state comes back without any further event: the loop never ends',
 };

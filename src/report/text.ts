@@ -94,11 +94,14 @@ export function counterexample(trace: Trace, broken: Broken, path: readonly Sche
   const step = trace.steps[broken.step];
   lines.push('  schedule');
   if (path.length === 0) lines.push('    no event at all');
+  const fired = trace.steps.filter((s) => s.fired !== undefined);
   const eventWidth = Math.max(4, ...path.map((e) => e.event.length));
   path.forEach((e, i) => {
     const hit = e.hit > 1 ? ` (time ${e.hit})` : '';
+    const processor = fired[i]?.processor;
+    const on = processor === undefined ? '' : ` on CPU ${processor}`;
     lines.push(
-      `    ${i + 1}. ${e.event.padEnd(eventWidth)} at ${paint('bold', e.boundary)}${hit}${suffix(place(subject, e.address))}`,
+      `    ${i + 1}. ${e.event.padEnd(eventWidth)} at ${paint('bold', e.boundary)}${hit}${on}${suffix(place(subject, e.address))}`,
     );
   });
   if (step) {
@@ -161,6 +164,7 @@ function lastInstructions(trace: Trace, at: number, paint: Paint): string[] {
 export function describe(step: Step): string {
   if (step.delivered !== undefined && step.fired === undefined && !step.line)
     return `-- ${step.delivered} is delivered --`;
+  if (step.fired !== undefined && step.switchedTo !== undefined) return `-- switch to CPU ${step.switchedTo} --`;
   if (step.fired !== undefined) {
     return step.delivered ? `-- ${step.fired} fired: ${step.delivered} --` : `-- ${step.fired} fired: pending --`;
   }

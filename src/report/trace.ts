@@ -25,10 +25,14 @@ export interface Step {
   readonly index: number;
   /** The boundary before it. */
   readonly address: bigint;
+  /** The processor that ran; undefined if there is only one. */
+  readonly processor: number | undefined;
   /** Whose code this is: "context", "NMI 1", "#BP 1" … For a delivery: the event that is delivered. */
   readonly owner: string;
   /** The event that was fired here, if one was. */
   readonly fired: string | undefined;
+  /** The processor that runs from here on, if it is another one. */
+  readonly switchedTo: number | undefined;
   /** What was delivered in this transition: "NMI 2", or undefined. */
   readonly delivered: string | undefined;
   readonly returned: boolean;
@@ -88,8 +92,8 @@ export class Trace implements Observer {
   /** Registers before the first transition. */
   readonly start: Uint32Array;
 
-  /** Owners of the open deliveries, innermost last, as the monitor's records. */
-  readonly #owners: string[] = [];
+  /** For each processor, the owners of the open deliveries, innermost last, as the monitor's records. */
+  readonly #owners: readonly string[][];
   readonly #counts = new Map<string, number>();
   #address = 0n;
   #reads: bigint[] = [];
@@ -99,11 +103,14 @@ export class Trace implements Observer {
 
   constructor(readonly run: Run) {
     this.start = run.machine.u32.slice(0, 36);
+    this.#owners = Array.from({ length: run.machine.processors.count }, () => []);
     run.observe(this);
   }
 
-  get owner(): string {
-    return this.#owners.at(-1) ?? 'context';
+  /** Whose code processor `n` executes. */
+  #owner(n: number): string {
+    const owner = this.#owners[n]!.at(-1) ?? 'context';
+    return this.#owners.length > 1 ? `CPU ${n} ${owner}` : owner;
   }
 
   before(run: Run, event: string | undefined): void {
@@ -133,7 +140,11 @@ export class Trace implements Observer {
       seen.add(word);
       writes.push({ address: memory.addressOf(word * 8), value: memory.view.getBigUint64(word * 8, true) });
     }
-    let owner = this.owner;
+    const { processors } = machine;
+    const switched = happened.switchedFrom >= 0;
+    const n = switched ? happened.switchedFrom : processors.running;
+    const owners = this.#owners[n]!;
+    let owner = this.#owner(n);
     let delivered: string | undefined;
     const reads = this.#reads;
     const fred = happened.returned === Return.ERETU || happened.returned === Return.ERETS;
@@ -143,18 +154,18 @@ export class Trace implements Observer {
     }
     if (happened.delivered) {
       delivered = this.#name(happened.vector, happened.origin);
-      owner = delivered;
-      // One record for each delivery; a return closes records, and both may happen in one transition only in that order.
-      this.#owners.length = monitor.words[Word.DEPTH]! - 1;
-      this.#owners.push(delivered);
-    } else if (this.#owners.length > monitor.words[Word.DEPTH]!) {
-      this.#owners.length = monitor.words[Word.DEPTH]!;
+      this.#opened(owners, delivered);
+      owner = this.#owner(n);
+    } else if (!switched && owners.length > monitor.words[Word.DEPTH]!) {
+      owners.length = monitor.words[Word.DEPTH]!;
     }
     const step: Step = {
       index: this.steps.length,
       address: this.#address,
+      processor: processors.count > 1 ? n : undefined,
       owner,
       fired: event,
+      switchedTo: switched ? processors.running : undefined,
       delivered,
       returned: happened.returned !== Return.NONE,
       vmx: vmxNote(happened),
@@ -182,7 +193,7 @@ export class Trace implements Observer {
         : closing >= 0
           ? monitor.differences(closing)
           : monitor.endDifferences(),
-      closing: closing >= 0 ? this.#owners[monitor.words[Word.DEPTH]! - 1] : undefined,
+      closing: closing >= 0 ? this.#owners[run.machine.processors.running]![monitor.words[Word.DEPTH]! - 1] : undefined,
       ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
     };
     // An endless loop is found between two transitions, everything else within one.
@@ -205,6 +216,12 @@ export class Trace implements Observer {
     let first = this.steps.length - length;
     while (first > 0 && sameStep(this.steps[first - 1]!, this.steps[first - 1 + length]!)) first--;
     return first;
+  }
+
+  /** One record for each delivery; a return closes records, and both may happen in one transition only in that order. */
+  #opened(owners: string[], delivered: string): void {
+    owners.length = this.run.monitor.words[Word.DEPTH]! - 1;
+    owners.push(delivered);
   }
 
   #rspBefore(): bigint {

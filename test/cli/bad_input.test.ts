@@ -118,6 +118,10 @@ test('images that cannot be linked', async () => {
       ['explore', handler('endless.S', 'call do_nmi', '\t.globl do_nmi\ndo_nmi:\tret\n'), '--events', 'bp=1'],
       /^entrace: endless\.S:6: the end of do_nmi is not known: put a label do_nmi_end after it/,
     ],
+    [
+      ['explore', handler('faulting.S', 'call do_nmi', '\t.globl do_nmi\ndo_nmi:\tret\n'), '--events', 'swint:128=1'],
+      /^entrace: faulting\.S:6: the end of do_nmi is not known: .*say where swint:0x80 may fire with --at swint:0x80=LABEL\.\.LABEL$/,
+    ],
   ]);
 });
 

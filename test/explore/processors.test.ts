@@ -166,3 +166,35 @@ test('a machine check is broadcast where the profile says so', () => {
   assert.equal(pending('intel'), true);
   assert.equal(pending('amd'), false);
 });
+
+test('a processor that halts in its handler is woken by another one, or not at all', () => {
+  const halting = plainHandler({ after: 'hlt' });
+  const context = (wake: string): string =>
+    source(
+      `	.text
+	.globl	context_start, context_end, context_start_1, context_end_1
+context_start:
+	nop
+context_end:
+	jmp	context_end
+context_start_1:
+	${wake}
+context_end_1:
+	jmp	context_end_1
+`,
+      'context.S',
+    );
+  const setting = { events: 'nmi=1', at: ['nmi=context_start'], property: 'progress' };
+  // An interrupt from the other processor: IF is clear in the handler, so it wakes nobody. An NMI is blocked.
+  assert.deepEqual(verdict(halting, { ...setting, context: context('nop') }), {
+    verdict: 'fails',
+    progress: { nmi: 'context_start+0' },
+  });
+  const sending = 'movl $0x830, %ecx\n\tmovl $0x20, %eax\n\txorl %edx, %edx\n\twrmsr';
+  const woken = plainHandler({ after: 'sti\n\thlt\n\tcli' });
+  assert.deepEqual(verdict(woken, { ...setting, context: context(sending) }), HOLDS);
+  assert.deepEqual(verdict(woken, { ...setting, context: context('nop') }), {
+    verdict: 'fails',
+    progress: { nmi: 'context_start+0' },
+  });
+});

@@ -147,6 +147,47 @@ test('a word that is only moved by a second NMI and decides in a third is live a
   same(file, setting);
 });
 
+test('a CALL that faults before it pushes leaves the word below RSP as it was: live, if it is read after the fault', () => {
+  const context = source(
+    `	.text
+	.globl	context_start, context_end, marked
+context_start:
+	nop
+marked:
+	nop
+	nop
+context_end:
+	jmp	context_end
+`,
+    'context.S',
+  );
+  const handler = source(`	.text
+	.globl	nmi
+nmi:
+	pushq	%rdi
+	pushq	%rsi
+	movabsq	$0x8000000000000000, %rdi
+	call	*%rdi
+	cmpq	$0x5a, -8(%rsp)
+	jne	1f
+	notq	8(%rsp)
+1:	cmpq	$marked, 16(%rsp)
+	jne	2f
+	movq	$0x5a, -8(%rsp)
+2:	popq	%rsi
+	popq	%rdi
+	iretq
+	.globl	general_protection
+general_protection:
+	addq	$8, %rsp
+	addq	$2, (%rsp)
+	iretq
+`);
+  const setting = { context, events: 'nmi=2', at: ['nmi=context_start..context_end'], property: 'context' };
+  same(handler, setting);
+  assert.deepEqual(verdict(handler, setting), { verdict: 'fails', context: { nmi: 'marked+0..+1' } });
+});
+
 test('a search that is repeated until nothing is learnt says how often', () => {
   const { result } = explore('linux_nmi.S', { events: 'nmi=1' });
   assert.ok(result.rounds >= 2);

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
+import { Vector } from '../../src/cpu/cpu.js';
 import { Flag } from '../../src/cpu/registers.js';
 import { codeSegment, dataSegment, GateType, Tss } from '../../src/harness/descriptors.js';
+import type { Machine } from '../../src/harness/machine.js';
 import * as broken from '../support/broken.js';
 import {
   istStack,
@@ -326,6 +328,22 @@ rule('an IST slot beyond the limit of the TSS is #TS(TR + EXT)', broken.withoutI
   const rig = make(nops, { gates: { 2: { ist: 7 } }, regs: { TR_LIMIT: 0x5an } }).nmi();
   assert.equal(rig.delivered, 10);
   assert.equal(rig.errorCode, BigInt(TASK + 1));
+});
+
+/** The stack pointer itself must be canonical, not just what is pushed. */
+function refusingStackPointer(machine: Machine): void {
+  const push = machine.push.bind(machine);
+  machine.push = (low, high) =>
+    machine.cpu.isCanonical(machine.pushHigh) ? push(low, high) : machine.cpu.raiseWith(Vector.SS, 1);
+}
+
+rule('a frame below the end of the lower addresses has canonical addresses', refusingStackPointer, (make) => {
+  const rig = make('start: int3\n', {
+    regs: { RSP: 0x0000800000000000n },
+    gates: { 14: { ist: 1 }, 12: { ist: 2 } },
+  }).step();
+  assert.equal(rig.delivered, 14);
+  assert.equal(rig.get('CR2'), 0x00007ffffffffff8n);
 });
 
 rule('an IST pointer that is not canonical is #SS(EXT)', broken.withoutIdtAndExtBits, (make) => {

@@ -74,7 +74,7 @@ test('segment, control and model-specific registers count; CR2 does not', () => 
   const msr = (number: string): string => `movl $${number}, %ecx\n\tmovl $0x1000, %eax\n\txorl %edx, %edx\n\twrmsr`;
   for (const text of [
     ...['ds', 'es', 'fs', 'gs'].map((r) => `movl $0x2b, %eax\n\tmovl %eax, %${r}`),
-    'movq %cr3, %rax\n\txorq $0x1000, %rax\n\tmovq %rax, %cr3',
+    'movq %cr3, %rax\n\txorq $0x8, %rax\n\tmovq %rax, %cr3',
     'movq %cr4, %rax\n\txorq $0x80, %rax\n\tmovq %rax, %cr4',
     // FS base, user GS base, LSTAR.
     ...['0xc0000100', '0xc0000102', '0xc0000082'].map(msr),
