@@ -146,9 +146,7 @@ const LIMITS: readonly (readonly [name: string, text: string, message: RegExp])[
 
 for (const [name, text, message] of LIMITS) {
   test(`limit: ${name}`, () => {
-    const start = performance.now();
     assert.match(failure(text, { 'self.h': '#include "self.h"\n' }).message, message);
-    assert.ok(performance.now() - start < 5000, 'it took too long to stop');
   });
 }
 
