@@ -35,14 +35,9 @@ export class Block {
 
   /** Encodes an instruction. Immediates take the kind that the code's operand asks for. */
   emit(code: Code, ...operands: readonly Operand[]): this {
-    return this.emitWith(code, operands, () => undefined);
-  }
-
-  emitWith(code: Code, operands: readonly Operand[], change: (instruction: Instruction) => void): this {
     const instruction = new Instruction();
     instruction.code = code;
-    operands.forEach((operand, n) => setOperand(instruction, n, operand));
-    change(instruction);
+    for (const [n, operand] of operands.entries()) setOperand(instruction, n, operand);
     try {
       this.#encoder.encode(instruction, this.here);
       this.bytes.push(...this.#encoder.takeBuffer());

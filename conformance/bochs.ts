@@ -10,9 +10,9 @@ import {
   IMAGE_START,
   progressOf,
   RAM_BYTES,
+  type Result,
   ramWith,
   readResults,
-  type Result,
   VIRTUAL_CONTROL,
   VIRTUAL_OUTPUT,
 } from './guest.js';
@@ -28,12 +28,29 @@ export function bochsMissing(): string | undefined {
   return undefined;
 }
 
+/** Allowed for one program; it takes a hundredth of that. */
+const MILLISECONDS = 30;
+
 /** Bytes of output to write out for a program: what a result holds, were it to change `words` words. */
 const outputBytes = (words: number): number => 8 + 8 * STATE_NAMES.length + 16 * words;
 /** What programs change on average is far below this. */
 const CHANGED_WORDS = 64;
 
+/**
+ * Runs the programs. When Bochs stands still, the results of those before the one that is to blame are returned; it does not
+ * tell which that is, so it is looked for by halves.
+ */
 export async function runOnBochs(guest: Guest, programs: readonly Program[], patience: number): Promise<Result[]> {
+  const results = await runOnce(guest, programs, patience);
+  if (results) return results;
+  if (programs.length === 1) return [];
+  const half = programs.length >>> 1;
+  const first = await runOnBochs(guest, programs.slice(0, half), patience);
+  return first.length < half ? first : [...first, ...(await runOnBochs(guest, programs.slice(half), patience))];
+}
+
+/** The results of all programs; undefined when Bochs stands still. */
+async function runOnce(guest: Guest, programs: readonly Program[], patience: number): Promise<Result[] | undefined> {
   const place = mkdtempSync(join(tmpdir(), 'entrace-bochs-'));
   const path = (name: string): string => join(place, name);
   try {
@@ -78,13 +95,22 @@ export async function runOnBochs(guest: Guest, programs: readonly Program[], pat
         messages = (messages + text).slice(-4096);
       });
     }
-    const guard = setTimeout(() => child.kill('SIGTERM'), patience + programs.length * 20);
+    let late = false;
+    const guard = setTimeout(
+      () => {
+        late = true;
+        child.kill('SIGTERM');
+      },
+      patience + programs.length * MILLISECONDS,
+    );
     await new Promise<void>((resolve, reject) => {
       child.on('error', reject);
       child.on('close', () => resolve());
     }).finally(() => clearTimeout(guard));
+    if (late) return undefined;
     if (!existsSync(path('control')) || statSync(path('control')).size < CONTROL_BYTES) {
-      const said = /exiting with the following message:\s*(.*)/.exec(messages)?.[1] ?? messages.trim().split('\n').at(-1);
+      const said =
+        /exiting with the following message:\s*(.*)/.exec(messages)?.[1] ?? messages.trim().split('\n').at(-1);
       throw new InputError(`Bochs does not run: ${said?.trim() ?? 'no message'}`);
     }
     const { index } = progressOf(readFileSync(path('control')));

@@ -65,6 +65,9 @@ function patchWord(machine: Machine, address: bigint, change: (word: bigint) => 
 /** Upper halves of addresses where nothing is mapped: for gates and for branches whose targets are not canonical. */
 const GATE_ASIDE = 0x1234n;
 const BRANCH_ASIDE = 0x1235n;
+const FAR: ReadonlySet<Code> = new Set([
+  ...[Code.Jmp_m1616, Code.Jmp_m1632, Code.Jmp_m1664, Code.Call_m1616, Code.Call_m1632, Code.Call_m1664],
+]);
 /** L and D of a code segment. */
 const LONG_AND_BIG = (1n << 53n) | (1n << 54n);
 const ARITHMETIC = Flag.CF | Flag.PF | Flag.AF | Flag.ZF | Flag.SF | Flag.OF;
@@ -154,7 +157,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'WRMSR, WRFSBASE and WRGSBASE take addresses that are not canonical; WRMSR takes 64 bits for TSC_AUX and FMASK, and 16 of those for SYSENTER_CS',
     section: 'SDM vol. 2, WRMSR, WRFSBASE/WRGSBASE',
-    words: '#GP(0) If the source contains a non-canonical address and ECX specifies one of … IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE, IA32_LSTAR.',
+    words:
+      '#GP(0) If the source contains a non-canonical address and ECX specifies one of … IA32_FS_BASE, IA32_GS_BASE, IA32_KERNEL_GS_BASE, IA32_LSTAR.',
     imitate: (machine, hit) =>
       instead(machine, () => {
         const { u32 } = machine;
@@ -168,11 +172,13 @@ export const DEVIATIONS: readonly Deviation[] = [
           register = ADDRESS_MSRS.get(number);
           if (number === 0xc0000103 && value >> 32n !== 0n) register = Reg.TSC_AUX;
           else if (number === 0xc0000084 && value >> 32n !== 0n) register = Reg.FMASK;
-          else if (number === 0x174 && value !== (value & 0xffffn)) [register, value] = [Reg.SYSENTER_CS, value & 0xffffn];
+          else if (number === 0x174 && value !== (value & 0xffffn))
+            [register, value] = [Reg.SYSENTER_CS, value & 0xffffn];
           else if (register !== undefined && isCanonical(u32[2 * Reg.RDX]!)) return false;
         } else if (base !== undefined && u32[2 * Reg.CR4]! & CR4_FSGSBASE) {
           value = u64[registerNumber(instruction!.iced.op0Register)]!;
-          if (RegisterExt.size(instruction!.iced.op0Register) === 8 && !isCanonical(Number(value >> 32n))) register = base;
+          if (RegisterExt.size(instruction!.iced.op0Register) === 8 && !isCanonical(Number(value >> 32n)))
+            register = base;
         }
         if (register === undefined) return false;
         u64[register] = value;
@@ -228,7 +234,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'MOV to or from a control register that does not exist is #GP(0) in ring 3',
     section: 'SDM vol. 2, MOV—Move to/from Control Registers; vol. 3, table 6-2',
-    words: '#UD If an attempt is made to access CR1, CR5, CR6, CR7, or CR9–CR15. Faults from decoding the next instruction come before those on executing it.',
+    words:
+      '#UD If an attempt is made to access CR1, CR5, CR6, CR7, or CR9–CR15. Faults from decoding the next instruction come before those on executing it.',
     imitate: (machine, hit) =>
       instead(machine, () => {
         if (!machine.peek()?.invalid || machine.cpu.cpl !== 3) return false;
@@ -261,7 +268,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'the error code for a bad gate holds twice the vector',
     section: 'SDM vol. 3, 6.13',
-    words: 'The segment selector index field provides an index into the IDT … to the gate being referenced by the error code.',
+    words:
+      'The segment selector index field provides an index into the IDT … to the gate being referenced by the error code.',
     imitate: (machine, hit) =>
       afterDelivery(machine, (_frame, code) => {
         if (code === undefined || machine.happened.vector === Vector.PF) return;
@@ -273,7 +281,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'the error code of a fault during the delivery of an exception lacks EXT',
     section: 'SDM vol. 3, 6.13',
-    words: 'EXT: When set, indicates that the exception occurred during delivery of an event external to the program, such as an interrupt or an earlier exception.',
+    words:
+      'EXT: When set, indicates that the exception occurred during delivery of an event external to the program, such as an interrupt or an earlier exception.',
     imitate: (machine, hit) =>
       afterDelivery(machine, (_frame, code) => {
         if (code === undefined || machine.happened.vector === Vector.PF) return;
@@ -329,7 +338,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'an instruction that reads and writes its operand faults on the read first: W is clear in the error code of #PF',
     section: 'SDM vol. 3, 4.7',
-    words: 'W/R flag (bit 1). If the access causing the page-fault exception was a write, this flag is 1; otherwise, it is 0.',
+    words:
+      'W/R flag (bit 1). If the access causing the page-fault exception was a write, this flag is 1; otherwise, it is 0.',
     imitate: (machine, hit) => {
       const { cpu } = machine;
       const access = cpu.access.bind(cpu);
@@ -364,7 +374,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     words: 'IF CPL = 0 THEN RFLAGS(IOPL, VIF, VIP) := tempRFLAGS; RFLAGS := (R11 & 3C7FD7H) | 2.',
     imitate: (machine, hit) =>
       afterInstruction(machine, [Mnemonic.Iretq, Mnemonic.Sysretq], () => {
-        const vm = machine.happened.instruction!.mnemonic === Mnemonic.Sysretq ? machine.u32[2 * Reg.R11]! & Flag.VM : 0;
+        const vm =
+          machine.happened.instruction!.mnemonic === Mnemonic.Sysretq ? machine.u32[2 * Reg.R11]! & Flag.VM : 0;
         changeFlags(machine, (flags) => (flags & ~(Flag.VIF | Flag.VIP)) | vm, hit);
       }),
   },
@@ -402,11 +413,11 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     id: 'iret-null-fs-gs',
     peers: ['qemu'],
-    what: 'IRETQ to an outer ring leaves FS and GS alone when they are null with an RPL',
+    what: 'IRETQ and RET to an outer ring leave FS and GS alone when they are null with an RPL',
     section: 'SDM vol. 2, IRET, RETURN-TO-OUTER-PRIVILEGE-LEVEL',
     words: 'FOR each SegReg in (ES, FS, GS, and DS): IF SegmentSelector = NULL … SegmentSelector := 0.',
     imitate: (machine, hit) =>
-      afterInstruction(machine, [Mnemonic.Iretq], (before) => {
+      afterInstruction(machine, [Mnemonic.Iretq, Mnemonic.Retf], (before) => {
         for (const segment of [Reg.FS, Reg.GS]) {
           const selector = before[2 * segment]!;
           if (selector === 0 || selector > 3 || machine.u32[2 * segment] === selector) continue;
@@ -443,17 +454,22 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'RF, once set, stays until the translated block ends: it is in the images that later instructions of it push',
     section: 'SDM vol. 3, 17.3.1.1',
-    words: 'the processor … clears the RF flag … after the successful execution of every instruction except IRET, POPF, and task switches.',
+    words:
+      'the processor … clears the RF flag … after the successful execution of every instruction except IRET, POPF, and task switches.',
     // Also in parts of frames that stay behind, whose places nobody has noted.
     explains: (_run, { place, here, peer }) =>
-      /^[0-9a-f]+$/.test(place) && (here ^ peer) === BigInt(Flag.RF) && (here & ~0x3f7fd7n) === 0n && (here & 2n) === 2n,
+      /^[0-9a-f]+$/.test(place) &&
+      (here ^ peer) === BigInt(Flag.RF) &&
+      (here & ~0x3f7fd7n) === 0n &&
+      (here & 2n) === 2n,
   },
   {
     id: 'branch-canonical',
     peers: ['qemu'],
     what: 'CALL, RET, JMP and IRETQ to an address that is not canonical are executed; the fetch there faults',
     section: 'SDM vol. 2, CALL, RET, JMP, IRET',
-    words: '#GP(0) If the target offset in destination operand is non-canonical; IF tempRIP is non-canonical THEN #GP(0).',
+    words:
+      '#GP(0) If the target offset in destination operand is non-canonical; IF tempRIP is non-canonical THEN #GP(0).',
     imitate: (machine, hit) => {
       const step = machine.step.bind(machine);
       machine.step = () => {
@@ -503,7 +519,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'MOV to CR0, CR3 and CR4 does what should be #GP(0): 64-bit mode ends, page tables are elsewhere',
     section: 'SDM vol. 2, MOV—Move to/from Control Registers',
-    words: '#GP(0) If an attempt is made to clear CR0.PG[bit 31] … If an attempt is made to leave IA-32e mode by clearing CR4.PAE[bit 5].',
+    words:
+      '#GP(0) If an attempt is made to clear CR0.PG[bit 31] … If an attempt is made to leave IA-32e mode by clearing CR4.PAE[bit 5].',
     loses: (run) =>
       run.trace.some(
         ({ instruction, cpl, faulted }) =>
@@ -523,7 +540,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'WRMSR changes EFER where it should be refused',
     section: 'SDM vol. 2, WRMSR; vol. 3, 9.8.5',
-    words: '#GP(0) If the value in EDX:EAX sets bits that are reserved in the MSR specified by ECX; attempts to change IA32_EFER.LME while paging is enabled.',
+    words:
+      '#GP(0) If the value in EDX:EAX sets bits that are reserved in the MSR specified by ECX; attempts to change IA32_EFER.LME while paging is enabled.',
     loses: (run) =>
       run.trace.some(
         ({ instruction, cpl, faulted, ecx }) =>
@@ -547,7 +565,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['bochs'],
     what: 'the image that #DF pushes has RF set',
     section: 'SDM vol. 3, 17.3.1.1',
-    words: 'For other cases, the value pushed for RF is the value that was in EFLAG.RF at the time the event handler was called.',
+    words:
+      'For other cases, the value pushed for RF is the value that was in EFLAG.RF at the time the event handler was called.',
     imitate: (machine, hit) =>
       afterDelivery(machine, (frame) => {
         if (machine.happened.vector !== Vector.DF || machine.happened.origin !== Origin.EXCEPTION) return;
@@ -557,7 +576,7 @@ export const DEVIATIONS: readonly Deviation[] = [
   {
     id: 'call-pushes-first',
     peers: ['bochs'],
-    what: 'a near CALL to an address that is not canonical has written the return address when it faults',
+    what: 'a CALL to an address that is not canonical has written the return address when it faults',
     section: 'SDM vol. 2, CALL',
     words: 'IF tempRIP is not canonical THEN #GP(0); FI; Push(RIP); RIP := tempRIP.',
     imitate: (machine, hit) =>
@@ -573,6 +592,16 @@ export const DEVIATIONS: readonly Deviation[] = [
         cpu.storeChecked(8, instruction.address + BigInt(instruction.length));
         hit();
       }),
+    // The same for far calls.
+    explains: (run, { place }) =>
+      /^[0-9a-f]+$/.test(place) &&
+      run.trace.some(
+        ({ instruction, faulted }) =>
+          faulted &&
+          instruction !== undefined &&
+          FAR.has(instruction.code) &&
+          /^call/.test(instruction.iced.toString()),
+      ),
   },
   {
     id: 'cmps-order',
@@ -584,7 +613,7 @@ export const DEVIATIONS: readonly Deviation[] = [
       before(machine, () => {
         const instruction = machine.peek();
         const operands = instruction?.memory as MemoryOperand[] | undefined;
-        if (!operands || operands.length !== 2 || operands[0]!.base !== Reg.RSI || operands[1]!.base !== Reg.RDI) return;
+        if (operands?.length !== 2 || operands[0]!.base !== Reg.RSI || operands[1]!.base !== Reg.RDI) return;
         if ((operands[0]!.access | operands[1]!.access) & Access.WRITE) return;
         operands.reverse();
         hit();
@@ -595,7 +624,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'an instruction that looks at the flags before its access to memory faults leaves other flags',
     section: 'SDM vol. 3, 6.6',
-    words: 'the state of the processor … is restored to the state prior to the beginning of execution of the faulting instruction.',
+    words:
+      'the state of the processor … is restored to the state prior to the beginning of execution of the faulting instruction.',
     explains: (run, { place, here, peer }) =>
       (place === 'RFLAGS' || run.images.has(place)) &&
       (here ^ peer) >> 17n === 0n &&
@@ -609,9 +639,12 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'a single step over PAUSE is reported one instruction late',
     section: 'SDM vol. 3, 17.3.1.4',
-    words: 'The processor generates a single-step debug exception if it detects that the TF flag is set after executing an instruction.',
+    words:
+      'The processor generates a single-step debug exception if it detects that the TF flag is set after executing an instruction.',
     loses: (run) =>
-      run.trace.some(({ vector }, i) => vector === Vector.DB && run.trace[i - 1]?.instruction?.mnemonic === Mnemonic.Pause),
+      run.trace.some(
+        ({ vector }, i) => vector === Vector.DB && run.trace[i - 1]?.instruction?.mnemonic === Mnemonic.Pause,
+      ),
   },
   {
     id: 'cmpxchg8b-flags',
@@ -627,10 +660,11 @@ export const DEVIATIONS: readonly Deviation[] = [
   },
   {
     id: 'tss-canonical',
-    peers: ['qemu', 'bochs'],
+    peers: ['bochs'],
     what: 'the #SS for a stack pointer of the TSS that is not canonical has the selector of SS in its error code',
     section: 'SDM vol. 2, INT n, 64-Bit Mode Exceptions; vol. 3, 6.13',
-    words: '#SS(error_code) If a memory address referencing the SS segment is in a non-canonical form. (No segment is referenced: the index is 0.)',
+    words:
+      '#SS(error_code) If a memory address referencing the SS segment is in a non-canonical form. (No segment is referenced: the index is 0.)',
     imitate: (machine, hit) => {
       const { cpu } = machine;
       const raiseWith = cpu.raiseWith.bind(cpu);
@@ -669,7 +703,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu', 'bochs'],
     what: 'IRETQ reads RSP and SS from the frame when CS has been checked',
     section: 'SDM vol. 2, IRET',
-    words: 'tempRIP := Pop(); tempCS := Pop(); tempEFLAGS := Pop(); tempRSP := Pop(); tempSS := Pop(); … GOTO IA-32e-MODE-RETURN.',
+    words:
+      'tempRIP := Pop(); tempCS := Pop(); tempEFLAGS := Pop(); tempRSP := Pop(); tempSS := Pop(); … GOTO IA-32e-MODE-RETURN.',
     imitate: (machine, hit) => {
       const readStack = machine.readStack.bind(machine);
       const raiseWith = machine.cpu.raiseWith.bind(machine.cpu);
@@ -744,7 +779,9 @@ export const DEVIATIONS: readonly Deviation[] = [
         if (access(high, low, size, kind, user, stack)) return true;
         if (!beyond || cpu.faultVector !== Vector.PF) return false;
         hit();
-        return cpu.raiseWith(stack ? Vector.SS : Vector.GP, 0);
+        cpu.faultVector = stack ? Vector.SS : Vector.GP;
+        cpu.faultCode = 0;
+        return false;
       };
     },
   },
@@ -776,7 +813,8 @@ export const DEVIATIONS: readonly Deviation[] = [
         const cs = machine.memory.peek64(rsp + 8n);
         const ss = machine.memory.peek64(rsp + 32n);
         const iretq = machine.peek()?.mnemonic === Mnemonic.Iretq;
-        if (!iretq || cs === undefined || ss === undefined || (ss & 0xfffcn) !== 0n || (ss & 3n) === (cs & 3n)) return step();
+        if (!iretq || cs === undefined || ss === undefined || (ss & 0xfffcn) !== 0n || (ss & 3n) === (cs & 3n))
+          return step();
         if ((cs & 3n) === 3n) return step();
         const aside = (ss & ~3n) | (cs & 3n);
         machine.memory.load64(rsp + 32n, aside);
@@ -789,11 +827,28 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
+    id: 'dr6-reserved',
+    peers: ['qemu'],
+    what: 'bit 12 of DR6 can be set',
+    section: 'SDM vol. 3, 17.2',
+    words: 'Bit 12 is reserved and always 0.',
+    imitate: (machine, hit) =>
+      afterInstruction(machine, [Mnemonic.Mov], (registers) => {
+        const iced = machine.happened.instruction!.iced;
+        if (iced.op0Register !== Register.DR6) return;
+        const bit = registers[2 * registerNumber(iced.op1Register)]! & 0x1000;
+        if (bit === 0) return;
+        machine.u32[2 * Reg.DR6]! |= bit;
+        hit();
+      }),
+  },
+  {
     id: 'cr0-reserved',
     peers: ['qemu'],
     what: 'reserved bits of CR0 can be set',
     section: 'SDM vol. 3, 2.5',
-    words: 'When loading a control register, reserved bits should always be set to the values previously read. (Attempts to set reserved bits of CR0[31:0] are ignored.)',
+    words:
+      'When loading a control register, reserved bits should always be set to the values previously read. (Attempts to set reserved bits of CR0[31:0] are ignored.)',
     imitate: (machine, hit) =>
       afterInstruction(machine, [Mnemonic.Mov], (registers) => {
         const iced = machine.happened.instruction!.iced;
@@ -804,12 +859,45 @@ export const DEVIATIONS: readonly Deviation[] = [
       }),
   },
   {
-    id: 'far-return-32',
+    id: 'far-transfers',
     peers: ['qemu'],
-    what: 'a far return without REX.W reads its words from the stack at an address of 16 or 32 bits',
-    section: 'SDM vol. 1, 6.2.3',
-    words: 'In 64-bit mode, the stack-address size is always 64 bits.',
-    loses: (run) => run.trace.some(({ instruction }) => /^retf/.test(instruction?.iced.toString() ?? '')),
+    what: 'a far return without REX.W reads its words at an address of 16 or 32 bits; far transfers check their targets late or not at all',
+    section: 'SDM vol. 1, 6.2.3; vol. 2, CALL, JMP, RET',
+    words: 'In 64-bit mode, the stack-address size is always 64 bits. IF tempRIP is non-canonical THEN #GP(0).',
+    loses: (run) =>
+      run.trace.some(
+        ({ instruction, faulted }) =>
+          (instruction !== undefined &&
+            (/^retf/.test(instruction.iced.toString()) ? faulted || instruction.code !== Code.Retfq : false)) ||
+          (faulted && instruction !== undefined && FAR.has(instruction.code)),
+      ),
+  },
+  {
+    id: 'sysexit-canonical',
+    peers: ['qemu'],
+    what: 'SYSEXIT takes addresses that are not canonical',
+    section: 'SDM vol. 2, SYSEXIT',
+    words: '#GP(0) If RCX or RDX contains a non-canonical address.',
+    loses: (run) =>
+      run.trace.some(
+        ({ instruction, cpl, faulted }) => faulted && cpl === 0 && instruction?.mnemonic === Mnemonic.Sysexitq,
+      ),
+  },
+  {
+    id: 'rdpid',
+    peers: ['qemu'],
+    what: 'there is no RDPID',
+    section: 'SDM vol. 2, RDPID',
+    words: '#UD If CPUID.7H.0:ECX.RDPID[bit 22] = 0.',
+    loses: (run) => run.trace.some(({ instruction }) => instruction?.mnemonic === Mnemonic.Rdpid),
+  },
+  {
+    id: 'ltr-null',
+    peers: ['qemu'],
+    what: 'LTR takes a null selector',
+    section: 'SDM vol. 2, LTR',
+    words: '#GP(0) If the source operand contains a NULL segment selector.',
+    loses: (run) => run.trace.some(({ instruction, faulted }) => faulted && instruction?.mnemonic === Mnemonic.Ltr),
   },
   {
     id: 'iret-read-order',
@@ -837,7 +925,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['bochs'],
     what: 'the image that #DB pushes between two iterations of a repeated string instruction has RF clear',
     section: 'SDM vol. 3, 17.3.1.1',
-    words: 'For any trap-class exception generated by any iteration of a repeated string instruction but the last iteration, the value pushed for RF is 1.',
+    words:
+      'For any trap-class exception generated by any iteration of a repeated string instruction but the last iteration, the value pushed for RF is 1.',
     imitate: (machine, hit) => {
       let repeat = false;
       afterDelivery(machine, (frame) => {
@@ -856,7 +945,8 @@ export const DEVIATIONS: readonly Deviation[] = [
     peers: ['qemu'],
     what: 'MOV takes a null SS with an RPL other than CPL',
     section: 'SDM vol. 2, MOV, 64-Bit Mode Exceptions',
-    words: '#GP(0) If an attempt is made to load the SS register with NULL segment selector when CPL < 3 and CPL ≠ RPL.',
+    words:
+      '#GP(0) If an attempt is made to load the SS register with NULL segment selector when CPL < 3 and CPL ≠ RPL.',
     imitate: (machine, hit) => {
       const step = machine.step.bind(machine);
       machine.step = () => {
@@ -921,19 +1011,6 @@ export const DEVIATIONS: readonly Deviation[] = [
     },
   },
   {
-    id: 'shift-double-rip',
-    peers: ['qemu'],
-    what: 'the address of SHLD and SHRD with an immediate count and a RIP-relative operand is one too low',
-    section: 'SDM vol. 2, 2.2.1.6',
-    words: 'RIP-relative addressing: the effective address is formed by adding displacement to the 64-bit RIP of the next instruction.',
-    loses: (run) =>
-      run.trace.some(
-        ({ instruction }) =>
-          (instruction?.mnemonic === Mnemonic.Shld || instruction?.mnemonic === Mnemonic.Shrd) &&
-          instruction.iced.isIpRelMemoryOperand,
-      ),
-  },
-  {
     id: 'enter-partial',
     peers: ['qemu', 'bochs'],
     what: 'ENTER has pushed RBP when it faults on a frame pointer or at its end',
@@ -950,14 +1027,17 @@ export const DEVIATIONS: readonly Deviation[] = [
     section: 'SDM vol. 2, STI; vol. 3, 6.8.3',
     words: 'STI delays maskable interrupts (and possibly NMIs), not debug exceptions.',
     loses: (run) =>
-      run.trace.some(({ vector }, i) => vector === Vector.DB && run.trace[i - 1]?.instruction?.mnemonic === Mnemonic.Sti),
+      run.trace.some(
+        ({ vector }, i) => vector === Vector.DB && run.trace[i - 1]?.instruction?.mnemonic === Mnemonic.Sti,
+      ),
   },
   {
     id: 'conforming-stack',
     peers: ['bochs'],
     what: 'a handler in a conforming segment, entered in ring 3, needs a stack that ring 3 may write, whatever the gate says',
     section: 'SDM vol. 3, 4.6.1',
-    words: 'Some operations implicitly access system data structures; the resulting accesses are supervisor-mode accesses regardless of CPL. (Frames are not among the examples.)',
+    words:
+      'Some operations implicitly access system data structures; the resulting accesses are supervisor-mode accesses regardless of CPL. (Frames are not among the examples.)',
     loses: (run) =>
       run.trace.some(({ vector, cpl }, i) => vector !== undefined && cpl === 3 && run.trace[i + 1]?.cpl === 3),
   },

@@ -8,12 +8,13 @@ import { Dice } from './dice.js';
 import type { Family, Places, Site } from './families/family.js';
 import { PLAIN } from './families/plain.js';
 import { SYSTEM, selector } from './families/system.js';
+import { TRANSFERS } from './families/transfers.js';
 import { PROGRAM_CR3 } from './guest.js';
 import * as layout from './layout.js';
 import { Overlay, type Program } from './program.js';
 import { STATE_NAMES, type State, Stub } from './state.js';
 
-export const FAMILIES: readonly Family[] = [...PLAIN, ...SYSTEM];
+export const FAMILIES: readonly Family[] = [...PLAIN, ...SYSTEM, ...TRANSFERS];
 
 /** One item: its family, and the rolls from which it is built. */
 interface Item {
@@ -49,7 +50,10 @@ export const plan: fc.Arbitrary<Plan> = fc.record({
   kernel: items(8),
   userItems: items(8),
   // Most programs have none: nearly every event then ends the program, with all that it has pushed.
-  handlers: fc.oneof({ weight: 3, arbitrary: fc.array(items(3), { maxLength: 0 }) }, { weight: 2, arbitrary: fc.array(items(3), { maxLength: 2, size: 'max' }) }),
+  handlers: fc.oneof(
+    { weight: 3, arbitrary: fc.array(items(3), { maxLength: 0 }) },
+    { weight: 2, arbitrary: fc.array(items(3), { maxLength: 2, size: 'max' }) },
+  ),
   start: rolls(START_ROLLS),
   ownTables: fc.boolean(),
   tables: rolls(TABLE_ROLLS),
@@ -184,7 +188,15 @@ function setStart(start: State, dice: Dice, user: boolean, places: Places): void
   ]);
   start.RBP = stack - BigInt(8 * dice.below(64));
   start.RSP = dice.once(10)
-    ? dice.pick([layout.istTop(3), layout.USER_DATA + 0x808n, 0x0000800000000000n, layout.UNMAPPED + 8n, dice.quad(), stack + 3n, stack + 0x400n])
+    ? dice.pick([
+        layout.istTop(3),
+        layout.USER_DATA + 0x808n,
+        0x0000800000000000n,
+        layout.UNMAPPED + 8n,
+        dice.quad(),
+        stack + 3n,
+        stack + 0x400n,
+      ])
     : stack - BigInt(8 * dice.below(64));
   start.RIP = user ? places.user : places.kernel;
   start.CS = BigInt(user ? layout.USER_CS : layout.KERNEL_CS);
@@ -247,7 +259,8 @@ function setTables(start: State, memory: Overlay, dice: Dice, places: Places): v
     ]);
     memory.set64(layout.TSS + BigInt(dice.pick([Tss.RSP0, Tss.IST1, Tss.IST1 + 8, Tss.IST1 + 16])), stack);
   }
-  if (dice.once(6)) start.IDTR_LIMIT = BigInt(dice.pick([0xff, 0x7f, 0xd0, 0xdf, 0x3f, 0xe7, 0x1fff & dice.below(0x1000)]));
+  if (dice.once(6))
+    start.IDTR_LIMIT = BigInt(dice.pick([0xff, 0x7f, 0xd0, 0xdf, 0x3f, 0xe7, 0x1fff & dice.below(0x1000)]));
   if (dice.once(6)) start.GDTR_LIMIT = BigInt(dice.pick([0x57, 0x4f, 0x5f, 0x8b, 0x77]));
   if (dice.once(6)) {
     const at = layout.GDT + BigInt(layout.TASK);

@@ -6,8 +6,17 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { PAGE_SIZE, Perm, type Region } from '../src/cpu/memory.js';
 import { InputError } from '../src/errors.js';
-import { isText, LIVE_BYTES, LIVE_REGIONS, LIVE_WORDS, STUB_BASE, STUB_REGION, TEMPLATE, TEXT_SLOTS } from './layout.js';
-import { type Program, readResults, recordOf, type Result } from './program.js';
+import {
+  isText,
+  LIVE_BYTES,
+  LIVE_REGIONS,
+  LIVE_WORDS,
+  STUB_BASE,
+  STUB_REGION,
+  TEMPLATE,
+  TEXT_SLOTS,
+} from './layout.js';
+import { type Program, type Result, readResults, recordOf } from './program.js';
 import { STATE_NAMES, STUBS } from './state.js';
 
 export const RAM_BYTES = 64 << 20;
@@ -181,7 +190,8 @@ export function ramWith(guest: Guest, programs: readonly Program[]): Uint8Array 
   const ram = new Uint8Array(INPUT + total);
   ram.set(guest.ram);
   const view = new DataView(ram.buffer);
-  const control = (word: number, value: number | bigint): void => view.setBigUint64(CONTROL + word, BigInt(value), true);
+  const control = (word: number, value: number | bigint): void =>
+    view.setBigUint64(CONTROL + word, BigInt(value), true);
   control(Control.COUNT, BigInt(programs.length));
   control(Control.INPUT, BigInt.asUintN(64, virtual(INPUT)));
   control(Control.OUTPUT, BigInt.asUintN(64, virtual(OUTPUT)));
@@ -210,4 +220,4 @@ export function progressOf(control: Uint8Array): { index: number; outputBytes: n
   };
 }
 
-export { CONTROL as CONTROL_PHYSICAL, readResults, type Result };
+export { CONTROL as CONTROL_PHYSICAL, type Result, readResults };

@@ -1,6 +1,7 @@
 /** Runs a program on the machine of this project, and says why when it cannot be compared. */
-import { GuestMemory, PAGE_SIZE, type Region } from '../src/cpu/memory.js';
+
 import type { Instruction } from '../src/cpu/decoder.js';
+import { GuestMemory, PAGE_SIZE, type Region } from '../src/cpu/memory.js';
 import { NotModelled } from '../src/cpu/not_modelled.js';
 import { Flag, Reg } from '../src/cpu/registers.js';
 import { Origin } from '../src/harness/delivery.js';
@@ -25,7 +26,13 @@ import { type Found, Taint, TaintError } from './taint.js';
 const MOST_STEPS = 64;
 
 /** Why a program is not run on the peers. */
-export type Unfit = 'not modelled' | 'does not end' | 'halts' | 'reads what is undefined' | 'ends with TF set' | 'ends outside ring 0';
+export type Unfit =
+  | 'not modelled'
+  | 'does not end'
+  | 'halts'
+  | 'reads what is undefined'
+  | 'ends with TF set'
+  | 'ends outside ring 0';
 
 export interface Run {
   readonly result: Result;
@@ -71,7 +78,8 @@ export class Here {
     for (let steps = 0; ; steps++) {
       const events = machine.u32[2 * Reg.EVENTS]!;
       const rip = u64[Reg.RIP]!;
-      if (events & EventState.SHUTDOWN) return { result: resultOf(machine, program, Stub.SHUTDOWN), taint: taint.found(), images: taint.images, trace };
+      if (events & EventState.SHUTDOWN)
+        return { result: resultOf(machine, program, Stub.SHUTDOWN), taint: taint.found(), images: taint.images, trace };
       if (events & EventState.HALTED) return 'halts';
       const stub = stubAt(rip);
       // A debug exception that is pending is delivered before the stub's first instruction.
@@ -114,7 +122,7 @@ export class Here {
         memory.u8.fill(INT3_BYTE, at, at + region.size);
       }
       this.#machine?.cpu.close();
-      this.#machine = new Machine(memory, PROFILES['intel']!);
+      this.#machine = new Machine(memory, PROFILES.intel!);
       this.#registers = this.#machine.u32.slice();
       this.#used.clear();
       this.change?.(this.#machine);

@@ -99,9 +99,7 @@ export function readResults(bytes: Uint8Array, count: number): Result[] {
     const size = Number(view.getBigUint64(at, true));
     const header = 8 + 8 * STATE_NAMES.length;
     if (size < header || size > header + 16 * LIVE_WORDS) break;
-    const state = stateFrom(
-      BigUint64Array.from(STATE_NAMES, (_, i) => view.getBigUint64(at + 8 + 8 * i, true)),
-    );
+    const state = stateFrom(BigUint64Array.from(STATE_NAMES, (_, i) => view.getBigUint64(at + 8 + 8 * i, true)));
     const words = new Map<number, bigint>();
     for (let pair = at + header; pair < at + size; pair += 16) {
       words.set(Number(view.getBigUint64(pair, true)), view.getBigUint64(pair + 8, true));

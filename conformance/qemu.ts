@@ -11,9 +11,9 @@ import {
   OUTPUT,
   progressOf,
   RAM_BYTES,
+  type Result,
   ramWith,
   readResults,
-  type Result,
 } from './guest.js';
 import type { Program } from './program.js';
 

@@ -22,10 +22,16 @@ export function failureLines(failure: Failure, seed: number): string[] {
     lines.push(`  ${hex(rip)} ring ${cpl}  ${text}${vector === undefined ? '' : `  -> vector ${vector}`}`);
   }
   const { start } = program;
-  lines.push(`  start: ${STATE_NAMES.filter((name) => start[name] !== 0n).map((n) => `${n}=${hex(start[n])}`).join(' ')}`);
+  lines.push(
+    `  start: ${STATE_NAMES.filter((name) => start[name] !== 0n)
+      .map((n) => `${n}=${hex(start[n])}`)
+      .join(' ')}`,
+  );
   if (failure.differences.length === 0) lines.push('  the peer stands still');
   for (const { place, here, peer: there } of failure.differences.slice(0, 12)) {
-    lines.push(`  ${/^[0-9a-f]+$/.test(place) ? `0x${place}` : place}: here ${hex(here)}, ${PEER_NAMES[peer]} ${hex(there)}`);
+    lines.push(
+      `  ${/^[0-9a-f]+$/.test(place) ? `0x${place}` : place}: here ${hex(here)}, ${PEER_NAMES[peer]} ${hex(there)}`,
+    );
   }
   if (failure.differences.length > 12) lines.push(`  … ${failure.differences.length - 12} more`);
   return lines;
@@ -43,7 +49,9 @@ export function summaryLines(report: Report): string[] {
     for (const { id, peers, what } of DEVIATIONS) {
       if (!peers.includes(peer)) continue;
       const hits = (one.deviations.get(id) ?? 0) + (one.withheld.get(id) ?? 0);
-      lines.push(`  ${String(hits).padStart(6)}  ${id}: ${what}${hits === 0 ? '  (never seen: is it out of date?)' : ''}`);
+      lines.push(
+        `  ${String(hits).padStart(6)}  ${id}: ${what}${hits === 0 ? '  (never seen: is it out of date?)' : ''}`,
+      );
     }
   }
   for (const [why, n] of report.unfit) lines.push(`not compared, ${why}: ${n}`);
@@ -123,11 +131,16 @@ export function conformanceDocument(report: Report, seed: number, root: string, 
   lines.push('', '## Families of instructions', '', '| family | QEMU | Bochs |', '|---|---|---|');
   const cell = (peer: Peer, name: string): string => {
     const family = report.peers.get(peer)?.families.get(name);
-    return family ? `${family.programs} programs, ${family.differing} differ, ${family.deviating} as listed` : 'not run';
+    return family
+      ? `${family.programs} programs, ${family.differing} differ, ${family.deviating} as listed`
+      : 'not run';
   };
   for (const { name } of FAMILIES) lines.push(`| ${name} | ${cell('qemu', name)} | ${cell('bochs', name)} |`);
   lines.push('', '## Where a peer does not do what the manual says', '');
-  lines.push('A program that differs is run again on a machine that deviates as listed, and must then agree in everything.', '');
+  lines.push(
+    'A program that differs is run again on a machine that deviates as listed, and must then agree in everything.',
+    '',
+  );
   lines.push('| | peer | what | programs | manual | its words |', '|---|---|---|---|---|---|');
   for (const { id, peers, what, section, words } of DEVIATIONS) {
     const seen = peers.map((peer) => {

@@ -25,7 +25,8 @@ interface Arguments {
 
 function integer(text: string): number {
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value > 0x7fffffff) throw new InvalidArgumentError('expected a number from 0 to 2147483647');
+  if (!/^\d+$/.test(text) || value > 0x7fffffff)
+    throw new InvalidArgumentError('expected a number from 0 to 2147483647');
   return value;
 }
 
@@ -60,9 +61,11 @@ async function main(): Promise<number> {
     peers,
     shrink: options.shrink,
     ...(options.only === undefined ? {} : { only: options.only }),
-    progress: (done, failures) => console.log(`${done} programs, ${failures} differ, ${Math.round((Date.now() - begun) / 1000)} s`),
+    progress: (done, failures) =>
+      console.log(`${done} programs, ${failures} differ, ${Math.round((Date.now() - begun) / 1000)} s`),
   });
-  for (const failure of report.failures.slice(0, MOST_SHOWN)) console.log(failureLines(failure, options.seed).join('\n'));
+  for (const failure of report.failures.slice(0, MOST_SHOWN))
+    console.log(failureLines(failure, options.seed).join('\n'));
   console.log(summaryLines(report).join('\n'));
   if (options.only !== undefined || peers.length < PEERS.length) return report.failures.length === 0 ? 0 : 1;
   const events = options.events ? await runEvents() : undefined;

@@ -2,7 +2,15 @@
  * Follows what the manual leaves undefined (conformance/undefined.ts) through registers, saved flags and memory, so that
  * it is not compared. A program that makes anything else depend on it is not fit for comparison.
  */
-import { InstructionInfoFactory, type Instruction as IcedInstruction, Mnemonic, OpAccess, OpKind, RegisterExt, RflagsBits } from 'iced-x86';
+import {
+  type Instruction as IcedInstruction,
+  InstructionInfoFactory,
+  Mnemonic,
+  OpAccess,
+  OpKind,
+  RegisterExt,
+  RflagsBits,
+} from 'iced-x86';
 import { registerNumber } from '../src/cpu/decoder.js';
 import { Flag, Reg } from '../src/cpu/registers.js';
 import { Origin } from '../src/harness/delivery.js';
@@ -113,6 +121,10 @@ export class Taint {
       if (mnemonic === Mnemonic.Mov) return;
       const effect = undefinedAfter(iced, this.#cl, this.#source);
       if (!effect.untouched) this.flags = (this.flags & ~flagsOf(iced.rflagsModified)) | effect.flags;
+      // LAR: "masked by 00FxFF00H, where the x's are undefined".
+      if (mnemonic === Mnemonic.Lar && this.machine.u32[2 * Reg.RFLAGS]! & Flag.ZF) {
+        this.#setRegister(registerNumber(iced.op0Register), 0xf0000n);
+      }
       if (effect.destination) {
         if (iced.op0Kind !== OpKind.Register) throw new TaintError();
         this.#setRegister(registerNumber(iced.op0Register), FULL);

@@ -11,7 +11,8 @@ function codesOf(mnemonics: readonly string[]): Code[] {
   for (const [name, value] of Object.entries(Code)) {
     if (typeof value !== 'number' || !wanted.has(name.replace(/^VEX_/, '').split('_')[0]!)) continue;
     const opCode = CodeExt.opCode(value);
-    const encodable = opCode.mode64 && (opCode.encoding === EncodingKind.Legacy || opCode.encoding === EncodingKind.VEX);
+    const encodable =
+      opCode.mode64 && (opCode.encoding === EncodingKind.Legacy || opCode.encoding === EncodingKind.VEX);
     const known = Array.from({ length: opCode.opCount }, (_, n) => opCode.opKind(n)).every((kind) => KINDS.has(kind));
     // A 32-bit address (prefix 67) is not modelled; moffs forms are no different from others.
     if (encodable && known) codes.push(value);
@@ -153,16 +154,52 @@ function returnTo(site: Site): void {
 }
 
 export const PLAIN: readonly Family[] = [
-  family('moves', 10, ['Mov', 'Movzx', 'Movsx', 'Movsxd', 'Lea', 'Xchg', 'Bswap', 'Movnti', 'Cbw', 'Cwde', 'Cdqe', 'Cwd', 'Cdq', 'Cqo']),
+  family('moves', 10, [
+    'Mov',
+    'Movzx',
+    'Movsx',
+    'Movsxd',
+    'Lea',
+    'Xchg',
+    'Bswap',
+    'Movnti',
+    'Cbw',
+    'Cwde',
+    'Cdqe',
+    'Cwd',
+    'Cdq',
+    'Cqo',
+  ]),
   family('arithmetic', 12, ['Add', 'Adc', 'Sub', 'Sbb', 'Cmp', 'Inc', 'Dec', 'Neg', 'Not', 'And', 'Or', 'Xor', 'Test']),
   family('multiply and divide', 8, ['Mul', 'Imul', 'Div', 'Idiv'], ['B-4']),
   family('shifts', 8, ['Shl', 'Shr', 'Sar', 'Rol', 'Ror', 'Rcl', 'Rcr', 'Shld', 'Shrd']),
-  family('bits', 6, ['Bt', 'Bts', 'Btr', 'Btc', 'Bsf', 'Bsr', 'Popcnt', 'Lzcnt', 'Tzcnt', 'Andn', 'Blsi', 'Blsr', 'Blsmsk', 'Bextr', 'Bzhi']),
+  family('bits', 6, [
+    'Bt',
+    'Bts',
+    'Btr',
+    'Btc',
+    'Bsf',
+    'Bsr',
+    'Popcnt',
+    'Lzcnt',
+    'Tzcnt',
+    'Andn',
+    'Blsi',
+    'Blsr',
+    'Blsmsk',
+    'Bextr',
+    'Bzhi',
+  ]),
   family('exchange', 4, ['Cmpxchg', 'Xadd', 'Cmpxchg8b', 'Cmpxchg16b']),
   family('conditions', 5, [...CONDITIONS.map((c) => `Cmov${c}`), ...CONDITIONS.map((c) => `Set${c}`)]),
   family('flags', 3, ['Clc', 'Stc', 'Cmc', 'Cld', 'Std', 'Lahf', 'Sahf']),
   family('stack', 10, ['Push', 'Pushq', 'Pop', 'Popq', 'Pushw', 'Popw', 'Leave', 'Leaveq', 'Leavew'], ['B-5']),
-  { name: 'enter', weight: 1, rules: [], build: ({ block, dice }) => void block.raw(0xc8, dice.below(256), dice.below(2), dice.once(4) ? dice.below(4) : 0) },
+  {
+    name: 'enter',
+    weight: 1,
+    rules: [],
+    build: ({ block, dice }) => void block.raw(0xc8, dice.below(256), dice.below(2), dice.once(4) ? dice.below(4) : 0),
+  },
   { name: 'strings', weight: 5, rules: [], build: strings },
   { name: 'branches', weight: 8, rules: [], build: jumps },
 ];

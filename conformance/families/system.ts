@@ -98,6 +98,8 @@ function iretq(site: Site): void {
   if (odd === 2) cs = selector(dice);
   if (odd === 3) ss = selector(dice);
   if (odd === 1 && ring === 0) ss = 0;
+  // A stack segment with the right DPL that is not present.
+  if (dice.once(24)) ss = ODD_DESCRIPTORS + (ring === 3 ? 0x18 | 3 : 0x10);
   // What lies above a selector's 16 bits is ignored.
   const above = dice.once(6) ? dice.quad() & ~0xffffn : 0n;
   const words = [rip, BigInt(cs) | above, flagsImage(dice), stackPointer(dice, ring), BigInt(ss) | above];
@@ -134,11 +136,21 @@ function system(site: Site): void {
   }
 }
 
-const MSRS = [0xc0000102, 0xc0000101, 0xc0000100, 0xc0000082, 0xc0000081, 0xc0000084, 0xc0000103, 0xc0000080, 0x174, 0x175, 0x176];
+const MSRS = [
+  0xc0000102, 0xc0000101, 0xc0000100, 0xc0000082, 0xc0000081, 0xc0000084, 0xc0000103, 0xc0000080, 0x174, 0x175, 0x176,
+];
 
 function address(site: Site): bigint {
   const { dice } = site;
-  return dice.pick([KERNEL_DATA, USER_DATA, 0xffff888000000000n, 0x0000800000000000n, 0xffff7fffffffffffn, dice.quad(), dice.value()]);
+  return dice.pick([
+    KERNEL_DATA,
+    USER_DATA,
+    0xffff888000000000n,
+    0x0000800000000000n,
+    0xffff7fffffffffffn,
+    dice.quad(),
+    dice.value(),
+  ]);
 }
 
 function msrs(site: Site): void {
@@ -150,7 +162,8 @@ function msrs(site: Site): void {
     return;
   }
   let value = address(site);
-  if (msr === 0xc0000080) value = dice.pick([EFER, EFER & ~1n, EFER | 1n, EFER ^ 0x100n, EFER ^ 0x400n, EFER | (1n << 20n), dice.quad()]);
+  if (msr === 0xc0000080)
+    value = dice.pick([EFER, EFER & ~1n, EFER | 1n, EFER ^ 0x100n, EFER ^ 0x400n, EFER | (1n << 20n), dice.quad()]);
   if (msr === 0xc0000082) value = dice.pick([...site.places.handlers, value]);
   block.emit(Code.Mov_r32_imm32, Register.EAX, BigInt.asIntN(32, value));
   block.emit(Code.Mov_r32_imm32, Register.EDX, BigInt.asIntN(32, value >> 32n));
@@ -271,7 +284,19 @@ function others(site: Site): void {
       break;
     case 3:
       // Encodings that do not exist in 64-bit mode, and prefixes that make an instruction undefined.
-      block.raw(...dice.pick([[0x06], [0x27], [0x60], [0xce], [0xd4, 0x0a], [0xf0, 0x90], [0xf0, 0x01, 0xd8], [0x0f, 0xff, 0xc0], [0x0f, 0xb9, 0xc0]]));
+      block.raw(
+        ...dice.pick([
+          [0x06],
+          [0x27],
+          [0x60],
+          [0xce],
+          [0xd4, 0x0a],
+          [0xf0, 0x90],
+          [0xf0, 0x01, 0xd8],
+          [0x0f, 0xff, 0xc0],
+          [0x0f, 0xb9, 0xc0],
+        ]),
+      );
       break;
     case 4:
       // 0F 1F: NOP with an operand.
