@@ -22,6 +22,9 @@ import type { Program, Result } from './program.js';
 import { STATE_NAMES, type State, type StateName, Stub } from './state.js';
 import { type Found, Taint, TaintError } from './taint.js';
 
+/** CR3: PWT and PCD. */
+const CR3_CACHING = 0x18n;
+
 /** Programs have no loops of their own, but a handler may return to what faults again. */
 const MOST_STEPS = 64;
 
@@ -32,7 +35,8 @@ export type Unfit =
   | 'halts'
   | 'reads what is undefined'
   | 'ends with TF set'
-  | 'ends outside ring 0';
+  | 'ends outside ring 0'
+  | 'leaves its page tables';
 
 export interface Run {
   readonly result: Result;
@@ -90,6 +94,8 @@ export class Here {
         return { result: resultOf(machine, program, BigInt(stub)), taint: taint.found(), images: taint.images, trace };
       }
       if (steps === MOST_STEPS) return 'does not end';
+      // There are none elsewhere; the bits that choose how these are cached are allowed.
+      if ((u64[Reg.CR3]! & ~CR3_CACHING) !== program.start.CR3) return 'leaves its page tables';
       const cpl = machine.cpu.cpl;
       const ecx = machine.u32[2 * Reg.RCX]!;
       try {

@@ -110,10 +110,10 @@ class Checkout {
     rmSync(join(this.#bin, program));
   }
 
-  setup(variables: Readonly<Record<string, string>> = {}): Outcome {
+  setup(variables: Readonly<Record<string, string>> = {}, args: readonly string[] = []): Outcome {
     writeFileSync(this.#variables.FAKE_CALLS!, '');
     const env = { ...this.#variables, ...variables };
-    const { status, stdout, stderr } = spawnSync(join(this.root, 'scripts/setup.sh'), { env, encoding: 'utf8' });
+    const { status, stdout, stderr } = spawnSync(join(this.root, 'scripts/setup.sh'), args, { env, encoding: 'utf8' });
     const calls = readFileSync(this.#variables.FAKE_CALLS!, 'utf8').split('\n').filter(Boolean);
     return { status, stdout, stderr, calls };
   }
@@ -235,4 +235,14 @@ test('no Node, an old Node, no npm: one line each', (t) => {
   refused(current.setup(), /^setup: npm is missing: install it/);
   current.remove('node');
   refused(current.setup(), /^setup: Node\.js is missing: install version 20 or newer\n$/);
+});
+
+test('conformance: root gets the peers from apt-get, others are told their names', (t) => {
+  const checkout = new Checkout(t);
+  checkout.setup({ FAKE_UID: '0' });
+  assert.deepEqual(checkout.setup({ FAKE_UID: '0' }, ['conformance']).calls, ['apt-get install']);
+  refused(
+    checkout.setup({}, ['conformance']),
+    /^setup: qemu-system-x86 bochs .*binutils: not installed: install them as root\n$/,
+  );
 });
