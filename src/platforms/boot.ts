@@ -19,7 +19,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, processorOf, type Stack } from './platform.js';
+import { type Platform, processorOf, type Stack, type VectorEntry } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -304,16 +304,26 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
+/** The IST slot of a gate: the image's choice, or the platform's. */
+function istOf(image: Image, { vector, ist }: VectorEntry): number {
+  const chosen = image.globals.get(`ist_${vector}`);
+  if (chosen === undefined) return ist;
+  if (chosen.address > MAX_IST) throw new InputError(`${chosen.module}: ist_${vector} must be from 0 to ${MAX_IST}`);
+  return Number(chosen.address);
+}
+
 function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
+    const ist = istOf(image, entry);
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, entry.dpl, GateType.INTERRUPT);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
   }
 }
 
+const MAX_IST = 7n;
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
 const CR4_PAE_MCE_FSGSBASE = 0x10060n;
 const CR4_LA57 = 1n << 12n;

@@ -61,7 +61,7 @@ export const RecordWord = {
   GS_BASE: 40,
   KERNEL_GS_BASE: 42,
   VECTOR: 44,
-  /** Kind.CONTEXT or Kind.HANDLER. */
+  /** What was interrupted: see Kind. */
   KIND: 45,
   /** 1 if NMIs were blocked before the delivery. */
   LATCH: 46,
@@ -102,8 +102,11 @@ const SYSTEM_REGISTERS: readonly number[] = [
 const DEBUGGER_FLAGS = Flag.RF | Flag.TF;
 const DEBUGGER_REGISTERS: ReadonlySet<number> = new Set([Reg.DR0, Reg.DR1, Reg.DR2, Reg.DR3, Reg.DR7]);
 
-/** What was interrupted: the code around the handlers, or the code under test itself. */
-export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
+/**
+ * What was interrupted: the code around the handlers, the code under test itself, or an IRET of it that has faulted. The fault's
+ * handler need not go back to such an IRET: all that was left to do is to give back what the IRET was to give back.
+ */
+export const Kind = { CONTEXT: 0, HANDLER: 1, RETURN: 2 } as const;
 
 /** Words of a C call. */
 export const CallWord = {
@@ -784,7 +787,8 @@ export class Monitor {
     }
     r[record + RecordWord.VECTOR] = happened.vector;
     const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
-    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
+    const faultedReturn = happened.instruction?.mnemonic === Mnemonic.Iretq;
+    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : faultedReturn ? Kind.RETURN : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
     // An NMI that has caused a VM exit is the host's to handle.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
@@ -924,7 +928,11 @@ export class Monitor {
 
   /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */
   abandons(record: number): boolean {
-    return record !== this.innermost;
+    const w = this.words;
+    for (let i = w[Word.DEPTH]! - 1; w[Word.OPEN + i] !== record; i--) {
+      if (this.records[w[Word.OPEN + i]! + RecordWord.KIND] !== Kind.RETURN) return true;
+    }
+    return false;
   }
 
   #maybeEntered(called: boolean): void {
