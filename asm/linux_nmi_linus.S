@@ -20,8 +20,8 @@
  *	REGS_COPY	(with FRAME_COPY) pt_regs has a copy of the frame for itself
  *	EXIT_RANGE	(with FRAME_COPY) nmi_frame = 0 says "not nested" only outside of the last instructions of the exit and of the
  *			fault's handler; the interrupted RIP tells
- *	EXIT_RANGE_ANY_CPL	the same without asking for the CPL that goes with that RIP
  *	NMI_WITHOUT_IST	the gate has no IST: the frame goes to the interrupted stack, as it does on i386
+ *	FAULT_BY_IRET	the fault's handler goes to that point by an IRET, as handlers that look up a table of fixups do
  *	GS_NOT_ASKED	nmi_frame is loaded at once, with the GS base as it is
  *
  * Stack, T = IST top - 48 (NMI_WITHOUT_IST: the interrupted RSP, rounded down to 16, instead of the IST top):
@@ -123,10 +123,8 @@ nmi:
 	 * nmi_frame is 0, yet a frame that will be returned by may lie where the copy below would go. Ring 3 can have any RIP, even one
 	 * that it will never execute anything at: after a JMP to it, an NMI comes before the fault. So it is asked for the CPL first.
 	 */
-#ifndef EXIT_RANGE_ANY_CPL
 	testb	$3, FRAME+8(%rsp)
 	jnz	nmi_first
-#endif
 	/* Between the clearing and the IRET: RSP points to that frame. */
 	leaq	nmi_cleared(%rip), %rax
 	cmpq	%rax, FRAME(%rsp)
@@ -281,9 +279,18 @@ general_protection:
 	pushq	%rax
 	movw	8+KEPT_CS(%rdx), %ax
 	movw	%ax, 8(%rdx)
+#ifdef FAULT_BY_IRET
+	leaq	nmi_again(%rip), %rax
+	movq	%rax, 24(%rsp)
+	popq	%rax
+	popq	%rdx
+	addq	$8, %rsp
+	iretq
+#else
 	popq	%rax
 	popq	%rdx
 	movq	32(%rsp), %rsp
+#endif
 nmi_again:
 	cmpl	$0, 8+GS_KEPT(%rsp)
 	jne	.Lgs_kept
