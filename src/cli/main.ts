@@ -97,6 +97,31 @@ program
   });
 
 program
+  .command('ablate')
+  .description('alter one instruction, constant or order at a time, and print which alterations a search notices')
+  .argument('<image|scenario...>', 'assembly files that hold, or scenarios (.yaml) of one image')
+  .option('--platform <name>', 'for assembly files: as for explore', 'linux')
+  .option('--profile <list>', 'for assembly files: as for explore', 'intel')
+  .option('--knob <name=value>', 'for assembly files: as for explore', collect)
+  .option('--context <list>', 'for assembly files: contexts, separated by commas', 'kernel')
+  .option('--events <bound>', 'for assembly files: as for explore', 'nmi=2,bp=1')
+  .option('--at <kind=range>', 'for assembly files: as for explore', collect)
+  .option('--property <list>', 'for assembly files: as for explore')
+  .option('-D, --define <name=value>', 'for assembly files: define a preprocessor macro', define)
+  .option('--only <range>', 'alter only LABEL..LABEL or LABEL+n (repeatable)', collect)
+  .option('--mutant <name>', "only this alteration, as it is printed: 'remove nmi+3' (repeatable)", collect)
+  .option('--known <file>', 'a .yaml file with survivors: and why each survives; any other one is an error')
+  .option('--markdown <file>', 'write the result as a page')
+  .option('--verbose', 'print what is caught too')
+  .option('--cache [dir]', 'keep results, and explore again only what has changed (.entrace/cache, by default)')
+  .option('--workers <n>', 'run in n processes', positive, availableParallelism())
+  .option('--timeout <seconds>', 'stop a search that gives no sign of life for so long', positive, 300)
+  .action(async (files: string[], options) => {
+    const { ablate } = await import('./ablate.js');
+    process.exitCode = await ablate(files, options);
+  });
+
+program
   .command('schema')
   .description('print the JSON schema of scenario files')
   .action(async () => {

@@ -60,14 +60,16 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
   for (const output of outputs) output.write(output.reporter.begin?.(cases.length + refused.length));
   for (const outcome of refused) report({ case: undefined, outcome });
   const cache = options.cache === undefined ? undefined : options.cache === true ? DEFAULT_CACHE : options.cache;
-  let next = 0;
-  const pool = new Pool(cases, {
+  const jobs = cases.map((one) => {
+    const save = join(options.save, fileNameOf(one));
+    return { name: one.name, title: one.scenario.title, cases: [one], save };
+  });
+  const pool = new Pool(jobs, {
     workers: options.workers,
     timeout: options.timeout,
     colours: process.stdout.isTTY === true && !process.env.NO_COLOR,
     cache: cache === undefined ? undefined : { directory: cache, program: programHash() },
-    saveTo: (one) => join(options.save, fileNameOf(one)),
-    onOutcome: (outcome) => report({ case: cases[next++]!, outcome }),
+    onOutcome: (outcome, index) => report({ case: cases[index]!, outcome }),
     onProgress: (running, done) => progress.show(running, done),
   });
   const onInterrupt = (): void => pool.stop();
@@ -80,7 +82,7 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
   }
-  const left = cases.length - next;
+  const left = cases.length + refused.length - ran.length;
   const end = { ran, left, seconds: (performance.now() - began) / 1000 };
   for (const output of outputs) output.close(output.reporter.end(end));
   return statusOf(ran, left);

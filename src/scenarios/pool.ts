@@ -1,11 +1,10 @@
 /**
- * Runs cases in processes of their own: one that crashes or hangs takes only its case with it. Results come in the order of
- * the cases, whichever is done first.
+ * Runs jobs in processes of their own: one that crashes or hangs takes only its job with it. Results come in the order of
+ * the jobs, whichever is done first.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './run_case.js';
-import type { Case } from './scenario.js';
 import type { Job, Told, WorkerOptions } from './worker.js';
 
 export interface PoolOptions extends WorkerOptions {
@@ -13,10 +12,8 @@ export interface PoolOptions extends WorkerOptions {
   readonly workers: number;
   /** Seconds without a sign of life after which a process counts as hung. */
   readonly timeout: number;
-  /** Where the paths of a case are saved. */
-  readonly saveTo: (one: Case) => string;
-  /** Called for each case, in the order of the cases. */
-  readonly onOutcome: (outcome: Outcome) => void;
+  /** Called for each job, in the order of the jobs. */
+  readonly onOutcome: (outcome: Outcome, index: number) => void;
   /** Called when something moves, for a progress line. */
   readonly onProgress?: (running: readonly { readonly name: string; readonly states: number }[], done: number) => void;
   /** The module that a process runs; another one for tests. */
@@ -25,7 +22,7 @@ export interface PoolOptions extends WorkerOptions {
 
 const MODULE = fileURLToPath(new URL('worker.js', import.meta.url));
 
-/** A process that has grown to more bytes than this is not given another case: the engine's memory is not given back. */
+/** A process that has grown to more bytes than this is not given another job: the engine's memory is not given back. */
 const MOST_MEMORY = 1.5 * 2 ** 30;
 
 /** How much of what a crashed process has said last is repeated, in characters. */
@@ -39,18 +36,19 @@ export class Pool {
   #stopped = false;
 
   constructor(
-    readonly cases: readonly Case[],
+    readonly jobs: readonly Job[],
     readonly options: PoolOptions,
   ) {
-    this.#outcomes = cases.map(() => undefined);
+    this.#outcomes = jobs.map(() => undefined);
     // The long ones first, so that none is left to run alone at the end.
-    const order = cases.map((_, i) => i);
-    this.#queue = [...order.filter((i) => cases[i]!.scenario.long), ...order.filter((i) => !cases[i]!.scenario.long)];
+    const order = jobs.map((_, i) => i);
+    const isLong = (i: number): boolean => jobs[i]!.cases.some(({ scenario }) => scenario.long);
+    this.#queue = [...order.filter(isLong), ...order.filter((i) => !isLong(i))];
   }
 
-  /** The outcomes of all cases; without those that had not been done when the pool was stopped. */
+  /** The outcomes of all jobs; without those that had not been done when the pool was stopped. */
   async run(): Promise<Outcome[]> {
-    const count = Math.min(this.options.workers, this.cases.length);
+    const count = Math.min(this.options.workers, this.jobs.length);
     await Promise.all(Array.from({ length: count }, () => this.#lane()));
     return this.#outcomes.filter((o) => o !== undefined);
   }
@@ -61,7 +59,7 @@ export class Pool {
     for (const child of this.#running.keys()) child.kill('SIGKILL');
   }
 
-  /** One process after the other, until no case is left. */
+  /** One process after the other, until no job is left. */
   async #lane(): Promise<void> {
     let child: ChildProcess | undefined;
     for (;;) {
@@ -88,9 +86,9 @@ export class Pool {
   }
 
   #runOne(child: ChildProcess, index: number): Promise<{ outcome: Outcome | undefined; reusable: boolean }> {
-    const one = this.cases[index]!;
+    const job = this.jobs[index]!;
     const began = performance.now();
-    const running = { name: one.name, states: 0 };
+    const running = { name: job.name, states: 0 };
     this.#running.set(child, running);
     return new Promise((resolve) => {
       let words = '';
@@ -111,8 +109,8 @@ export class Pool {
         resolve({ outcome, reusable });
       };
       const lost = (status: 'crashed' | 'hung', problem: string): Outcome => ({
-        name: one.name,
-        title: one.scenario.title,
+        name: job.name,
+        title: job.title,
         status,
         problems: [problem],
         report: undefined,
@@ -143,15 +141,15 @@ export class Pool {
         }
       });
       watch();
-      child.send({ case: one, save: this.options.saveTo(one) } satisfies Job);
+      child.send(job);
       this.#progress();
     });
   }
 
   #done(index: number, outcome: Outcome): void {
     this.#outcomes[index] = outcome;
-    for (let next = this.#outcomes[this.#reported]; next; next = this.#outcomes[++this.#reported]) {
-      this.options.onOutcome(next);
+    for (let next = this.#outcomes[this.#reported]; next; next = this.#outcomes[this.#reported]) {
+      this.options.onOutcome(next, this.#reported++);
     }
     this.#progress();
   }
