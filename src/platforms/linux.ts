@@ -180,7 +180,7 @@ export const LINUX: Platform = {
   sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],
   work: ['work_pending'],
   processorStride: { percpu: 0x40000n, tables: 0x40000n, stacks: 0x40000n },
-  balanced: ['nmi_state', 'debug_stack_usage', 'nmi_warnings'],
+  balanced: ['nmi_state', 'debug_stack_usage', 'update_debug_stack', 'nmi_warnings'],
   nmiLayouts: [
     {
       marker: 'restart_nmi',
