@@ -42,7 +42,8 @@
 #define PT_SS			160
 #define PT_SIZE			168
 
-/* The direction flag, bit 10. */
+/* Bit 1, which is always set; the direction flag, bit 10. */
+#define RFLAGS_FIXED		0x2
 #define RFLAGS_DF		0x400
 
 /* The GS base now in force. A kernel's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
