@@ -18,7 +18,8 @@
  * The layout of the NMI stack and the algorithm are those of the kernel path of asm/linux_nmi.S, for NMIs from ring 3 too. For #MC and #DB to
  * be able to complete it, the early part may change one register (rdx, saved first), no GS base, and nothing that it reads again.
  *
- * With NO_REPAIR #MC and #DB just return.
+ * With NO_REPAIR #MC and #DB just return. With NESTED_BY_RET a nested NMI leaves by POPF and RET, which keeps NMIs blocked, as the
+ * mail of 2011-12-08 says "I may add this feature later"; it then writes below the RSP that it has interrupted.
  */
 #include "include/linux.h"
 
@@ -84,8 +85,25 @@ nested_nmi:
 	pushq	%rdx
 	addq	$48, %rsp
 nested_nmi_out:
+#ifdef NESTED_BY_RET
+	/* The SS of the frame is not needed; its word keeps RAX. */
+	movq	%rax, 40(%rsp)
+	movq	32(%rsp), %rdx
+	movq	8(%rsp), %rax
+	movq	%rax, -8(%rdx)
+	movq	24(%rsp), %rax
+	movq	%rax, -16(%rdx)
+	movq	(%rsp), %rax
+	movq	%rax, -24(%rdx)
+	movq	40(%rsp), %rax
+	leaq	-24(%rdx), %rsp
+	popq	%rdx
+	popfq
+	ret
+#else
 	popq	%rdx
 	iretq
+#endif
 
 first_nmi:
 	movq	(%rsp), %rdx

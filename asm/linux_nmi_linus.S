@@ -22,6 +22,7 @@
  *			fault's handler; the interrupted RIP tells
  *	NMI_WITHOUT_IST	the gate has no IST: the frame goes to the interrupted stack, as it does on i386
  *	FAULT_BY_IRET	the fault's handler goes to that point by an IRET, as handlers that look up a table of fixups do
+ *	NESTED_BY_IRET	the nested NMI leaves by an IRET, as it does in the handlers that Linux came to have
  *	GS_NOT_ASKED	nmi_frame is loaded at once, with the GS base as it is
  *
  * Stack, T = IST top - 48 (NMI_WITHOUT_IST: the interrupted RSP, rounded down to 16, instead of the IST top):
@@ -236,6 +237,13 @@ nmi_nested_out:
 	swapgs
 .Lgs_as_it_was:
 #endif
+#ifdef NESTED_BY_IRET
+	popq	%rax
+	popq	%rcx
+	popq	%rdx
+	addq	$FRAME-24, %rsp
+	iretq
+#else
 	/*
 	 * RET pops RIP from the stack that it goes back to, POPF the flags: both are written below the interrupted RSP, with the three
 	 * registers. Without an IST those places are within the frame that is read here, so the three words of it come first.
@@ -258,6 +266,7 @@ nmi_nested_return:
 	popq	%rdx
 	popfq
 	ret
+#endif
 
 /*
  * #GP. Stack: error code, RIP, CS, RFLAGS, RSP, SS of what has faulted. No IST: in ring 0 it stays on the stack in use, which for the
