@@ -1,20 +1,20 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
 import { writeFileSync } from 'node:fs';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
-import { readSurvivors } from '../ablation/survivors.js';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { rangesOf } from '../hooks/triggers.js';
 import { buildSubject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../report/ablation.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { programHash } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../scenarios/reporters/ablation.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
+import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';

@@ -2,10 +2,10 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
-import { chooseReporter, type Ran, type Reporter } from '../report/suite.js';
 import { paintFor } from '../report/text.js';
 import { programHash } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { chooseReporter, type Ran, type Reporter } from '../scenarios/reporters/reporter.js';
 import { fileNameOf, parseShard, suiteOf } from '../scenarios/suite.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
