@@ -127,6 +127,7 @@ export const LINUX: Platform = {
     [0x28, dataSegment(3)],
     [0x30, codeSegment(3)],
   ]),
+  ldt: { marker: 'ldt', selector: 0x50 },
   idtBase: CPU_ENTRY_AREA,
   gdtBase: CPU_ENTRY_AREA + 0x1000n,
   tssBase: CPU_ENTRY_AREA + 0x3000n,

@@ -51,7 +51,10 @@ export interface ProcessorStride {
   readonly stacks: bigint;
 }
 
-/** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
+/**
+ * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
+ * the vector N gives that IST slot to it instead.
+ */
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
@@ -91,6 +94,8 @@ export interface Platform {
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
+  /** An image that defines the symbol `marker`, with its size, has a local descriptor table there; LDTR holds it from the start. */
+  readonly ldt?: { readonly marker: string; readonly selector: number };
   readonly idtBase: bigint;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
