@@ -413,8 +413,12 @@ export class Monitor {
     // As long as one of several runs, it may wake the others.
     const { processors } = this.machine;
     if (!processors.allIdle) return false;
-    const parked = Array.from({ length: processors.count }, (_, n) => w[TOTAL * (1 + n) + Word.DEPTH]!);
-    return w[Word.DEPTH]! > 0 || parked.some((depth) => depth > 0);
+    // One that has come to the end of its context is done, whatever it has left open.
+    for (let n = 0; n < processors.count; n++) {
+      const at = n === processors.running ? 0 : TOTAL * (1 + n);
+      if (w[at + Word.DEPTH]! > 0 && !processors.isAtEnd(n)) return true;
+    }
+    return false;
   }
 
   /** Deliveries, or C calls, have gone on within each other for too long. */
