@@ -37,3 +37,6 @@ copy_from_user_failed:
 do_nmi_end:
 default_do_nmi_end:
 	int3				/* not reached: gives the labels an address of their own */
+
+	.section __ex_table,"a",@progbits
+	.quad	copy_from_user_nmi, copy_from_user_failed

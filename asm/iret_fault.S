@@ -74,3 +74,6 @@ do_general_protection:
 	ret
 do_general_protection_end:
 	int3				/* not reached: gives the label an address of its own */
+
+	.section __ex_table,"a",@progbits
+	.quad	IRET_TO_USER, bad_iret

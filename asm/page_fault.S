@@ -8,7 +8,7 @@
  *
  * Stack: RSP at entry is at the error code; pt_regs begins 120 bytes below.
  *
- * body_page_fault.S has a body that faults. A fault of its access is fixed up, as by the kernel's exception table.
+ * body_page_fault.S has a body that faults. A fault of its access is fixed up, by the exception table.
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"

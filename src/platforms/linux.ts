@@ -176,6 +176,7 @@ export const LINUX: Platform = {
   userGsBase: 0x00007ffff7d84740n,
   cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
+  exceptionTable: '__ex_table',
   ptRegsWords: 21,
   stackVariables: { cpu_current_top_of_stack: 'thread' },
   sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],

@@ -122,6 +122,8 @@ export interface Platform {
   readonly cParts: readonly string[];
   /** Functions that serve an NMI, the most specific first: the first one that the image has is "the body". */
   readonly bodies: readonly string[];
+  /** The section of the exception table: pairs of addresses, of an instruction that may fault and of where the code goes on then. */
+  readonly exceptionTable?: string;
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
   /** Per-CPU variables that get the top of a stack at start. */
