@@ -49,6 +49,7 @@
 	.text
 
 	.globl	nmi
+	.globl	irq_return
 nmi:
 	/* rdx is the only register saved here, hence the only one the code up to first_nmi may use. */
 	pushq	%rdx
