@@ -1,20 +1,20 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
 import { writeFileSync } from 'node:fs';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
-import { readSurvivors } from '../ablation/survivors.js';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { rangesOf } from '../hooks/triggers.js';
 import { buildSubject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../report/ablation.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
-import { programHash } from '../scenarios/cache.js';
+import { chooseCache } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../scenarios/reporters/ablation.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
+import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
@@ -31,8 +31,6 @@ export interface AblateOptions extends SearchOptions {
   readonly timeout: number;
   readonly cache?: string | true;
 }
-
-const DEFAULT_CACHE = '.entrace/cache';
 
 /** A mutant may have more states than what it is made from, but not without end. */
 const MORE_STATES = 20;
@@ -59,12 +57,11 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
 
   const began = performance.now();
   const paint = paintFor(process.stdout);
-  const cache = options.cache === undefined ? undefined : options.cache === true ? DEFAULT_CACHE : options.cache;
   const common = {
     workers: options.workers,
     timeout: options.timeout,
     colours: false,
-    cache: cache === undefined ? undefined : { directory: cache, program: programHash() },
+    cache: chooseCache(options.cache),
   };
   const interruptible = async (pool: Pool): Promise<void> => {
     const onInterrupt = (): void => pool.stop();

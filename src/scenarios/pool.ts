@@ -128,7 +128,8 @@ class Process {
   #closed: (code: number | null, signal: string | null) => void = () => undefined;
 
   constructor({ colours, cache, module }: PoolOptions) {
-    const options: WorkerOptions = { colours, cache };
+    const kept = cache && { directory: cache.directory, program: cache.program };
+    const options: WorkerOptions = { colours, cache: kept };
     this.#child = fork(module ?? MODULE, [JSON.stringify(options)], {
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
       serialization: 'advanced',
