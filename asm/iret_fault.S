@@ -1,12 +1,17 @@
 /*
  * What happens when the IRET to user mode faults, as in Linux up to 3.17: the handler of #GP, and bad_iret.
  *
- * Sources: the description of CVE-2015-5157; 9b6e6a8334d5 (4.2), by which NMIs from user mode no longer return from the NMI stack.
+ * Sources: the description of CVE-2015-5157; 9b6e6a8334d5 (4.2), by which NMIs from user mode no longer return from the NMI stack;
+ * b645af2d5905 (3.18), which moves both frames to the thread stack (FIXUP_BAD_IRET).
  *
  * CS and SS of the frame are the user's choice. If they are not good, the IRET faults in ring 0, on the stack on which it was executed,
  * and below the frame that it was to return by. By then it has unblocked NMIs. The handler knows the IRET by its address, and goes
  * back to bad_iret with RSP at that frame: the frame now stands for a fault of the user's own instruction. The second round
  * treats it as such: with interrupts on, and with a signal. All of that on whatever stack the IRET was on.
+ *
+ * Variants:
+ *	FIXUP_BAD_IRET	3.18 and later: there is no second round. The handler builds on the thread stack what a fault of the user's own
+ *			instruction would have left there, and goes on with that
  *
  * IRET_TO_USER: the label of that IRET, irq_return unless defined otherwise. The signal makes the process go on at signal_handler, which the
  * context defines.
@@ -32,6 +37,29 @@ general_protection:
 	leaq	IRET_TO_USER(%rip), %rcx
 	cmpq	%rcx, PT_RIP(%rsp)
 	jne	gp_in_kernel
+#ifdef FIXUP_BAD_IRET
+	/* The IRET. The SWAPGS before it has been executed. All registers are saved; RSP was at the user's frame. */
+	swapgs
+	movq	PT_RSP(%rsp), %rsi
+	movq	%gs:cpu_current_top_of_stack, %rdi
+	subq	$PT_SIZE, %rdi
+	movq	%rdi, %rbx
+	addq	$PT_RIP, %rdi
+	movl	$5, %ecx
+gp_copy_frame:
+	rep movsq
+gp_frame_copied:
+	/* The registers, and the error code. */
+	movq	%rsp, %rsi
+	movq	%rbx, %rdi
+	movl	$PT_RIP / 8, %ecx
+	rep movsq
+	movq	%rbx, %rsp
+gp_on_thread_stack:
+	testb	$3, PT_CS(%rsp)
+	jnz	gp_with_kernel_gs
+	jmp	gp_in_kernel
+#else
 	/* The IRET. The SWAPGS before it has been executed, and bad_iret will do it once more. */
 	leaq	bad_iret(%rip), %rcx
 	movq	%rcx, PT_RIP(%rsp)
@@ -44,9 +72,11 @@ gp_fixed_up:
 bad_iret:
 	pushq	$0
 	jmp	general_protection
+#endif
 
 gp_from_user:
 	swapgs
+gp_with_kernel_gs:
 	movq	%rsp, %rdi
 	/* The user had interrupts on. From here on the handler may sleep, too. */
 	sti
@@ -75,5 +105,7 @@ do_general_protection:
 do_general_protection_end:
 	int3				/* not reached: gives the label an address of its own */
 
+#ifndef FIXUP_BAD_IRET
 	.section __ex_table,"a",@progbits
 	.quad	IRET_TO_USER, bad_iret
+#endif
