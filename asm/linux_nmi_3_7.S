@@ -30,7 +30,7 @@
  *
  * What fails:
  *	- L-12 (CVE-2015-3291): an NMI in the SYSCALL gap takes itself for a nested one if the user's RSP points into the NMI stack;
- *	- L-10 (CVE-2015-5157): an NMI from user mode returns by an IRETQ on the NMI stack. If it faults (asm/iret_fault.S has the
+ *	- L-10 (CVE-2015-5157): an NMI from user mode returns by an IRETQ on the NMI stack. If it faults (asm/bad_iret.S has the
  *	  fault's handler), NMIs are unblocked and the handler of the fault runs there: NMIs take themselves for nested;
  *	- L-11 (CVE-2015-3290), ESPFIX64: the frame is copied once more, word by word, with the executing word clear. An NMI in between
  *	  redirects a frame of which a part has been copied;

@@ -1,10 +1,7 @@
 /*
- * The general registers of a pt_regs, below an orig_rax that has been pushed already: PUSH_REGS ends with RSP at
- * pt_regs, POP_REGS with RSP at orig_rax again. 15 instructions each.
+ * The general registers of pt_regs, saved below orig_rax and brought back. RSP is at r15 after the first, at
+ * orig_rax after the second.
  */
-#ifndef ENTRACE_PT_REGS_S
-#define ENTRACE_PT_REGS_S
-
 	.macro	PUSH_REGS
 	pushq	%rdi
 	pushq	%rsi
@@ -40,5 +37,3 @@
 	popq	%rsi
 	popq	%rdi
 	.endm
-
-#endif

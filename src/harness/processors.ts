@@ -83,15 +83,9 @@ export class Processors {
 
   /** Whether the running processor stands at the end of its context. */
   get atEnd(): boolean {
-    return this.isAtEnd(this.running);
-  }
-
-  /** Whether processor `n` stands at the end of its context. */
-  isAtEnd(n: number): boolean {
     const { u32 } = this.machine;
-    const end = this.ends[n];
-    const rip = this.place(n, Reg.RIP);
-    return end !== undefined && u32[rip] === end.low && u32[rip + 1] === end.high;
+    const end = this.ends[u32[2 * Reg.PROCESSOR]!];
+    return end !== undefined && u32[2 * Reg.RIP] === end.low && u32[2 * Reg.RIP + 1] === end.high;
   }
 
   /** To be called after each instruction: the end of the context is a place to idle. */

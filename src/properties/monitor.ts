@@ -439,12 +439,14 @@ export class Monitor {
     const w = this.words;
     if (!this.#several) return w[Word.END] === End.HALT && w[Word.DEPTH]! > 0;
     // As long as one of several runs, it may wake the others.
-    const { processors } = this.machine;
+    const { processors, u32 } = this.machine;
     if (!processors.allIdle) return false;
-    // One that has come to the end of its context is done, whatever it has left open.
     for (let n = 0; n < processors.count; n++) {
-      const at = n === processors.running ? 0 : TOTAL * (1 + n);
-      if (w[at + Word.DEPTH]! > 0 && !processors.isAtEnd(n)) return true;
+      const depth = w[(n === processors.running ? 0 : TOTAL * (1 + n)) + Word.DEPTH]!;
+      const rip = processors.place(n, Reg.RIP);
+      const end = processors.ends[n]!;
+      // One that has come to the end of its context waits for nothing, whatever it has left behind.
+      if (depth > 0 && (u32[rip] !== end.low || u32[rip + 1] !== end.high)) return true;
     }
     return false;
   }
