@@ -42,10 +42,8 @@
  *
  * Variants:
  *	ESPFIX64	both returns go through native_iret (include/native_iret.S)
- *	PARAVIRT_HOOK	what comes first is a call, as in a kernel with PARAVIRT: its stack words are rdx's and the executing word (L-14)
  */
 #include "include/linux.h"
-#include "include/paravirt.S"
 #ifdef ESPFIX64
 #include "include/native_iret.S"
 #endif
@@ -55,9 +53,6 @@
 	.globl	nmi
 	.globl	user_return
 nmi:
-#ifdef PARAVIRT_HOOK
-	call	paravirt_adjust_exception_frame
-#endif
 	pushq	%rdx
 
 	/*

@@ -45,12 +45,23 @@
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"
-#include "include/paravirt.S"
 #ifdef ESPFIX64
 #include "include/native_iret.S"
 #endif
 
 	.text
+
+#ifdef PARAVIRT_HOOK
+/*
+ * PARAVIRT_ADJUST_EXCEPTION_FRAME, a C function that only does something under Xen. It is a call all the same: its return address goes
+ * to T, and rbp, which C functions save with frame pointers, to T-8.
+ */
+paravirt_adjust_exception_frame:
+	pushq	%rbp
+	movq	%rsp, %rbp
+	popq	%rbp
+	ret
+#endif
 
 	.globl	nmi
 	.globl	irq_return
