@@ -16,6 +16,7 @@
 	.text
 
 	.globl	page_fault
+	.globl	page_fault_end
 page_fault:
 	PUSH_REGS
 	cld
@@ -45,3 +46,5 @@ cr2_read:
 	movq	%rax, PT_RIP(%rdi)
 .Lresolved:
 	ret
+page_fault_end:
+	int3				/* not reached: gives the label an address of its own */
