@@ -297,7 +297,7 @@ function enter(machine: Machine): void {
   const withDebug = (entry & EntryControl.LOAD_DEBUG) !== 0;
   loadGuestRegisters(machine, withDebug, (entry & EntryControl.LOAD_EFER) !== 0);
   const { valid } = injection(machine);
-  setEvents(machine, valid);
+  setEvents(machine, valid, pendingDebug(machine));
   setLaunched(machine, currentVmcs(machine), true);
   machine.changed();
   machine.happened.vmEntry = true;
@@ -305,13 +305,27 @@ function enter(machine: Machine): void {
   if (valid) inject(machine);
 }
 
+/**
+ * The pending debug exceptions that the guest begins with (26.6.3). They are valid with BS or the enable-breakpoint bit, and an
+ * injected event takes their place: any but a software interrupt or software exception while MOV SS defers them. (Of one
+ * with a vector other than 3 and 4 the manual leaves it open; here they are then delivered after it.)
+ */
+function pendingDebug(machine: Machine): number {
+  const pending = readField32(machine, 'GUEST_PENDING_DEBUG');
+  if (!(pending & (PendingDebug.BS | PendingDebug.ENABLED_BREAKPOINT))) return 0;
+  const { valid, type } = injection(machine);
+  if (!valid) return pending;
+  const deferred = (readField32(machine, 'GUEST_INTERRUPTIBILITY') & Interruptibility.MOV_SS) !== 0;
+  const software = type === EventType.SOFTWARE_INTERRUPT || type === EventType.SOFTWARE_EXCEPTION;
+  return software && deferred ? pending : 0;
+}
+
 /** What the guest's non-register state and the controls make of EVENTS (26.6.1 and 26.6.2). */
-function setEvents(machine: Machine, vectoring: boolean): void {
+function setEvents(machine: Machine, vectoring: boolean, pending: number): void {
   const { u32 } = machine;
   const pin = readField32(machine, 'PIN_BASED_CONTROLS');
   const processor = readField32(machine, 'PROCESSOR_BASED_CONTROLS');
   const state = readField32(machine, 'GUEST_INTERRUPTIBILITY');
-  const pending = readField32(machine, 'GUEST_PENDING_DEBUG');
   const virtual = (pin & PinBased.VIRTUAL_NMIS) !== 0;
   const blocked = (state & Interruptibility.NMI) !== 0;
   const bits: readonly (readonly [boolean, number])[] = [
