@@ -37,7 +37,7 @@
 	.globl	guest_vectors
 	.set	guest_vectors, 0x20
 
-	/* In a section that the guest's address space has, should it have one of its own. */
+	/* The guest's handlers, in a section that its address space has, should it have one of its own. */
 	.section .entry.text,"ax",@progbits
 
 	.globl	interrupt_0x20, interrupt_0x21, guest_handlers_end
@@ -47,6 +47,14 @@ interrupt_0x20:
 interrupt_0x21:
 	nop
 	iretq
+#ifdef GUEST_FAULTS
+	.globl	guest_segment_not_present
+guest_segment_not_present:
+	orb	$0x80, %gs:guest_idt+16*0x20+5
+	orb	$0x80, %gs:guest_idt+16*0x21+5
+	addq	$8, %rsp			/* the error code */
+	iretq
+#endif
 guest_handlers_end:
 
 	.text

@@ -99,6 +99,8 @@
 
 #define RFLAGS_TF			0x100
 #define RFLAGS_IF			0x200
+#define MSR_X2APIC_ICR			0x830
+#define ICR_NMI				0x400
 #define CR4_VMXE			0x2000
 #define VMCS_REVISION			0x656e74
 
@@ -133,19 +135,19 @@
 	vmread	%rdx, %rax
 	.endm
 
-	/* The guest's registers, onto the host's stack and back: RSP is in the VMCS. */
+	/* The guest's registers, onto the host's stack and back, in the order of pt_regs. RSP is in the VMCS. */
 	.macro	save_guest
-	pushq	%rax
-	pushq	%rcx
-	pushq	%rdx
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%rsi
 	pushq	%rdi
+	pushq	%rsi
+	pushq	%rdx
+	pushq	%rcx
+	pushq	%rax
 	pushq	%r8
 	pushq	%r9
 	pushq	%r10
 	pushq	%r11
+	pushq	%rbx
+	pushq	%rbp
 	pushq	%r12
 	pushq	%r13
 	pushq	%r14
@@ -157,17 +159,17 @@
 	popq	%r14
 	popq	%r13
 	popq	%r12
+	popq	%rbp
+	popq	%rbx
 	popq	%r11
 	popq	%r10
 	popq	%r9
 	popq	%r8
-	popq	%rdi
-	popq	%rsi
-	popq	%rbp
-	popq	%rbx
-	popq	%rdx
-	popq	%rcx
 	popq	%rax
+	popq	%rcx
+	popq	%rdx
+	popq	%rsi
+	popq	%rdi
 	.endm
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * The guest of cli_sti.S with interrupt gates that are not present until the first interrupt: the handler of the #NP that its
- * delivery raises makes them present.
+ * delivery raises, among the guest's handlers in kvm_inject.S, makes them present.
  */
 #include "kvm/guest.S"
 
@@ -32,11 +32,5 @@ unmasked_again:
 	nop
 guest_end:
 	vmcall
-
-guest_segment_not_present:
-	orb	$0x80, %gs:guest_idt+16*0x20+5
-	orb	$0x80, %gs:guest_idt+16*0x21+5
-	addq	$8, %rsp			/* the error code */
-	iretq
 
 	guest_data

@@ -21,10 +21,11 @@
 #define TSS_IST1	36
 
 
-	.macro	guest_setup
+	/* For the processor with this suffix of context_start, whose tables lie so far behind those of the first. */
+	.macro	guest_setup suffix, apart=0
 	.text
-	.globl	context_start, context_end, vmx_done, guest, guest_end
-context_start:
+	.globl	context_start\suffix, context_end\suffix, vmx_done, guest, guest_end
+context_start\suffix:
 	cli
 	movq	%cr4, %rax
 	orl	$CR4_VMXE, %eax
@@ -50,9 +51,9 @@ context_start:
 	rdgsbase %rax
 	vmput	GUEST_GS_BASE
 	vmput	HOST_GS_BASE
-	vmset	GUEST_TR_BASE, HOST_TSS
+	vmset	GUEST_TR_BASE, HOST_TSS+\apart
 	vmput	HOST_TR_BASE
-	vmset	GUEST_GDTR_BASE, HOST_GDT
+	vmset	GUEST_GDTR_BASE, HOST_GDT+\apart
 	vmput	HOST_GDTR_BASE
 	vmset	GUEST_IDTR_BASE, HOST_IDT
 	vmput	HOST_IDTR_BASE
@@ -103,7 +104,7 @@ context_start:
 	.endm
 
 	/* Into the guest with registers that name themselves; and where the hypervisor goes when the guest is done. */
-	.macro	guest_launch
+	.macro	guest_launch suffix
 	movl	$0xa0a0, %eax
 	movl	$0xd2d2, %edx
 	vmlaunch
@@ -111,8 +112,8 @@ guest_refused:
 	jmp	vm_abort
 vmx_done:
 	vmxoff
-context_end:
-	jmp	context_end
+context_end\suffix:
+	jmp	context_end\suffix
 	.endm
 
 	.macro	guest_data
@@ -136,6 +137,7 @@ vmcs_pointer:
 
 	.section .data..percpu..user_mapped,"aw",@progbits
 	.balign	16
+	.globl	guest_idt
 guest_idt:
 	.skip	16*GUEST_VECTORS
 	.skip	512
