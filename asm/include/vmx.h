@@ -100,6 +100,7 @@
 #define RFLAGS_TF			0x100
 #define RFLAGS_IF			0x200
 #define MSR_X2APIC_ICR			0x830
+#define ICR_FIXED			0x000
 #define ICR_NMI				0x400
 #define CR4_VMXE			0x2000
 #define VMCS_REVISION			0x656e74
@@ -109,6 +110,7 @@
 #define REASON_INTERRUPT		1
 #define REASON_INTERRUPT_WINDOW		7
 #define REASON_NMI_WINDOW		8
+#define REASON_CPUID			10
 #define REASON_HLT			12
 #define REASON_VMCALL			18
 
@@ -116,6 +118,9 @@
 #define HOST_IDT			0xfffffe0000000000
 #define HOST_GDT			0xfffffe0000001000
 #define HOST_TSS			0xfffffe0000003000
+#define CODE_SEGMENT			0x00af9b000000ffff
+#define DATA_SEGMENT			0x00cf93000000ffff
+#define SEGMENT_PRESENT			0x0000800000000000
 #define SELECTOR_TSS			0x40
 #define TSS_LIMIT			0x67
 #define IMAGE_OFFSET			0xffffffff80000000

@@ -93,10 +93,10 @@ context_start\suffix:
 	.endm
 
 	/* An interrupt gate in that IDT. */
-	.macro	guest_gate vector, handler, ist=0
+	.macro	guest_gate vector, handler, ist=0, cs=__KERNEL_CS
 	leaq	\handler(%rip), %rax
 	movw	%ax, %gs:guest_idt+16*\vector
-	movl	$(0x8e00 | \ist)<<16 | __KERNEL_CS, %gs:guest_idt+16*\vector+2
+	movl	$(0x8e00 | \ist)<<16 | \cs, %gs:guest_idt+16*\vector+2
 	shrq	$16, %rax
 	movw	%ax, %gs:guest_idt+16*\vector+6
 	shrq	$16, %rax

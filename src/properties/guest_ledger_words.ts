@@ -1,11 +1,14 @@
 /**
  * What a host owes its guest: external interrupts that it has taken on the guest's behalf, and events whose delivery in the guest
- * a VM exit has interrupted (SDM vol. 3, 27.2.4 "Information for VM Exits During Event Delivery"). One word of the monitor
- * holds the vectors, at most four, one a byte, in ascending order from the lowest byte; vector 2 is an NMI, 0 is none.
+ * a VM exit has interrupted (SDM vol. 3, 27.2.4 "Information for VM Exits During Event Delivery"). An interrupt that is taken
+ * while one with its vector is still owed may be the same one, as in an interrupt request register, or be injected by
+ * itself, for the first may be on its way: it is spare. A word of the monitor each holds the vectors that are owed and those that
+ * are spare, at most four, one a byte, in ascending order from the lowest byte; vector 2 is an NMI, 0 is none.
  *
  * Which interrupts a host takes for itself and which for its guest is the software's own affair. An image whose host passes them
- * on says so by the global symbol `guest_vectors`: its value is the first vector that is the guest's. Such a host may inject
- * these vectors only when it has taken one. Without the symbol only interrupted deliveries are looked at.
+ * on says so by the global symbol `guest_vectors`: its value is the first vector that is the guest's (2, if NMIs are passed on too);
+ * `guest_vectors_end` is the first that is not any more, if there is one. Such a host may inject these vectors only when it has
+ * taken one. Without the symbol only interrupted deliveries are looked at.
  */
 import { Vector } from '../cpu/cpu.js';
 import { NotModelled } from '../cpu/not_modelled.js';
@@ -14,42 +17,51 @@ import { Origin } from '../harness/delivery.js';
 import { EventType } from '../harness/fred.js';
 import type { Machine } from '../harness/machine.js';
 import { type FieldName, readField32 } from '../harness/vmcs.js';
-import { ExitReason, Interruption, inGuest } from '../harness/vmx.js';
+import { Interruption, inGuest } from '../harness/vmx.js';
 import type { Image } from '../image/image.js';
 
-/** The symbol whose value is the first vector that the host passes on. */
-const MARKER = 'guest_vectors';
+/** The symbols whose values are the first vector that the host passes on, and the first beyond. */
+const FIRST = 'guest_vectors';
+const END = 'guest_vectors_end';
+const VECTORS = 0x100;
 const PLACES = 4;
 
+export interface Owed {
+  readonly owed: number;
+  readonly spare: number;
+  readonly unasked: boolean;
+}
+
 export class GuestLedger {
-  /** The first vector that is the guest's; beyond all if none is known to be. */
   readonly #first: number;
+  readonly #end: number;
 
   constructor(
     readonly machine: Machine,
     image: Image,
   ) {
-    this.#first = Number(image.globals.get(MARKER)?.address ?? 0x100n);
+    this.#first = Number(image.globals.get(FIRST)?.address ?? VECTORS);
+    this.#end = Number(image.globals.get(END)?.address ?? VECTORS);
   }
 
-  /** What is owed after the last transition, if it was `owed` before; `unasked`: it has injected what was not owed. */
-  after(owed: number): { readonly owed: number; readonly unasked: boolean } {
+  /** Whether a vector is known to be the guest's. */
+  #passedOn(vector: number): boolean {
+    return vector >= this.#first && vector < this.#end;
+  }
+
+  /** What the last transition makes of what was `owed` and `spare` before; `unasked`: it has injected what was neither. */
+  after(owed: number, spare: number): Owed {
     const { happened } = this.machine;
-    let now = owed;
-    let unasked = false;
-    if (happened.vmEntry) {
-      const injected = this.#vectorIn('ENTRY_INTERRUPTION_INFORMATION');
-      unasked = injected >= this.#first && !has(now, injected);
-      now = without(now, injected);
-    }
+    let now: Owed = { owed, spare, unasked: false };
+    if (happened.vmEntry) now = this.#injected(now, this.#vectorIn('ENTRY_INTERRUPTION_INFORMATION'));
     if (happened.vmExit >= 0 && happened.failedCheck === undefined) {
-      now = this.#with(now, this.#vectorIn('IDT_VECTORING_INFORMATION'));
-      const external = happened.vmExit === ExitReason.EXTERNAL_INTERRUPT;
-      if (external) now = this.#taken(now, this.#vectorIn('EXIT_INTERRUPTION_INFORMATION'));
-    } else if (happened.delivered && happened.origin === Origin.INTERRUPT && !inGuest(this.machine)) {
-      now = this.#taken(now, happened.requestedVector);
+      now = this.#owing(now, this.#vectorIn('IDT_VECTORING_INFORMATION'));
+      return this.#taken(now, this.#vectorIn('EXIT_INTERRUPTION_INFORMATION'));
     }
-    return { owed: now, unasked };
+    if (!happened.delivered || inGuest(this.machine)) return now;
+    const { origin, requestedVector } = happened;
+    const nmi = origin === Origin.EXTERNAL && requestedVector === Vector.NMI;
+    return nmi || origin === Origin.INTERRUPT ? this.#taken(now, requestedVector) : now;
   }
 
   /** The vector of the external interrupt or NMI that a field describes; 0 if it is neither. */
@@ -60,15 +72,26 @@ export class GuestLedger {
     return type === EventType.INTERRUPT ? information & 0xff : type === EventType.NMI ? Vector.NMI : 0;
   }
 
-  /** The host has taken an interrupt: it is the guest's if its vector says so. */
-  #taken(owed: number, vector: number): number {
-    return vector >= this.#first ? this.#with(owed, vector) : owed;
+  #injected(now: Owed, vector: number): Owed {
+    if (has(now.owed, vector)) return { ...now, owed: without(now.owed, vector) };
+    if (has(now.spare, vector)) return { ...now, spare: without(now.spare, vector) };
+    return this.#passedOn(vector) ? { ...now, unasked: true } : now;
   }
 
-  /** One that is owed already is the same interrupt, as in an interrupt request register. */
-  #with(owed: number, vector: number): number {
-    if (vector === 0 || has(owed, vector)) return owed;
-    const vectors = [...vectorsOf(owed), vector];
+  /** The host has taken an interrupt or NMI: it is the guest's if its vector says so. */
+  #taken(now: Owed, vector: number): Owed {
+    return this.#passedOn(vector) ? this.#owing(now, vector) : now;
+  }
+
+  #owing(now: Owed, vector: number): Owed {
+    if (vector === 0) return now;
+    if (has(now.owed, vector)) return { ...now, spare: this.#with(now.spare, vector) };
+    return { ...now, owed: this.#with(now.owed, vector) };
+  }
+
+  #with(word: number, vector: number): number {
+    if (has(word, vector)) return word;
+    const vectors = [...vectorsOf(word), vector];
     if (vectors.length > PLACES)
       throw new NotModelled(this.machine.cpu.regs.u64[Reg.RIP]!, `leaves more than ${PLACES} vectors to be injected`);
     return pack(vectors);
@@ -76,8 +99,8 @@ export class GuestLedger {
 }
 
 /** The vectors that a word of the monitor holds. */
-export function vectorsOf(owed: number): number[] {
-  return [0, 8, 16, 24].map((shift) => (owed >>> shift) & 0xff).filter((vector) => vector !== 0);
+export function vectorsOf(word: number): number[] {
+  return [0, 8, 16, 24].map((shift) => (word >>> shift) & 0xff).filter((vector) => vector !== 0);
 }
 
 function pack(vectors: readonly number[]): number {
@@ -85,10 +108,10 @@ function pack(vectors: readonly number[]): number {
   return sorted.reduce((word, vector, i) => word | (vector << (8 * i)), 0) >>> 0;
 }
 
-function has(owed: number, vector: number): boolean {
-  return vectorsOf(owed).includes(vector);
+function has(word: number, vector: number): boolean {
+  return vectorsOf(word).includes(vector);
 }
 
-function without(owed: number, vector: number): number {
-  return has(owed, vector) ? pack(vectorsOf(owed).filter((v) => v !== vector)) : owed;
+function without(word: number, vector: number): number {
+  return pack(vectorsOf(word).filter((v) => v !== vector));
 }

@@ -36,16 +36,17 @@ export const Word = {
   STACK: 4,
   /** 1 while RSP is what user mode left in it. */
   USER_RSP: 5,
-  /** What the processor's guest has still to be given: see GuestLedger. */
+  /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
   GUEST_OWED: 6,
+  GUEST_SPARE: 7,
   /** Why the path is over: see End. */
-  END: 7,
+  END: 8,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 8,
+  FIRED: 9,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 12,
+  NEXT_RECORD: 13,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 13,
+  OPEN: 14,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -867,11 +868,12 @@ export class Monitor {
 
   /** What the transition has meant for the guest's ledger; a property that it breaks breaks here. */
   #keepLedger(): void {
-    const owed = this.words[Word.GUEST_OWED]!;
-    const { owed: after, unasked } = this.guestLedger.after(owed);
+    const { words: w } = this;
+    const { owed, spare, unasked } = this.guestLedger.after(w[Word.GUEST_OWED]!, w[Word.GUEST_SPARE]!);
     if (unasked) this.failNamed('guest-ledger');
-    if (after === owed) return;
-    this.words[Word.GUEST_OWED] = after;
+    if (owed === w[Word.GUEST_OWED] && spare === w[Word.GUEST_SPARE]) return;
+    w[Word.GUEST_OWED] = owed;
+    w[Word.GUEST_SPARE] = spare;
     this.changed = true;
   }
 
