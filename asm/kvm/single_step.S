@@ -1,0 +1,34 @@
+/*
+ * A guest that steps itself by TF: through an STI, whose single step comes in its shadow, and through an instruction that its
+ * hypervisor emulates. It counts the steps, and stops in an endless loop if one is missing.
+ */
+#include "kvm/guest.S"
+
+	guest_setup
+	guest_tables
+	guest_gate 1, guest_debug, 1
+	guest_launch
+
+guest:
+	pushfq
+	orl	$RFLAGS_TF, (%rsp)
+	popfq
+	nop				/* 1 */
+	cli				/* 2 */
+	sti				/* 3: in its own shadow */
+behind_sti:
+	cpuid				/* 4: the hypervisor's to make */
+behind_cpuid:
+	pushfq				/* 5 */
+	andl	$~RFLAGS_TF, (%rsp)	/* 6 */
+	popfq				/* 7: stepped as it was begun */
+stepped:
+	cmpl	$7, guest_traps(%rip)
+	jne	wrong_number
+guest_end:
+	vmcall
+
+wrong_number:
+	jmp	wrong_number
+
+	guest_data
