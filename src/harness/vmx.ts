@@ -76,6 +76,7 @@ export const ExitReason = {
   RDMSR: 31,
   WRMSR: 32,
   INVALID_GUEST_STATE: 33,
+  MSR_LOADING: 34,
   INVEPT: 50,
   INVVPID: 53,
 } as const;

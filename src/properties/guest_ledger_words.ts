@@ -55,7 +55,9 @@ export class GuestLedger {
     let now: Owed = { owed, spare, unasked: false };
     if (happened.vmEntry) now = this.#injected(now, this.#vectorIn('ENTRY_INTERRUPTION_INFORMATION'));
     if (happened.vmExit >= 0 && happened.failedCheck === undefined) {
-      now = this.#owing(now, this.#vectorIn('IDT_VECTORING_INFORMATION'));
+      const interrupted = this.#vectorIn('IDT_VECTORING_INFORMATION');
+      // The entry that has injected it did not get further: nothing has been delivered yet.
+      if (!happened.vmEntry || !has(now.owed, interrupted)) now = this.#owing(now, interrupted);
       return this.#taken(now, this.#vectorIn('EXIT_INTERRUPTION_INFORMATION'));
     }
     if (!happened.delivered || inGuest(this.machine)) return now;
