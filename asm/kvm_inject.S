@@ -27,6 +27,8 @@
  *	GUEST_FAULTS		faults are the guest's own: they are injected, before anything else. The interrupt whose delivery has
  *				raised one becomes pending: its delivery begins anew when the guest has handled the fault.
  *	INTERRUPT_OVER_FAULT	then the interrupt is injected again in place of the fault
+ *	RELOAD_SS_LAST		SS is loaded directly before the VMRESUME, which fails in the shadow of a MOV SS (SDM 26.1)
+ *	RELOAD_SS		it is loaded before the guest's registers are
  *	USERSPACE_CLEARS_IF	the exit because of a fault goes through user space, which gives the guest other flags
  *
  * Host stack: the guest's registers, r15 lowest; nothing else. Needs a context of asm/kvm/.
@@ -197,7 +199,13 @@ no_window:
 #endif
 	vmput	PROCESSOR_BASED_CONTROLS
 
+#ifdef RELOAD_SS
+	movw	host_ss(%rip), %ss
+#endif
 	restore_guest
+#ifdef RELOAD_SS_LAST
+	movw	host_ss(%rip), %ss
+#endif
 	.globl	resume_guest
 resume_guest:
 	vmresume
@@ -221,3 +229,5 @@ make_pending:
 	/* Bit n: vector 0x20 + n has arrived and has not been injected. */
 pending_interrupts:
 	.quad	0
+host_ss:
+	.word	__KERNEL_DS

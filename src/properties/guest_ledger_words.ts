@@ -100,12 +100,12 @@ export class GuestLedger {
   }
 }
 
-/** The vectors that a word of the monitor holds. */
+/** The vectors that a word of the monitor holds; and the other way. */
 export function vectorsOf(word: number): number[] {
   return [0, 8, 16, 24].map((shift) => (word >>> shift) & 0xff).filter((vector) => vector !== 0);
 }
 
-function pack(vectors: readonly number[]): number {
+export function pack(vectors: readonly number[]): number {
   const sorted = vectors.toSorted((a, b) => a - b);
   return sorted.reduce((word, vector, i) => word | (vector << (8 * i)), 0) >>> 0;
 }
