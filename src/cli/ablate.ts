@@ -1,37 +1,27 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
 import { writeFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
-import { readSurvivors } from '../ablation/survivors.js';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { parseBound } from '../explore/bound.js';
 import { rangesOf } from '../hooks/triggers.js';
 import { buildSubject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { parseChanges } from '../profiles/profile.js';
-import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../report/ablation.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
-import { programHash } from '../scenarios/cache.js';
+import { chooseCache } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../scenarios/reporters/ablation.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
-import { readScenario, scenarioFrom } from '../scenarios/scenario_file.js';
+import { readScenario } from '../scenarios/scenario_file.js';
+import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
 import { SuiteProgress } from './progress_line.js';
+import { type SearchOptions, scenarioOfOptions } from './search_options.js';
 
-export interface AblateOptions {
-  readonly platform: string;
-  readonly profile: string;
-  readonly knob?: readonly string[];
-  readonly context: string;
-  readonly events: string;
-  readonly at?: readonly string[];
-  readonly property?: string;
-  readonly define?: Readonly<Record<string, string>>;
+export interface AblateOptions extends SearchOptions {
   readonly only?: readonly string[];
   readonly mutant?: readonly string[];
   readonly known?: string;
@@ -41,8 +31,6 @@ export interface AblateOptions {
   readonly timeout: number;
   readonly cache?: string | true;
 }
-
-const DEFAULT_CACHE = '.entrace/cache';
 
 /** A mutant may have more states than what it is made from, but not without end. */
 const MORE_STATES = 20;
@@ -69,12 +57,11 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
 
   const began = performance.now();
   const paint = paintFor(process.stdout);
-  const cache = options.cache === undefined ? undefined : options.cache === true ? DEFAULT_CACHE : options.cache;
   const common = {
     workers: options.workers,
     timeout: options.timeout,
     colours: false,
-    cache: cache === undefined ? undefined : { directory: cache, program: programHash() },
+    cache: chooseCache(options.cache),
   };
   const interruptible = async (pool: Pool): Promise<void> => {
     const onInterrupt = (): void => pool.stop();
@@ -160,26 +147,7 @@ function scenariosOf(files: readonly string[], options: AblateOptions): Scenario
       throw new InputError(`${yaml[odd]}: is about another image than ${yaml[0]}; ablate one image at a time`);
     return scenarios;
   }
-  const places: Record<string, string[]> = {};
-  for (const text of options.at ?? []) {
-    const [, kind, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
-    if (kind === undefined) throw new InputError(`--at '${text}': expected KIND=LABEL..LABEL`);
-    places[kind] = [...(places[kind] ?? []), place!];
-  }
-  const fields = {
-    title: files.join(' '),
-    image: files.map((file) => resolve(file)),
-    platform: options.platform,
-    profile: options.profile.split(','),
-    knobs: parseChanges(options.knob ?? []),
-    context: options.context.split(','),
-    define: options.define ?? {},
-    events: parseBound(options.events),
-    ...(Object.keys(places).length > 0 ? { at: places } : {}),
-    ...(options.property === undefined ? {} : { properties: options.property.split(',').map((p) => p.trim()) }),
-    expect: 'holds',
-  };
-  return [scenarioFrom(fields, '.')];
+  return [scenarioOfOptions(files, options)];
 }
 
 function selected(mutants: readonly Mutant[], names: readonly string[] | undefined): readonly Mutant[] {

@@ -96,18 +96,22 @@ program
     process.exitCode = await test(paths, { ...options, reporter: options.reporter ?? ['text'] });
   });
 
-program
-  .command('ablate')
+/** The options of SearchOptions; `what` they are for. */
+function searchOptions(command: Command, what: string): Command {
+  return command
+    .option('--platform <name>', `${what}: as for explore`, 'linux')
+    .option('--profile <list>', `${what}: as for explore`, 'intel')
+    .option('--knob <name=value>', `${what}: as for explore`, collect)
+    .option('--context <list>', `${what}: contexts, separated by commas`, 'kernel')
+    .option('--events <bound>', `${what}: as for explore`, 'nmi=2,bp=1')
+    .option('--at <kind=range>', `${what}: as for explore`, collect)
+    .option('--property <list>', `${what}: as for explore`)
+    .option('-D, --define <name=value>', `${what}: define a preprocessor macro`, define);
+}
+
+searchOptions(program.command('ablate'), 'for assembly files')
   .description('alter one instruction, constant or order at a time, and print which alterations a search notices')
   .argument('<image|scenario...>', 'assembly files that hold, or scenarios (.yaml) of one image')
-  .option('--platform <name>', 'for assembly files: as for explore', 'linux')
-  .option('--profile <list>', 'for assembly files: as for explore', 'intel')
-  .option('--knob <name=value>', 'for assembly files: as for explore', collect)
-  .option('--context <list>', 'for assembly files: contexts, separated by commas', 'kernel')
-  .option('--events <bound>', 'for assembly files: as for explore', 'nmi=2,bp=1')
-  .option('--at <kind=range>', 'for assembly files: as for explore', collect)
-  .option('--property <list>', 'for assembly files: as for explore')
-  .option('-D, --define <name=value>', 'for assembly files: define a preprocessor macro', define)
   .option('--only <range>', 'alter only LABEL..LABEL or LABEL+n (repeatable)', collect)
   .option('--mutant <name>', "only this alteration, as it is printed: 'remove nmi+3' (repeatable)", collect)
   .option('--known <file>', 'a .yaml file with survivors: and why each survives; any other one is an error')
@@ -119,6 +123,21 @@ program
   .action(async (files: string[], options) => {
     const { ablate } = await import('./ablate.js');
     process.exitCode = await ablate(files, options);
+  });
+
+searchOptions(program.command('diff'), 'for assembly files')
+  .description('explore two versions of the same code, and print what the new one mends and breaks')
+  .argument(
+    '<old>',
+    'assembly files, separated by commas, or a result: of explore --json, or test --reporter json=FILE',
+  )
+  .argument('<new>', 'the same')
+  .option('--json', 'print one JSON object')
+  .option('--workers <n>', 'run in n processes', positive, availableParallelism())
+  .option('--timeout <seconds>', 'stop a search that gives no sign of life for so long', positive, 300)
+  .action(async (before: string, after: string, options) => {
+    const { diff } = await import('./diff.js');
+    process.exitCode = await diff(before, after, options);
   });
 
 program

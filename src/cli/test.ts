@@ -2,10 +2,10 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
-import { chooseReporter, type Ran, type Reporter } from '../report/suite.js';
 import { paintFor } from '../report/text.js';
-import { programHash } from '../scenarios/cache.js';
+import { chooseCache } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { chooseReporter, type Ran, type Reporter } from '../scenarios/reporters/reporter.js';
 import { fileNameOf, parseShard, suiteOf } from '../scenarios/suite.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
@@ -24,7 +24,6 @@ export interface TestOptions {
 
 /** Where scenarios are looked for without a path. */
 const DEFAULT_PATH = 'scenarios';
-const DEFAULT_CACHE = join('.entrace', 'cache');
 
 export async function test(paths: readonly string[], options: TestOptions): Promise<number> {
   if (paths.length === 0 && !existsSync(DEFAULT_PATH)) {
@@ -42,6 +41,7 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     ...(options.shard === undefined ? {} : { shard: parseShard(options.shard) }),
     short: options.short ?? false,
   });
+  const cache = chooseCache(options.cache);
   const sources = cases.flatMap(({ scenario }) => scenario.files);
   const outputs = reporters.map(({ file, make }) => {
     if (file === undefined) return new Output(make(paintFor(process.stdout)), undefined);
@@ -59,7 +59,6 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
   };
   for (const output of outputs) output.write(output.reporter.begin?.(cases.length + refused.length));
   for (const outcome of refused) report({ case: undefined, outcome });
-  const cache = options.cache === undefined ? undefined : options.cache === true ? DEFAULT_CACHE : options.cache;
   const jobs = cases.map((one) => {
     const save = join(options.save, fileNameOf(one));
     return { name: one.name, title: one.scenario.title, cases: [one], save };
@@ -68,7 +67,7 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     workers: options.workers,
     timeout: options.timeout,
     colours: process.stdout.isTTY === true && !process.env.NO_COLOR,
-    cache: cache === undefined ? undefined : { directory: cache, program: programHash() },
+    cache,
     onOutcome: (outcome, index) => report({ case: cases[index]!, outcome }),
     onProgress: (running, done) => progress.show(running, done),
   });

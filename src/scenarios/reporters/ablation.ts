@@ -1,8 +1,8 @@
 /** How an ablation is reported: which mutants are caught, by which property, and which survive. */
-import type { Mutant } from '../ablation/mutants.js';
-import type { Outcome } from '../scenarios/run_case.js';
-import { plural } from './names.js';
-import type { Paint } from './text.js';
+import type { Mutant } from '../../ablation/mutants.js';
+import { plural } from '../../report/names.js';
+import type { Paint } from '../../report/text.js';
+import type { Outcome } from '../run_case.js';
 
 /**
  * `caught`: a property fails, or the expected failures are others; `refused`: the code does something that ends the search
