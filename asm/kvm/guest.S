@@ -17,7 +17,8 @@
  */
 #include "include/vmx.h"
 
-#define GUEST_VECTORS	0x22
+#define GUEST_IDT_SIZE	(16*0x22)
+#define GUEST_IDT_LIMIT	0x21f
 #define TSS_IST1	36
 
 
@@ -85,7 +86,7 @@ context_start\suffix:
 	rdgsbase %rcx
 	leaq	guest_idt(%rcx), %rax
 	vmput	GUEST_IDTR_BASE
-	vmset	GUEST_IDTR_LIMIT, 16*GUEST_VECTORS-1
+	vmset	GUEST_IDTR_LIMIT, GUEST_IDT_LIMIT
 	leaq	guest_tss(%rcx), %rax
 	vmput	GUEST_TR_BASE
 	leaq	guest_ist_stack(%rcx), %rax
@@ -139,7 +140,7 @@ vmcs_pointer:
 	.balign	16
 	.globl	guest_idt
 guest_idt:
-	.skip	16*GUEST_VECTORS
+	.skip	GUEST_IDT_SIZE
 	.skip	512
 guest_ist_stack:
 guest_tss:
