@@ -51,7 +51,10 @@ export interface ProcessorStride {
   readonly stacks: bigint;
 }
 
-/** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
+/**
+ * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
+ * the vector N gives that IST slot to it instead.
+ */
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
@@ -91,6 +94,8 @@ export interface Platform {
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
+  /** An image that defines the symbol `marker`, with its size, has a local descriptor table there; LDTR holds it from the start. */
+  readonly ldt?: { readonly marker: string; readonly selector: number };
   readonly idtBase: bigint;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
@@ -117,6 +122,8 @@ export interface Platform {
   readonly cParts: readonly string[];
   /** Functions that serve an NMI, the most specific first: the first one that the image has is "the body". */
   readonly bodies: readonly string[];
+  /** The section of the exception table: pairs of addresses, of an instruction that may fault and of where the code goes on then. */
+  readonly exceptionTable?: string;
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
   /** Per-CPU variables that get the top of a stack at start. */
