@@ -169,9 +169,9 @@ exit_nmi:
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
 	call	do_nmi
-	call	enable_nmis
 	movl	$1, %ecx
 	call	make_pending
+	call	enable_nmis
 	jmp	enter_guest
 
 exit_interrupt:
@@ -245,28 +245,29 @@ exit_done:
 	addq	$PT_SIZE-PT_ORIG_RAX, %rsp
 	jmp	vmx_done
 
-/* ECX more NMIs are pending for the guest. Changes RAX, RCX and RDX. */
+/* ECX more NMIs are pending for the guest, up to the limit. An NMI may come between and add one. Changes RAX, RDX, RSI and RDI. */
 make_pending:
-#ifdef ONE_PENDING
-	movl	$1, pending_nmis(%rip)
-#elif defined(ALL_PENDING)
-	addl	%ecx, pending_nmis(%rip)
-#else
-	addl	pending_nmis(%rip), %ecx
 	vmget	GUEST_INTERRUPTIBILITY
-	movl	$2, %edx
-#ifndef TWO_PENDING
+	movl	$2, %esi
+#if !defined(TWO_PENDING)
 	testl	$BLOCKING_BY_NMI, %eax
 	jz	with_limit
-	movl	$1, %edx
+	movl	$1, %esi
 with_limit:
 #endif
-	cmpl	%edx, %ecx
-	jbe	within_limit
-	movl	%edx, %ecx
-within_limit:
-	movl	%ecx, pending_nmis(%rip)
+#if defined(ONE_PENDING)
+	movl	$1, %esi
+#elif defined(ALL_PENDING)
+	movl	$-1, %esi
 #endif
+	movl	pending_nmis(%rip), %eax
+	leal	(%rax,%rcx), %edi
+	cmpl	%esi, %edi
+	jbe	within_limit
+	movl	%esi, %edi
+within_limit:
+	cmpxchgl %edi, pending_nmis(%rip)
+	jne	make_pending
 	ret
 
 /* Unblocks NMIs by an IRET to the next instruction. Changes RAX. */
@@ -293,8 +294,10 @@ nmi:
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
 	call	do_nmi
-	/* One instruction: what it interrupts may be about to change the number, too. The limit is kept when it is used. */
-	lock; incl	pending_nmis(%rip)
+	cmpl	$2, pending_nmis(%rip)
+	jae	nmi_kick
+	incl	pending_nmis(%rip)
+nmi_kick:
 #ifndef NO_KICK
 	movl	$MSR_X2APIC_ICR, %ecx
 	xorl	%edx, %edx			/* the APIC ID of this processor */
