@@ -16,9 +16,10 @@ import { type Machine, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
-import { ExitReason } from '../harness/vmx.js';
+import { ExitReason, nmiExits } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
 import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 
 /** Words at the start of the monitor's array. */
@@ -35,14 +36,17 @@ export const Word = {
   STACK: 4,
   /** 1 while RSP is what user mode left in it. */
   USER_RSP: 5,
+  /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
+  GUEST_OWED: 6,
+  GUEST_SPARE: 7,
   /** Why the path is over: see End. */
-  END: 6,
+  END: 8,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 7,
+  FIRED: 9,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 11,
+  NEXT_RECORD: 13,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 12,
+  OPEN: 14,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -252,6 +256,7 @@ export class Monitor {
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
+  readonly guestLedger: GuestLedger;
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
   /** How the path without events ends; undefined until it has been seen. */
@@ -276,6 +281,7 @@ export class Monitor {
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
     const { image, platform } = subject;
+    this.guestLedger = new GuestLedger(machine, image);
     const body = platform.bodies.find((name) => image.globals.has(name));
     const cParts = platform.cParts.filter((name) => image.globals.has(name));
     this.names = { body, cParts };
@@ -643,10 +649,11 @@ export class Monitor {
     this.onFailure?.(this.properties[index]!);
   }
 
-  /** Breaks a property by name: for what only the search can see. */
-  failNamed(name: string): void {
+  /** Breaks a property by name, for what no hook can see; false if it is not checked. */
+  failNamed(name: string): boolean {
     const index = this.properties.findIndex((p) => p.name === name);
     if (index >= 0) this.fail(index);
+    return index >= 0;
   }
 
   // What happened ------------------------------------------------------------------------------------------------------
@@ -659,6 +666,13 @@ export class Monitor {
     if (happened.switchedFrom >= 0) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#switched(happened.switchedFrom);
+      return;
+    }
+    if (u32[2 * Reg.EVENTS]! & EventState.VMX_ROOT) this.#keepLedger();
+    if (happened.failedCheck !== undefined && this.failNamed('vm-entry')) {
+      // What a host does then, if anything, is no failure of its own.
+      w[Word.END] = End.BROKEN;
+      this.changed = true;
       return;
     }
     if (happened.vmEntry) this.#entered();
@@ -826,9 +840,10 @@ export class Monitor {
     const faultedReturn = happened.instruction?.mnemonic === Mnemonic.Iretq;
     r[record + RecordWord.KIND] = context ? Kind.CONTEXT : faultedReturn ? Kind.RETURN : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
-    // An NMI that has caused a VM exit is the host's to handle.
+    // An NMI that has caused a VM exit is the host's to handle; the virtual one that it injects is the guest's own business.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
-    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL)) {
+    const virtual = nmiExits(machine.u32[2 * Reg.EVENTS]!);
+    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL && !virtual)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
@@ -889,6 +904,17 @@ export class Monitor {
       w[Word.STACK] = this.#stackOf(happened.stackTopHigh, happened.stackTopLow);
       w[Word.USER_RSP] = 0;
     }
+  }
+
+  /** What the transition has meant for the guest's ledger; a property that it breaks breaks here. */
+  #keepLedger(): void {
+    const { words: w } = this;
+    const { owed, spare, unasked } = this.guestLedger.after(w[Word.GUEST_OWED]!, w[Word.GUEST_SPARE]!);
+    if (unasked) this.failNamed('guest-ledger');
+    if (owed === w[Word.GUEST_OWED] && spare === w[Word.GUEST_SPARE]) return;
+    w[Word.GUEST_OWED] = owed;
+    w[Word.GUEST_SPARE] = spare;
+    this.changed = true;
   }
 
   /** A guest has been entered: code that an exit had interrupted goes on, before any event that is injected. */
