@@ -12,6 +12,18 @@
 #define __USER_DS		0x2b
 #define __USER_CS		0x33
 
+/* The limit of this segment is the number of the processor: for LSL. */
+#define __CPUNODE_SEG		0x7b
+
+/* How far the per-CPU areas of two processors lie apart. */
+#define PERCPU_STRIDE		0x40000
+
+/* The bit of CR3 that tells user mode's page tables from the kernel's. */
+#define CR3_USER		0x1000
+
+/* Where slot n of the interrupt stack table lies in the TSS. */
+#define TSS_IST(n)		(36 + 8 * ((n) - 1))
+
 /* Size of the NMI stack. Its top, the IST value, is 16-byte aligned and called T+48 in the handlers' comments. */
 #define EXCEPTION_STKSZ		4096
 
@@ -47,6 +59,13 @@
 
 /* The GS base now in force. A kernel's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
 #define MSR_GS_BASE		0xc0000101
+
+/* Restrictions of speculation; bit 0 is IBRS. */
+#define MSR_IA32_SPEC_CTRL	0x48
+#define SPEC_CTRL_IBRS		1
+
+/* RDPID gives what the lower half of this one holds. */
+#define MSR_TSC_AUX		0xc0000103
 
 /* The local APIC: which mode it is in, and the end of an interrupt in each. */
 #define MSR_IA32_APIC_BASE	0x1b

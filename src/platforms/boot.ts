@@ -7,7 +7,7 @@ import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import { Flag, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { DR6_RESET, DR7_RESET } from '../harness/debug.js';
-import { GateType, idtGate, Tss, tssDescriptor } from '../harness/descriptors.js';
+import { GateType, idtGate, numberSegment, Tss, tssDescriptor } from '../harness/descriptors.js';
 import { interruptRegions } from '../harness/interrupt_regions.js';
 import { Machine } from '../harness/machine.js';
 import { enableMachineCheck, machineCheckRegion } from '../harness/machine_check.js';
@@ -19,7 +19,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, processorOf, type Stack } from './platform.js';
+import { type Platform, processorOf, type Stack, type VectorEntry } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -288,6 +288,8 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
   const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
+  const { cpuNumber } = platform.selectors;
+  if (cpuNumber !== undefined) memory.load64(own.gdtBase + BigInt(cpuNumber), numberSegment(n));
   const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
   // The I/O map base, beyond the limit: no port is open to ring 3.
   memory.load64(own.tssBase + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
@@ -304,16 +306,26 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
+/** The IST slot of a gate: the image's choice, or the platform's. */
+function istOf(image: Image, { vector, ist }: VectorEntry): number {
+  const chosen = image.globals.get(`ist_${vector}`);
+  if (chosen === undefined) return ist;
+  if (chosen.address > MAX_IST) throw new InputError(`${chosen.module}: ist_${vector} must be from 0 to ${MAX_IST}`);
+  return Number(chosen.address);
+}
+
 function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
+    const ist = istOf(image, entry);
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, entry.dpl, GateType.INTERRUPT);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
   }
 }
 
+const MAX_IST = 7n;
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
 const CR4_PAE_MCE_FSGSBASE = 0x10060n;
 const CR4_LA57 = 1n << 12n;
@@ -331,6 +343,8 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   // Each register begins with a value that names it: 0x0d0d… for r13, and so on.
   for (let r = 0; r < 16; r++) u64[r] = 0x0101010101010101n * BigInt(r === 0 ? 0xa0 : r);
   u64[Reg.PROCESSOR] = BigInt(n);
+  // For RDPID, as system software sets it.
+  u64[Reg.TSC_AUX] = BigInt(n);
   u64[Reg.SMBASE] = smbaseOf(platform.smbase, n);
   u64[Reg.RSP] = stackNamed(platform, user ? platform.userStack : platform.kernelStack, n).top;
   u64[Reg.RIP] = start.address;
@@ -351,7 +365,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.IDTR_BASE] = platform.idtBase;
   u64[Reg.IDTR_LIMIT] = 0xfffn;
   u64[Reg.GDTR_BASE] = own.gdtBase;
-  u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);
+  u64[Reg.GDTR_LIMIT] = BigInt((selectors.cpuNumber ?? selectors.tss + 8) + 7);
   u64[Reg.TR] = BigInt(selectors.tss);
   u64[Reg.PAT] = PAT_RESET;
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;

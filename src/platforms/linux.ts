@@ -7,11 +7,13 @@ const PAGE = 0x1000n;
 /** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
 const CPU_ENTRY_AREA = 0xfffffe0000000000n;
 const ENTRY_STACK = CPU_ENTRY_AREA + 0x2000n;
+const TSS = CPU_ENTRY_AREA + 0x3000n;
 const EXCEPTION_STACKS = CPU_ENTRY_AREA + 0x5000n;
 const THREAD_STACK = 0xffffc90000010000n;
 const PERCPU = 0xffff88807fc00000n;
 /** In the fixed mappings at the top of the address space. */
 const INTERRUPT_PAGES = { localApic: 0xffffffffff5fd000n, ioApic: 0xffffffffff5fc000n };
+const KERNEL_CR3 = 0x1a0a000n;
 const SMBASE = 0x7f000000n;
 
 function stack(name: string, base: bigint, size: bigint, kinds: { context?: true; body?: true; user?: true }): Stack {
@@ -27,7 +29,8 @@ function stack(name: string, base: bigint, size: bigint, kinds: { context?: true
 
 /**
  * The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. Below the double fault stack,
- * the thread stack and the user's nothing is mapped; below the entry stack lies the GDT, which cannot be written.
+ * the thread stack, the user's and those of #VC (5.10) nothing is mapped; below the entry stack lies the GDT, which cannot be
+ * written.
  */
 const stacks: readonly Stack[] = [
   stack('double fault', EXCEPTION_STACKS, PAGE, {}),
@@ -37,9 +40,11 @@ const stacks: readonly Stack[] = [
   stack('thread', THREAD_STACK, 2n * PAGE, { context: true, body: true }),
   stack('user', 0x7fffffffe000n, PAGE, { context: true, user: true }),
   stack('entry', ENTRY_STACK, PAGE, {}),
+  stack('VC', EXCEPTION_STACKS + 5n * PAGE, PAGE, { body: true }),
+  stack('VC fallback', EXCEPTION_STACKS + 7n * PAGE, PAGE, { body: true }),
 ];
 
-const NMI_TOP = stacks[1]!.top;
+const topOf = (name: string): bigint => stacks.find((s) => s.name === name)!.top;
 
 const handler = (vector: number, ...symbols: string[]): VectorEntry => ({ vector, symbols, ist: 0, dpl: 0 });
 
@@ -120,7 +125,7 @@ export const LINUX: Platform = {
     'smm-text': SMBASE + SMM_CODE,
   },
   smbase: SMBASE,
-  selectors: { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 },
+  selectors: { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40, cpuNumber: 0x78 },
   gdt: new Map([
     [0x10, codeSegment(0)],
     [0x18, dataSegment(0)],
@@ -129,9 +134,9 @@ export const LINUX: Platform = {
   ]),
   idtBase: CPU_ENTRY_AREA,
   gdtBase: CPU_ENTRY_AREA + 0x1000n,
-  tssBase: CPU_ENTRY_AREA + 0x3000n,
+  tssBase: TSS,
   stacks,
-  cr3: 0x1a0a000n,
+  cr3: KERNEL_CR3,
   isolation: {
     marker: 'pti',
     // The user's top-level table follows the kernel's: bit 12 tells them apart.
@@ -150,6 +155,7 @@ export const LINUX: Platform = {
     [2, 'NMI'],
     [3, 'debug'],
     [4, 'machine check'],
+    [5, 'VC'],
   ]),
   rsp0: 'thread',
   fred: {
@@ -173,7 +179,10 @@ export const LINUX: Platform = {
   // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID
   fmask: 0x257fd5n,
   userGsBase: 0x00007ffff7d84740n,
-  cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
+  cParts: [
+    ...['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug', 'do_machine_check', 'exc_machine_check'],
+    'exc_vmm_communication',
+  ],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
   ptRegsWords: 21,
   stackVariables: { cpu_current_top_of_stack: 'thread' },
@@ -211,7 +220,12 @@ export const LINUX: Platform = {
     },
   ],
   symbols: {
-    nmi_stack_top: NMI_TOP,
+    nmi_stack_top: topOf('NMI'),
+    vc_stack_top: topOf('VC'),
+    vc_fallback_stack_top: topOf('VC fallback'),
+    percpu_area: PERCPU,
+    cpu_tss: TSS,
+    kernel_cr3: KERNEL_CR3,
     local_apic_page: INTERRUPT_PAGES.localApic,
     io_apic_page: INTERRUPT_PAGES.ioApic,
   },

@@ -51,7 +51,10 @@ export interface ProcessorStride {
   readonly stacks: bigint;
 }
 
-/** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
+/**
+ * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
+ * the vector N gives that IST slot to it instead.
+ */
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
@@ -88,6 +91,8 @@ export interface Platform {
     readonly userCs: number;
     readonly userSs: number;
     readonly tss: number;
+    /** A data segment whose limit is the number of the processor, for LSL; the last one of the GDT. */
+    readonly cpuNumber?: number;
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;

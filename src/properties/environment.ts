@@ -1,6 +1,6 @@
 import { Reg } from '../cpu/registers.js';
 import { hex } from './describe.js';
-import type { Monitor } from './monitor.js';
+import { type Monitor, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
 
 function wrong(m: Monitor): string[] {
@@ -9,7 +9,7 @@ function wrong(m: Monitor): string[] {
   const list: string[] = [];
   const { percpu } = m.processor;
   if (u64[Reg.GS_BASE] !== percpu) list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
-  if (u64[Reg.KERNEL_GS_BASE] !== platform.userGsBase) {
+  if (!userBaseKept(m)) {
     list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
@@ -38,6 +38,21 @@ function inKernelSpace(m: Monitor): boolean {
   return memory.space === memory.spaces[0]?.name;
 }
 
+/**
+ * Whether KERNEL_GS_BASE holds the user's GS base. That may be one which the user has chosen: then it is a base of before the
+ * delivery. An entry that has loaded the kernel's without SWAPGS has left KERNEL_GS_BASE alone.
+ */
+function userBaseKept(m: Monitor): boolean {
+  const { u64 } = m.machine.cpu.regs;
+  const base = u64[Reg.KERNEL_GS_BASE]!;
+  if (base === m.subject.platform.userGsBase) return true;
+  if (u64[Reg.GS_BASE] !== m.processor.percpu || m.words[Word.DEPTH] === 0) return false;
+  const record = m.innermost;
+  return (
+    base === m.recorded(record + RecordWord.GS_BASE) || base === m.recorded(record + RecordWord.KERNEL_GS_BASE)
+  );
+}
+
 /** The same as `wrong` without making sentences: it runs at each entry. */
 function sound(m: Monitor): boolean {
   const { platform } = m.subject;
@@ -46,7 +61,7 @@ function sound(m: Monitor): boolean {
   return (
     inKernelSpace(m) &&
     m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
-    m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase &&
+    userBaseKept(m) &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&
     (ss === 0 || ss === platform.selectors.kernelSs) &&
     m.stackInUse()?.body === true
