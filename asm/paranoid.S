@@ -28,6 +28,8 @@
  *	FLAG_PER_CPU		what the exit must do about GS is noted in a per-CPU variable instead of a register
  *	FSGSBASE		the base itself is saved (RDGSBASE), and the kernel's is loaded by the number of the CPU, from the limit of a segment
  *	CPU_BY_RDPID		with FSGSBASE: the number comes from IA32_TSC_AUX
+ *	CR3_BY_VARIABLE		without isolation: CR3 is loaded from the per-CPU variable kernel_cr3_now, as if it were the user's, and stays (FreeBSD)
+ *	NO_CR3_MARKER		with CR3_BY_VARIABLE: -1 in that variable says that there is nothing to load
  *
  * Registers between entry and exit: RBX the GS base to give back, or 1 for "leave GS alone"; R14 the CR3 to give back.
  *
@@ -41,6 +43,10 @@
 #ifdef PTI
 	.globl	pti
 	.set	pti, 1
+#endif
+#ifdef CR3_BY_VARIABLE
+	.globl	second_process
+	.set	second_process, 1
 #endif
 
 	.macro	LOAD_KERNEL_CR3 scratch
@@ -97,6 +103,15 @@
 #endif
 #endif
 	incl	%gs:handlers_running
+#ifdef CR3_BY_VARIABLE
+	movq	%gs:kernel_cr3_now, %rax
+#ifdef NO_CR3_MARKER
+	cmpq	$-1, %rax
+	je	.Lno_cr3\@
+#endif
+	movq	%rax, %cr3
+.Lno_cr3\@:
+#endif
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
 	.endm
@@ -213,6 +228,16 @@ percpu_areas:
 	.balign	8
 handlers_running:
 	.long	0
+	.long	0
+#ifdef CR3_BY_VARIABLE
+	.globl	kernel_cr3_now
+kernel_cr3_now:
+#ifdef NO_CR3_MARKER
+	.quad	-1
+#else
+	.quad	kernel_cr3
+#endif
+#endif
 #ifdef FLAG_PER_CPU
 leave_gs_alone:
 	.long	0

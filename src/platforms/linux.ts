@@ -149,6 +149,7 @@ export const LINUX: Platform = {
     sections: ['.entry.text', '.data..percpu..user_mapped'],
     rsp0: 'entry',
   },
+  secondProcess: { marker: 'second_process', cr3: KERNEL_CR3 + 0x2000n },
   interruptPages: INTERRUPT_PAGES,
   ist: new Map([
     [1, 'double fault'],
@@ -221,6 +222,7 @@ export const LINUX: Platform = {
   ],
   symbols: {
     nmi_stack_top: topOf('NMI'),
+    thread_stack_top: topOf('thread'),
     vc_stack_top: topOf('VC'),
     vc_fallback_stack_top: topOf('VC fallback'),
     percpu_area: PERCPU,

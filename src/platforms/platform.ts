@@ -103,6 +103,8 @@ export interface Platform {
   /** CR3 of the kernel; without isolation, of user mode too. */
   readonly cr3: bigint;
   readonly isolation: Isolation;
+  /** CR3 of another process, for images without isolation that define the global symbol `marker`. */
+  readonly secondProcess?: { readonly marker: string; readonly cr3: bigint };
   /** Where the pages of the local APIC and of the I/O APIC are mapped, for the kernel only. */
   readonly interruptPages: InterruptPages;
   /** Stack name for each IST slot. */

@@ -1,4 +1,5 @@
 import { Reg } from '../cpu/registers.js';
+import { USER_SPACE } from '../platforms/isolation.js';
 import { hex } from './describe.js';
 import { type Monitor, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
@@ -32,10 +33,9 @@ export const environment: Property = {
   explain: (m) => wrong(m).join('; '),
 };
 
-/** CR3 selects the kernel's mappings, which come first. */
+/** CR3 selects the kernel's mappings, in whatever process. */
 function inKernelSpace(m: Monitor): boolean {
-  const { memory } = m.machine;
-  return memory.space === memory.spaces[0]?.name;
+  return m.machine.memory.space !== USER_SPACE;
 }
 
 /**
