@@ -7,6 +7,7 @@ const PAGE = 0x1000n;
 /** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
 const CPU_ENTRY_AREA = 0xfffffe0000000000n;
 const ENTRY_STACK = CPU_ENTRY_AREA + 0x2000n;
+const GDT = CPU_ENTRY_AREA + 0x1000n;
 const TSS = CPU_ENTRY_AREA + 0x3000n;
 const EXCEPTION_STACKS = CPU_ENTRY_AREA + 0x5000n;
 const THREAD_STACK = 0xffffc90000010000n;
@@ -133,7 +134,7 @@ export const LINUX: Platform = {
     [0x30, codeSegment(3)],
   ]),
   idtBase: CPU_ENTRY_AREA,
-  gdtBase: CPU_ENTRY_AREA + 0x1000n,
+  gdtBase: GDT,
   tssBase: TSS,
   stacks,
   cr3: KERNEL_CR3,
@@ -226,6 +227,7 @@ export const LINUX: Platform = {
     vc_stack_top: topOf('VC'),
     vc_fallback_stack_top: topOf('VC fallback'),
     percpu_area: PERCPU,
+    cpu_gdt: GDT,
     cpu_tss: TSS,
     kernel_cr3: KERNEL_CR3,
     local_apic_page: INTERRUPT_PAGES.localApic,
