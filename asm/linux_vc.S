@@ -26,6 +26,7 @@
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"
+#include "include/user_rsp.S"
 
 	/* The IST slot of vectors 3 and 29. */
 	.globl	ist_3
@@ -52,37 +53,6 @@
 	jnz	.Lgs_kept\@
 	swapgs
 .Lgs_kept\@:
-	.endm
-
-	/* Goes to `yes` if the interrupted code, with pt_regs at RDI, runs on a stack that the user has chosen. Changes RDX. */
-	.macro	IF_RSP_OF_USER yes
-	testb	$3, PT_CS(%rdi)
-	jnz	\yes
-	leaq	entry_SYSCALL_64(%rip), %rdx
-	cmpq	%rdx, PT_RIP(%rdi)
-	jb	.Lno_gap\@
-	leaq	entry_SYSCALL_64_safe_stack(%rip), %rdx
-	cmpq	%rdx, PT_RIP(%rdi)
-	jb	\yes
-#ifndef ENTRY_GAP_ONLY
-	leaq	sysret_unsafe_stack(%rip), %rdx
-	cmpq	%rdx, PT_RIP(%rdi)
-	jb	.Lno_gap\@
-	leaq	sysret_end(%rip), %rdx
-	cmpq	%rdx, PT_RIP(%rdi)
-	jb	\yes
-#endif
-.Lno_gap\@:
-	.endm
-
-	/* Goes to `no` unless RSP of the interrupted code is in the stack of `size` bytes below the symbol `top`. Changes RDX. */
-	.macro	UNLESS_RSP_IN top, size, no
-	movabsq	$\top, %rdx
-	cmpq	%rdx, PT_RSP(%rdi)
-	ja	\no
-	subq	$\size, %rdx
-	cmpq	%rdx, PT_RSP(%rdi)
-	jbe	\no
 	.endm
 
 	.text
@@ -194,21 +164,4 @@ do_nmi:
 do_nmi_end:
 	int3				/* not reached: gives the label an address of its own */
 
-	.globl	entry_SYSCALL_64
-entry_SYSCALL_64:
-	swapgs
-	movq	%rsp, %gs:cpu_tss_rsp2
-	movq	%gs:cpu_current_top_of_stack, %rsp
-entry_SYSCALL_64_safe_stack:
-	pushq	%gs:cpu_tss_rsp2
-	pushq	%r11
-	pushq	%rcx
-	movl	$0, %eax
-	popq	%rcx
-	popq	%r11
-	popq	%rsp
-sysret_unsafe_stack:
-	swapgs
-	sysretq
-sysret_end:
-	int3				/* not reached: gives the label an address of its own */
+#include "include/syscall_path.S"
