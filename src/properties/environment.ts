@@ -48,9 +48,7 @@ function userBaseKept(m: Monitor): boolean {
   if (base === m.subject.platform.userGsBase) return true;
   if (u64[Reg.GS_BASE] !== m.processor.percpu || m.words[Word.DEPTH] === 0) return false;
   const record = m.innermost;
-  return (
-    base === m.recorded(record + RecordWord.GS_BASE) || base === m.recorded(record + RecordWord.KERNEL_GS_BASE)
-  );
+  return base === m.recorded(record + RecordWord.GS_BASE) || base === m.recorded(record + RecordWord.KERNEL_GS_BASE);
 }
 
 /** The same as `wrong` without making sentences: it runs at each entry. */
