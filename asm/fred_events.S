@@ -11,6 +11,7 @@
  *	RIP_ALONE		any event at the ERETU is taken for a fault of it
  *	WORK_AFTER_NMI		after an NMI from ring 3, work is looked for as after any other event
  *	NO_SELF_IPI		after an NMI from ring 3 nothing sees to it that the work is done
+ *	SWAPGS_KEPT		the entry from ring 3 does as it did with an IDT
  *	VECTOR_ALONE		vector 0x80 is the system call, whatever has raised it
  *	FLAGS_UNCHECKED		sigreturn takes the flags as ring 3 gives them
  *	SS_LOADED_IN_NMI	the NMI goes on with __KERNEL_DS in SS, as after a switch to a task that came in from ring 3
@@ -50,6 +51,9 @@
 
 	.globl	fred_entry_from_user
 fred_entry_from_user:
+#ifdef SWAPGS_KEPT
+	swapgs
+#endif
 	call	fred_dispatch
 	/* EAX: the type. */
 #ifndef WORK_AFTER_NMI

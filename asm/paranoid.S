@@ -1,5 +1,5 @@
 /*
- * Entries that trust nothing but what the registers say: #MC and NMI, each on its IST stack, against a SYSCALL entry and exit
+ * Entries that trust nothing but what the registers say: #MC, #DB and NMI, each on its IST stack, against a SYSCALL entry and exit
  * with page-table isolation. A family: without macros it is the mended one.
  *
  * Sources: paranoid_entry and paranoid_exit of Linux. The KAISER patch for 4.4 and 4.9 (2017), in which the need to load CR3 was
@@ -28,6 +28,7 @@
  *	FLAG_PER_CPU		what the exit must do about GS is noted in a per-CPU variable instead of a register
  *	FSGSBASE		the base itself is saved (RDGSBASE), and the kernel's is loaded by the number of the CPU, from the limit of a segment
  *	CPU_BY_RDPID		with FSGSBASE: the number comes from IA32_TSC_AUX
+ *	GS_FROM_STACK		the base itself is saved, and the kernel's is in the lowest word of the IST stack (FreeBSD)
  *	CR3_BY_VARIABLE		without isolation: CR3 is loaded from the per-CPU variable kernel_cr3_now, as if it were the user's, and stays (FreeBSD)
  *	NO_CR3_MARKER		with CR3_BY_VARIABLE: -1 in that variable says that there is nothing to load
  *
@@ -35,7 +36,7 @@
  *
  * Stack of a handler, T = IST top - 48: hardware frame above T, orig_rax at T, pt_regs begins at T-120.
  *
- * Needed from outside: IDT gates with IST for #MC and NMI; one NMI at a time (there is no protection against nesting here).
+ * Needed from outside: IDT gates with IST for #MC, #DB and NMI; one NMI at a time (there is no protection against nesting here).
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"
@@ -69,7 +70,13 @@
 .Lcr3_loaded\@:
 #endif
 
-#ifdef FSGSBASE
+#if defined(GS_FROM_STACK)
+	rdgsbase %rbx
+	movq	%rsp, %rax
+	andq	$-EXCEPTION_STKSZ, %rax
+	movq	(%rax), %rax
+	wrgsbase %rax
+#elif defined(FSGSBASE)
 	rdgsbase %rbx
 #ifdef CPU_BY_RDPID
 	rdpid	%rax
@@ -123,7 +130,7 @@
 	.endm
 
 	.macro	GIVE_BACK_GS
-#ifdef FSGSBASE
+#if defined(FSGSBASE) || defined(GS_FROM_STACK)
 	wrgsbase %rbx
 #else
 #ifdef FLAG_PER_CPU
@@ -178,6 +185,13 @@ machine_check_leave:
 	wrmsr
 	PARANOID_LEAVE
 
+	.globl	debug
+debug:
+	PARANOID_ENTER
+	call	do_debug
+debug_leave:
+	PARANOID_LEAVE
+
 	.globl	nmi
 nmi:
 	PARANOID_ENTER
@@ -215,14 +229,15 @@ syscall_exit:
 	movl	$0, %eax
 	swapgs
 	sysretq
+syscall_end:
+	int3				/* not reached: gives the label an address of its own */
 
-#ifdef FSGSBASE
 	.section .rodata,"a",@progbits
 	.balign	8
+	.globl	percpu_areas
 percpu_areas:
 	.quad	percpu_area
 	.quad	percpu_area + PERCPU_STRIDE
-#endif
 
 	.section .data..percpu,"aw",@progbits
 	.balign	8

@@ -54,7 +54,8 @@
 #define PT_SS			160
 #define PT_SIZE			168
 
-/* The direction flag, bit 10. */
+/* The interrupt flag, bit 9, and the direction flag, bit 10. */
+#define RFLAGS_IF		0x200
 #define RFLAGS_DF		0x400
 
 /* The GS base now in force. A kernel's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
