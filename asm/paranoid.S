@@ -20,6 +20,8 @@
  *
  * Macros:
  *	PTI			page-table isolation; without it CR3 is left alone
+ *	PCID			with PTI: user mode's CR3 has a PCID of its own, bit 11
+ *	PCID_FORGOTTEN		the exit makes the user's CR3 from the kernel's and does not think of that
  *	GS_BY_CS		SWAPGS if the saved CS is that of ring 3, only then
  *	CR3_WITH_SWAPGS		CR3 is loaded, and given back, where SWAPGS is needed
  *	CR3_BACK_WITH_SWAPGS	CR3 is loaded whenever it is the user's, but given back only together with SWAPGS
@@ -50,9 +52,16 @@
 	.set	second_process, 1
 #endif
 
+/* What user mode's CR3 has and the kernel's has not. */
+#ifdef PCID
+#define CR3_OF_USER		(CR3_USER | 0x800)
+#else
+#define CR3_OF_USER		CR3_USER
+#endif
+
 	.macro	LOAD_KERNEL_CR3 scratch
 	movq	%cr3, \scratch
-	andq	$~CR3_USER, \scratch
+	andq	$~CR3_OF_USER, \scratch
 	movq	\scratch, %cr3
 	.endm
 
@@ -125,7 +134,16 @@
 
 	.macro	GIVE_BACK_CR3
 #if defined(PTI) && !defined(CR3_WITH_SWAPGS) && !defined(CR3_BACK_WITH_SWAPGS)
+#ifdef PCID_FORGOTTEN
+	testl	$CR3_USER, %r14d
+	jz	.Lcr3_kept\@
+	movq	%cr3, %rax
+	orq	$CR3_USER, %rax
+	movq	%rax, %cr3
+.Lcr3_kept\@:
+#else
 	movq	%r14, %cr3
+#endif
 #endif
 	.endm
 
@@ -222,7 +240,7 @@ syscall_exit:
 	popq	%gs:cpu_tss_rsp2
 #ifdef PTI
 	movq	%cr3, %rax
-	orq	$CR3_USER, %rax
+	orq	$CR3_OF_USER, %rax
 	movq	%rax, %cr3
 #endif
 	movq	%gs:cpu_tss_rsp2, %rsp
