@@ -20,6 +20,7 @@
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"
+#include "include/kernel_gs.S"
 #include "include/user_rsp.S"
 
 	/* pt_regs from RSP to below the address in RDI, and RSP with it. Changes RCX, RDX, RSI, RDI. */
@@ -47,14 +48,7 @@ machine_check:
 	pushq	$-1
 	PUSH_REGS
 	cld
-	movl	$1, %ebx
-	movl	$MSR_GS_BASE, %ecx
-	rdmsr
-	testl	%edx, %edx
-	js	.Lkernel_gs
-	swapgs
-	xorl	%ebx, %ebx
-.Lkernel_gs:
+	LOAD_KERNEL_GS
 #ifdef USER_ON_THREAD_STACK
 	testb	$3, PT_CS(%rsp)
 	jz	machine_check_body
@@ -91,9 +85,7 @@ machine_check_clear:
 	CLEAR_MCIP
 machine_check_cleared:
 #endif
-	testl	%ebx, %ebx
-	jnz	machine_check_restore
-	swapgs
+	GIVE_BACK_GS
 machine_check_restore:
 	POP_REGS
 	addq	$8, %rsp

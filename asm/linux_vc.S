@@ -26,6 +26,7 @@
  */
 #include "include/linux.h"
 #include "include/pt_regs.S"
+#include "include/kernel_gs.S"
 #include "include/user_rsp.S"
 
 	/* The IST slot of vectors 3 and 29. */
@@ -36,24 +37,6 @@
 
 #define VC_STKSZ	4096
 #define THREAD_STKSZ	8192
-
-	.macro	LOAD_KERNEL_GS
-	movl	$1, %ebx
-	movl	$MSR_GS_BASE, %ecx
-	rdmsr
-	testl	%edx, %edx
-	js	.Lkernel_gs\@
-	swapgs
-	xorl	%ebx, %ebx
-.Lkernel_gs\@:
-	.endm
-
-	.macro	GIVE_BACK_GS
-	testl	%ebx, %ebx
-	jnz	.Lgs_kept\@
-	swapgs
-.Lgs_kept\@:
-	.endm
 
 	.text
 
