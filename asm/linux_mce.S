@@ -14,6 +14,7 @@
  *	FRAME_TO_RSP		from ring 0: before MCIP is cleared, pt_regs goes to the stack that was interrupted. That is right for a
  *				stack of the kernel's, and for nothing else: RSP may be the user's in the SYSCALL gaps
  *	KNOW_GAPS		with FRAME_TO_RSP: in the gaps it goes to the thread stack, which is empty there
+ *	CR2_KEPT		what is in CR2 is kept in R12 over the C part (FreeBSD, review D27772)
  *	MCIP_FIRST		MCIP is cleared before the C part runs: it shortens the way to the shutdown and lengthens the other
  *
  * Stacks: hardware frame, orig_rax and pt_regs on the #MC stack, pt_regs on the one it moves to.
@@ -62,8 +63,18 @@ machine_check_cleared:
 #endif
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
+#ifdef CR2_KEPT
+	movq	%cr2, %r12
+#endif
 	call	do_machine_check
 machine_check_done:
+#ifdef CR2_KEPT
+	movq	%cr2, %rax
+	cmpq	%rax, %r12
+	je	.Lcr2_kept
+	movq	%r12, %cr2
+.Lcr2_kept:
+#endif
 #ifdef FRAME_TO_RSP
 	testb	$3, PT_CS(%rsp)
 	jnz	machine_check_clear
