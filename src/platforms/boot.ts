@@ -9,6 +9,7 @@ import { InputError } from '../errors.js';
 import { DR6_RESET, DR7_RESET } from '../harness/debug.js';
 import { GateType, idtGate, Tss, tssDescriptor } from '../harness/descriptors.js';
 import { interruptRegions } from '../harness/interrupt_regions.js';
+import { PINS } from '../harness/io_apic.js';
 import { Machine } from '../harness/machine.js';
 import { enableMachineCheck, machineCheckRegion } from '../harness/machine_check.js';
 import { MISC_ENABLE_RESET, PAT_RESET } from '../harness/microcode/model_specific_registers.js';
@@ -30,6 +31,7 @@ export interface BuildOptions {
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
+  /** Macros for the files under test and the context. */
   readonly defines?: Readonly<Record<string, string>>;
 }
 
@@ -74,6 +76,7 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const context = assembler.assemble(contextFile, {
+    ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
@@ -265,8 +268,17 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
     const { address } = image.globals.get(contextSymbols(n)[1])!;
     return { low: Number(address & 0xffffffffn), high: Number(address >> 32n) };
   });
+  connectDevices(machine, subject);
   machine.replaced();
   return machine;
+}
+
+/** A word of the image `device_status_4` is where the device at pin 4 of the I/O APIC notes by DMA that it has something. */
+function connectDevices({ memory, ioApic }: Machine, { image }: Subject): void {
+  for (let pin = 0; pin < PINS; pin++) {
+    const symbol = image.globals.get(`device_status_${pin}`);
+    if (symbol) ioApic.status.set(pin, memory.translateAddress(symbol.address) >>> 3);
+  }
 }
 
 /** What processor `n` has for itself: per-CPU variables, GDT, TSS. */
@@ -308,10 +320,23 @@ function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
+    const ist = gateAttribute(image, `ist_${entry.vector}`, 7) ?? entry.ist;
+    const dpl = gateAttribute(image, `dpl_${entry.vector}`, 3) ?? entry.dpl;
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, dpl, GateType.INTERRUPT);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
     memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
   }
+}
+
+/** What an image says of its own gate, in an absolute symbol: `ist_18`, the IST slot of vector 18 (0: none), or `dpl_3`. */
+function gateAttribute(image: Image, name: string, highest: number): number | undefined {
+  const symbol = image.globals.get(name);
+  if (symbol === undefined) return undefined;
+  if (symbol.section !== 'absolute' || symbol.address > BigInt(highest)) {
+    const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
+    throw new InputError(`${at}: ${name} must be an absolute symbol from 0 to ${highest}; write .set ${name}, 0`);
+  }
+  return Number(symbol.address);
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;

@@ -7,6 +7,7 @@ const PAGE = 0x1000n;
 /** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
 const CPU_ENTRY_AREA = 0xfffffe0000000000n;
 const ENTRY_STACK = CPU_ENTRY_AREA + 0x2000n;
+const TSS = CPU_ENTRY_AREA + 0x3000n;
 const EXCEPTION_STACKS = CPU_ENTRY_AREA + 0x5000n;
 const THREAD_STACK = 0xffffc90000010000n;
 const PERCPU = 0xffff88807fc00000n;
@@ -129,7 +130,7 @@ export const LINUX: Platform = {
   ]),
   idtBase: CPU_ENTRY_AREA,
   gdtBase: CPU_ENTRY_AREA + 0x1000n,
-  tssBase: CPU_ENTRY_AREA + 0x3000n,
+  tssBase: TSS,
   stacks,
   cr3: 0x1a0a000n,
   isolation: {
@@ -173,7 +174,10 @@ export const LINUX: Platform = {
   // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID
   fmask: 0x257fd5n,
   userGsBase: 0x00007ffff7d84740n,
-  cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
+  cParts: [
+    ...['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug', 'do_int3', 'do_general_protection', 'do_stack_segment'],
+    ...['do_segment_not_present', 'do_double_fault', 'do_machine_check', 'do_syscall_64', 'do_int80', 'do_IRQ'],
+  ],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
   ptRegsWords: 21,
   stackVariables: { cpu_current_top_of_stack: 'thread' },
@@ -214,5 +218,6 @@ export const LINUX: Platform = {
     nmi_stack_top: NMI_TOP,
     local_apic_page: INTERRUPT_PAGES.localApic,
     io_apic_page: INTERRUPT_PAGES.ioApic,
+    cpu_tss: TSS,
   },
 };
