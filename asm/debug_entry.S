@@ -12,10 +12,8 @@
  * #DB stack, from its top: SS, RSP, RFLAGS, CS, RIP, orig_rax = -1, rdi … r15.
  *
  * Variants:
- *	GS_BY_CS		believes the interrupted CS: C runs with the GS base of the user
+ *	GS_BY_CS		believes the interrupted CS: C runs with the GS base of the user (FreeBSD before SA-18:06 as well)
  *	WITHOUT_IST		the frame goes to whatever RSP there is
- *	SAVES_GS_BASE_BY_CS	FreeBSD before SA-18:06: keeps the user's GS base for "from user mode" by CS, otherwise believes that
- *				the base in force is the kernel's; same door, other bookkeeping
  *	BUG_ON_DR6_BD		takes DR6.BD, which a guest may set and nobody clears, for a proof of a bug (CVE-2018-12893, XSA-265)
  *	KEEPS_TF		goes back to the kernel with TF set: each instruction of the entry is stepped
  *	KEEPS_DR7		leaves the breakpoints on
@@ -40,18 +38,9 @@ debug:
 	save_registers
 	clear_user_flags
 
-#if defined(GS_BY_CS)
+#ifdef GS_BY_CS
 	/* "CS is the kernel's, so GS is." */
 	movl	$1, %ebx
-	testb	$3, PT_CS(%rsp)
-	jz	1f
-	swapgs
-	xorl	%ebx, %ebx
-1:
-#elif defined(SAVES_GS_BASE_BY_CS)
-	/* The base to give back in RBP; from user mode the kernel's is taken from where SWAPGS keeps it. */
-	movl	$1, %ebx
-	rdgsbase %rbp
 	testb	$3, PT_CS(%rsp)
 	jz	1f
 	swapgs
