@@ -17,6 +17,8 @@
  *	BUG_ON_DR6_BD		takes DR6.BD, which a guest may set and nobody clears, for a proof of a bug (CVE-2018-12893, XSA-265)
  *	KEEPS_TF		goes back to the kernel with TF set: each instruction of the entry is stepped
  *	KEEPS_DR7		leaves the breakpoints on
+ *	READS_PERCPU_FIRST	reads a per-CPU variable before DR7 is off, as a paranoid entry that looks its GS base up (c4bed4b96918) or a
+ *				handler that keeps DR7 in memory (3943abf2dbfa) does: a watchpoint on it recurs for ever
  */
 #include "include/entry.S"
 
@@ -50,6 +52,9 @@ debug:
 	paranoid_gs
 #endif
 
+#ifdef READS_PERCPU_FIRST
+	movq	%gs:entry_word, %rcx
+#endif
 #ifndef KEEPS_DR7
 	movq	%dr7, %r12
 	movl	$DR7_OFF, %eax
@@ -102,3 +107,6 @@ debug_iret:
 single_step:
 	.long	0
 	.long	0
+	.globl	entry_word
+entry_word:
+	.quad	0

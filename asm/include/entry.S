@@ -61,13 +61,13 @@
 
 /*
  * "Paranoid": the base itself tells whose it is, for the interrupted CS does not (between an entry from ring 3 and its SWAPGS,
- * and on the way out, the CS is the kernel's and GS the user's). EBX, which C keeps, is 1 for "leave GS alone".
+ * and on the way out, the CS is the kernel's and GS the user's). EBX, which C keeps, is 1 for "leave GS alone". A user who sets a
+ * base in the upper half himself (WRGSBASE) deceives the sign; a kernel that lets him must save and load the base instead.
  */
 	.macro	paranoid_gs
 	movl	$1, %ebx
-	movl	$MSR_GS_BASE, %ecx
-	rdmsr
-	testl	%edx, %edx
+	rdgsbase %rcx
+	testq	%rcx, %rcx
 	js	.Lparanoid\@
 	swapgs
 	xorl	%ebx, %ebx
