@@ -112,6 +112,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
   // Each thread that another one has stopped only repeats that; the reason is the other one's.
   const reasons = results.flatMap((r) => r.stopped ?? []);
   const stopped = reasons.find((reason) => reason !== REASONS[2]) ?? reasons[0];
+  const panicked = results.find((r) => r.panicked !== undefined)?.panicked;
   return {
     verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
     states: results.reduce((n, r) => n + r.states, 0),
@@ -122,6 +123,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     stopped,
     covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
+    ...(panicked === undefined ? {} : { panicked }),
     fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };

@@ -132,6 +132,8 @@ export const XEN: Platform = {
   stackVariables: {},
   sleepers: ['schedule', 'do_softirq'],
   work: ['work_pending', 'softirq_pending'],
+  workBeforeUser: ['softirq_pending'],
+  panics: ['fatal_trap', 'panic', 'machine_halt', 'machine_restart'],
   processorStride: { percpu: 0x40000n, idt: 0x1000n, tables: 0x40000n, stacks: STACK_SIZE },
   balanced: ['nmi_state'],
   nmiLayouts: [
