@@ -87,13 +87,17 @@ export interface SearchOptions {
 export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult {
   if (result.verdict !== 'holds') return result;
   if (result.panicked !== undefined) {
-    const stopped = `${result.panicked} is reached, and nothing is known about what follows; check the property panic too`;
-    return { ...result, verdict: 'open', stopped };
+    return { ...result, verdict: 'open', stopped: unchecked(result.panicked) };
   }
   const never = kindsOf(bound).filter((kind) => bound[kind]! > 0 && !result.fired.includes(kind));
   if (never.length === 0) return result;
   const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire; leave it out of --events, or name another place with --at`;
   return { ...result, verdict: 'open', stopped };
+}
+
+/** Why a search is open that comes to a panic, named so, and does not check for it. */
+export function unchecked(panic: string): string {
+  return `${panic} is reached, and nothing is known about what follows; check the property panic too`;
 }
 
 /** What decides which of two schedules is the shorter one. */
