@@ -438,20 +438,21 @@ export class Monitor {
     const w = this.words;
     if (!this.#several) return w[Word.END] === End.HALT && w[Word.DEPTH]! > 0;
     // As long as one of several runs, it may wake the others.
-    const { processors } = this.machine;
+    const { processors, u32 } = this.machine;
     if (!processors.allIdle) return false;
-    const parked = Array.from({ length: processors.count }, (_, n) => w[TOTAL * (1 + n) + Word.DEPTH]!);
-    return w[Word.DEPTH]! > 0 || parked.some((depth) => depth > 0);
+    for (let n = 0; n < processors.count; n++) {
+      const depth = w[(n === processors.running ? 0 : TOTAL * (1 + n)) + Word.DEPTH]!;
+      const rip = processors.place(n, Reg.RIP);
+      const end = processors.ends[n]!;
+      // One that has come to the end of its context waits for nothing, whatever it has left behind.
+      if (depth > 0 && (u32[rip] !== end.low || u32[rip + 1] !== end.high)) return true;
+    }
+    return false;
   }
 
   /** Deliveries, or C calls, have gone on within each other for too long. */
   get tooDeep(): boolean {
     return this.words[Word.END] === End.TOO_DEEP;
-  }
-
-  /** The stack that a push at RSP high:low goes to. */
-  stackBelow(high: number, low: number): Stack | undefined {
-    return this.#bounds[this.#stackOf(high, low) - 1]?.stack;
   }
 
   #stackOf(high: number, low: number): number {
