@@ -21,6 +21,8 @@
  *				it has found, so the fixup, code of the kernel, begins with the GS of the user, and exchanges once too
  *				often
  *	UNLABELLED_IRET		INT 0x80 has an IRETQ of its own, which no handler knows (505cc4e1d688, 3aa4b37d3e89)
+ *	NMI_IRET_UNKNOWN	the IRETQ of the NMI handler is not among those that the handlers know: where ring 3 has come to an RIP
+ *				that is not canonical (AMD, behind a SYSRET), an NMI before the fetch returns to it by IRETQ
  */
 #include "include/entry.S"
 
@@ -87,6 +89,9 @@ return_to_user:
 	addq	$8, %rsp
 	swapgs
 user_iret:
+	/* That of the NMI handler, if there is one (linux_nmi.S). */
+	.weak	user_return
+user_return:
 	iretq
 
 	.globl	general_protection
@@ -150,6 +155,11 @@ error_entry:
 	leaq	user_iret(%rip), %rcx
 	cmpq	%rcx, PT_RIP(%rax)
 	je	.Lbad_iret
+#ifndef NMI_IRET_UNKNOWN
+	leaq	user_return(%rip), %rcx
+	cmpq	%rcx, PT_RIP(%rax)
+	je	.Lbad_iret
+#endif
 	movl	$1, %ebx
 	ret
 
