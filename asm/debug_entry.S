@@ -16,6 +16,7 @@
  *	WITHOUT_IST		the frame goes to whatever RSP there is
  *	BUG_ON_DR6_BD		takes DR6.BD, which a guest may set and nobody clears, for a proof of a bug (CVE-2018-12893, XSA-265)
  *	KEEPS_TF		goes back to the kernel with TF set: each instruction of the entry is stepped
+ *	WITHOUT_RF		goes back to an instruction with a breakpoint on it as if nothing had happened (XSA-260)
  *	KEEPS_DR7		leaves the breakpoints on
  *	READS_PERCPU_FIRST	reads a per-CPU variable before DR7 is off, as a paranoid entry that looks its GS base up (c4bed4b96918) or a
  *				handler that keeps DR7 in memory (3943abf2dbfa) does: a watchpoint on it recurs for ever
@@ -88,8 +89,10 @@ debug_bug:
 	movq	%rsp, %rdi
 	call	do_debug
 
+#ifndef WITHOUT_RF
 	/* For a breakpoint on an instruction, which is a fault: it is executed now. */
 	orl	$RFLAGS_RF, PT_RFLAGS(%rsp)
+#endif
 #ifndef KEEPS_DR7
 	movq	%r12, %dr7
 #endif
