@@ -8,8 +8,7 @@
  * Panics: exactly where a frame is overwritten that is still needed (asm/include/xen_ist_entry.S).
  * Not to be helped: a machine check while MCIP is set, which shuts the processor down.
  *
- * Needed from outside: zeroed IST stacks, one page each, that of NMIs right above that of machine checks; DF in the SYSCALL flag
- * mask.
+ * Needed from outside: zeroed IST stacks, one page each, that of NMIs right above that of machine checks.
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"

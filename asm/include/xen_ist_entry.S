@@ -5,15 +5,19 @@
  * IST_ENTRY name, vector, body, other, distance: `other` is the other vector with such an entry, `distance` what is to be
  * added to an address on the stack of `name` for the same place on that of `other`.
  *
- * From the guest the frame goes to the bottom of the primary stack. From the hypervisor it is copied twice on the IST stack, and
- * a nested event redirects the IRET of the one that runs to the second copy, as Linux does since 4.2 (asm/linux_nmi.S has the
- * layout, with T = top - 48: rdx at T, "executing" at T-8, iret T-16 … T-48, outermost T-56 … T-88).
+ * From the guest the frame goes to the bottom of the primary stack. From the hypervisor it is copied twice on the IST stack,
+ * and a nested event redirects the IRET of the one that runs to the second copy, as in Linux (asm/linux_nmi.S has the layout,
+ * with T = top - 48: rdx at T, "executing" at T-8, iret T-16 … T-48, outermost T-56 … T-88). Unlike Linux this does not ask for
+ * RSP and DF: where a handler has been interrupted, RIP says what a nested event has to do.
  *
- * What that cannot mend is a frame that is overwritten before it has been copied, or, in the nested path, before its IRET: the
- * two *early* stretches [name, name_stack_free) and [name_from_xen, name_repeat). The event that overwrites it finds out, for it
- * has interrupted code in one of them: directly; or in the other vector's handler, which has interrupted code in one of them.
- * Which of the other's frames tells so depends on where it is: its hardware frame as long as it is early itself, then its
- * outermost copy. "Executing" says that there is one when something else has been interrupted, as a fault in its body.
+ *	[name, name_stack_free), [name_from_xen, name_repeat)	*early*: the hardware frame was still needed: it is lost
+ *	[name_repeat, name_repeat_end)	a round is about to start, and serves this event too
+ *	name_iret			nested, although "executing" is clear
+ *	elsewhere			nested if "executing" is set
+ *
+ * The handler need not have been interrupted directly: the other vector's may have come in between, and its frame has the RIP
+ * then. Which one depends on where that handler is: the hardware frame while it is early itself; and the outermost copy
+ * from the first round to the IRET, "executing" says so when something else runs, as the handler of a fault in its body.
  */
 	.macro	JUMP_IF_WITHIN place, first, end, target
 	leaq	\first(%rip), %rdx
@@ -28,6 +32,12 @@
 	.macro	JUMP_IF_EARLY place, name, target
 	JUMP_IF_WITHIN \place, \name, \name\()_stack_free, \target
 	JUMP_IF_WITHIN \place, \name\()_from_xen, \name\()_repeat, \target
+	.endm
+
+	.macro	ACT_BY_RIP place, name
+	JUMP_IF_WITHIN \place, \name\()_repeat, \name\()_repeat_end, \name\()_nested_out
+	JUMP_IF_EARLY \place, \name, ist_frame_lost
+	JUMP_IF_WITHIN \place, \name\()_iret, \name\()_end, \name\()_nested
 	.endm
 
 	.macro	IST_ENTRY name, vector, body, other, distance
@@ -71,33 +81,20 @@
 	jmp	ist_exit_to_guest
 
 \name\()_from_xen:
-	/* A round is about to start. */
-	JUMP_IF_WITHIN 8(%rsp), \name\()_repeat, \name\()_repeat_end, \name\()_nested_out
-
-	/* Has this one overwritten a frame? Under it, or under the other's handler. */
-	JUMP_IF_EARLY 8(%rsp), \name, ist_frame_lost
+	ACT_BY_RIP 8(%rsp), \name
 	JUMP_IF_EARLY 8(%rsp), \other, \name\()_above_early
 	JUMP_IF_WITHIN 8(%rsp), \other\()_repeat, \other\()_end, \name\()_above_running
-	cmpl	$1, \distance-8(%rsp)
-	jne	\name\()_frame_kept
-\name\()_above_running:
-	JUMP_IF_EARLY \distance-88(%rsp), \name, ist_frame_lost
-	jmp	\name\()_frame_kept
+	jmp	\name\()_above_other
 \name\()_above_early:
-	JUMP_IF_EARLY \distance+8(%rsp), \name, ist_frame_lost
-\name\()_frame_kept:
-
-	/* As in Linux: nested if executing, or just not any more. */
+	ACT_BY_RIP \distance+8(%rsp), \name
+\name\()_above_other:
+	cmpl	$1, \distance-8(%rsp)
+	jne	\name\()_by_mark
+\name\()_above_running:
+	ACT_BY_RIP \distance-88(%rsp), \name
+\name\()_by_mark:
 	cmpl	$1, -8(%rsp)
-	je	\name\()_nested
-	leaq	48(%rsp), %rdx
-	cmpq	%rdx, 32(%rsp)
-	ja	\name\()_first
-	subq	$PAGE_SIZE, %rdx
-	cmpq	%rdx, 32(%rsp)
-	jb	\name\()_first
-	testl	$RFLAGS_DF, 24(%rsp)
-	jz	\name\()_first
+	jne	\name\()_first
 
 \name\()_nested:
 	subq	$8, %rsp
@@ -140,7 +137,6 @@
 \name\()_restore:
 	RESTORE_ALL
 	addq	$48, %rsp
-	std
 	movq	$0, 40(%rsp)
 \name\()_iret:
 	iretq
