@@ -8,6 +8,10 @@
  * Panics: exactly where a frame is overwritten that is still needed (asm/include/xen_ist_entry.S).
  * Not to be helped: a machine check while MCIP is set, which shuts the processor down.
  *
+ * Macros, each of which shows what a test is for:
+ *	LOST_FRAMES_IGNORED	No panic: whatever follows from the loss follows.
+ *	OTHER_STACK_IGNORED	A nested event looks only at what it has interrupted itself, as in Linux.
+ *
  * Needed from outside: zeroed IST stacks, one page each, that of NMIs right above that of machine checks.
  */
 #include "include/xen.h"

@@ -36,7 +36,9 @@
 
 	.macro	ACT_BY_RIP place, name
 	JUMP_IF_WITHIN \place, \name\()_repeat, \name\()_repeat_end, \name\()_nested_out
+#ifndef LOST_FRAMES_IGNORED
 	JUMP_IF_EARLY \place, \name, ist_frame_lost
+#endif
 	JUMP_IF_WITHIN \place, \name\()_iret, \name\()_end, \name\()_nested
 	.endm
 
@@ -82,6 +84,7 @@
 
 \name\()_from_xen:
 	ACT_BY_RIP 8(%rsp), \name
+#ifndef OTHER_STACK_IGNORED
 	JUMP_IF_EARLY 8(%rsp), \other, \name\()_above_early
 	JUMP_IF_WITHIN 8(%rsp), \other\()_repeat, \other\()_end, \name\()_above_running
 	jmp	\name\()_above_other
@@ -92,6 +95,7 @@
 	jne	\name\()_by_mark
 \name\()_above_running:
 	ACT_BY_RIP \distance-88(%rsp), \name
+#endif
 \name\()_by_mark:
 	cmpl	$1, -8(%rsp)
 	jne	\name\()_first
