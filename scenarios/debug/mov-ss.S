@@ -6,7 +6,7 @@
  *	THEN_SYSCALL, THEN_SYSENTER, THEN_INT80, THEN_INT3	which door
  *	STEPPED		no watchpoint: the program runs with TF set
  *	WITH_NT, WITH_AC	the program sets these flags too before the door
- *	STEPS_THROUGH_SYSCALL	TF is left out of the flag mask of SYSCALL
+ *	STEPS_THROUGH_SYSCALL, NT_THROUGH_SYSCALL	TF or NT is left out of the flag mask of SYSCALL
  *	DR6_BD_SET	DR6.BD is set already when the program starts, as a guest can do
  */
 #include "entry.S"
@@ -35,10 +35,14 @@ context_start:
 	shrq	$32, %rdx
 	wrmsr
 #endif
-#ifdef STEPS_THROUGH_SYSCALL
+#if defined(STEPS_THROUGH_SYSCALL) || defined(NT_THROUGH_SYSCALL)
 	movl	$MSR_FMASK, %ecx
-	xorl	%edx, %edx
-	movl	$0x257ed5, %eax
+	rdmsr
+#ifdef STEPS_THROUGH_SYSCALL
+	andl	$~RFLAGS_TF, %eax
+#else
+	andl	$~RFLAGS_NT, %eax
+#endif
 	wrmsr
 #endif
 #ifdef DR6_BD_SET
