@@ -42,7 +42,6 @@
 #define VECTOR_SYSCALL32	0x80
 #define VECTOR_RESCHEDULE	0xf1
 
-#define MSR_X2APIC_SELF_IPI	0x83f
 #define MSR_IA32_FRED_RSP0	0x1cc
 
 /* What ring 3 may choose in RFLAGS: CF PF AF ZF SF TF DF OF AC; IF and bit 1 are always set. */

@@ -9,8 +9,10 @@ function wrong(m: Monitor): string[] {
   const u64 = m.machine.cpu.regs.u64;
   const list: string[] = [];
   const { percpu } = m.processor;
-  if (u64[Reg.GS_BASE] !== percpu) list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
-  if (!userBaseKept(m)) {
+  const ownGs = usesGs(m);
+  if (ownGs && u64[Reg.GS_BASE] !== percpu)
+    list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
+  if (ownGs && !userBaseKept(m)) {
     list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
@@ -32,6 +34,11 @@ export const environment: Property = {
   enteredC: (m) => !sound(m),
   explain: (m) => wrong(m).join('; '),
 };
+
+/** The software reaches its per-CPU area by GS. */
+function usesGs({ subject }: Monitor): boolean {
+  return subject.platform.guestGsBase === undefined;
+}
 
 /** CR3 selects the kernel's mappings, in whatever process. */
 function inKernelSpace(m: Monitor): boolean {
@@ -58,8 +65,7 @@ function sound(m: Monitor): boolean {
   const ss = u32[2 * Reg.SS]!;
   return (
     inKernelSpace(m) &&
-    m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
-    userBaseKept(m) &&
+    (!usesGs(m) || (m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu && userBaseKept(m))) &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&
     (ss === 0 || ss === platform.selectors.kernelSs) &&
     m.stackInUse()?.body === true

@@ -27,7 +27,7 @@ test('an image chooses the IST slot of a vector', () => {
   assert.equal(istOfInt3('.globl ist_3\n\t.set ist_3, 5'), 5n);
   assert.throws(() => istOfInt3('.globl ist_3\n\t.set ist_3, 8'), {
     name: 'InputError',
-    message: /ist_3 must be from 0 to 7$/,
+    message: /ist_3 must be an absolute symbol from 0 to 7/,
   });
 });
 
