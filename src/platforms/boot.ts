@@ -411,7 +411,21 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
   u64[Reg.TR_BASE] = own.tssBase;
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
+  setLdt(u64, subject);
   if (machine.profile.fred) setUpFred(u64, subject, n);
+}
+
+/** LDTR, with what LLDT would have read from the GDT: all processors run threads of one process. */
+function setLdt(u64: BigUint64Array, { image, platform }: Subject): void {
+  const table = platform.ldt && image.globals.get(platform.ldt.marker);
+  if (!platform.ldt || !table) return;
+  if (table.size === 0n)
+    throw new InputError(
+      `${table.module}: ${table.name} has no size; put .size ${table.name}, .-${table.name} after it`,
+    );
+  u64[Reg.LDTR] = BigInt(platform.ldt.selector);
+  u64[Reg.LDTR_BASE] = table.address;
+  u64[Reg.LDTR_LIMIT] = table.size - 1n;
 }
 
 function setUpFred(u64: BigUint64Array, subject: Subject, n: number): void {
