@@ -1,11 +1,11 @@
 /*
- * Bounce frames: Xen hands an exception to the kernel of a PV guest, which is ring 3 like its programs. It pushes a frame to the
- * guest's stack and lets the guest go on at its handler.
+ * Bounce frames: Xen hands an exception to the kernel of a PV guest, which is ring 3 like its programs. It pushes a
+ * frame to the guest's stack and lets the guest go on at its handler.
  *
- * A guest that enters with NT set is given #GP. What is to be bounced lies in a word of flags, trap_bounce_flags, which the way
- * out looks at as well, for exceptions that come up elsewhere. Whoever pushes the frame has to clear it: the entry did
- * not, and the way out pushed a second frame on top (CVE-2020-25596, XSA-339, 910093d54f). Its RIP is the guest's #GP
- * handler, which now seems to have faulted itself.
+ * A guest that enters with NT set is given #GP. What is to be bounced lies in a word of flags, trap_bounce_flags, which
+ * the way out looks at as well, for exceptions that come up elsewhere. Whoever pushes the frame has to clear it: the
+ * entry did not, and the way out pushed a second frame on top (CVE-2020-25596, XSA-339, 910093d54f). Its RIP is the
+ * guest's #GP handler, which now seems to have faulted itself.
  *
  *	RDI	cpu_user_regs; with xen_syscall.S, whose pv_hypercall this is
  *
