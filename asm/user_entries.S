@@ -13,8 +13,14 @@
  * Variants:
  *	SYSENTER_KEEPS_FLAGS	the flags of the user stay in force: C runs with TF, NT or AC set, and with NT the IRETQ
  *				at the end is #GP, as is each further one (CVE-2013-1917)
+ *	NMI_WITHOUT_IST		an NMI uses the stack in use: in the SYSCALL entry that of the user
  */
 #include "include/entry.S"
+
+#ifdef NMI_WITHOUT_IST
+	.globl	ist_2
+	.set	ist_2, 0
+#endif
 
 	.text
 
