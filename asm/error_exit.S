@@ -1,9 +1,9 @@
 /*
  * The way out of an exception: does GS have to be given back?
  *
- * Up to 4.17 the entry noted the answer in EBX, which C keeps, and the exit asked EBX. But one entry came to that exit without
- * having noted anything: the callback by which Xen tells a PV guest that its IRET has failed (CVE-2018-14678). What it
- * left in EBX was the interrupted program's. The saved CS is always there (b3681dd548d0).
+ * Up to 4.17 the entry noted the answer in EBX, which C keeps, and the exit asked EBX. But one entry came to that exit
+ * without having noted anything: the callback by which Xen tells a PV guest that its IRET has failed (CVE-2018-14678).
+ * What it left in EBX was the interrupted program's. The saved CS is always there (b3681dd548d0).
  *
  * Vector 11 stands for the callback, vector 13 for any other exception.
  *

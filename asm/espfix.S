@@ -1,16 +1,18 @@
 /*
  * The return to a program with a 16-bit stack segment.
  *
- * IRETQ to such a program loads SP alone. RSP[31:16] stays what it was in the kernel, so that the program sees a part of a kernel
- * address. The kernel therefore executes the IRETQ on a stack whose address has the program's own bits there (3891a04aafd6,
- * Linux 3.16): one small stack for each processor, which is mapped read-only at 65536 addresses, and written at one more.
+ * IRETQ to such a program loads SP alone. RSP[31:16] stays what it was in the kernel, so that the program sees a part
+ * of a kernel address. The kernel therefore executes the IRETQ on a stack whose address has the program's own bits
+ * there (3891a04aafd6, Linux 3.16): one small stack for each processor, which is mapped read-only at 65536 addresses,
+ * and written at one more.
  *
- * A fault of that IRETQ (the stack segment has gone meanwhile) cannot be pushed there: the push is #PF, so is its own, and
- * #DF comes, on its IST stack, with GS the user's. Its handler knows the IRETQ and copies the refused frame to the top of the
- * thread stack, as if the user had faulted (af726f21ed8a); or the kernel stops over it (CVE-2014-9090).
+ * A fault of that IRETQ (the stack segment has gone meanwhile) cannot be pushed there: the push is #PF, so is its own,
+ * and #DF comes, on its IST stack, with GS the user's. Its handler knows the IRETQ and copies the refused frame to the
+ * top of the thread stack, as if the user had faulted (af726f21ed8a); or the kernel stops over it (CVE-2014-9090).
  *
- * The machine has no second address for a page. Here the small stack is the lowest 40 bytes of the kernel's data, below which
- * nothing is mapped, and the program's RSP[31:16] are those of its address. (This file must be the first of the image.)
+ * The machine has no second address for a page. Here the small stack is the lowest 40 bytes of the kernel's data, below
+ * which nothing is mapped, and the program's RSP[31:16] are those of its address. (This file must be the first of the
+ * image.)
  *
  * Stack of the handler: thread stack: SS, RSP, RFLAGS, CS, RIP, error code, rdi … r15.
  *

@@ -1,8 +1,9 @@
 /*
- * A return to ring 3 from a stack of its own, as Xen's PV guests return from the stack that the hypercall takes the frame from.
+ * A return to ring 3 from a stack of its own, as Xen's PV guests return from the stack that the hypercall takes the
+ * frame from.
  *
- * The frame is copied below the top of that stack. As long as RSP is above it, it lies in what the next event pushes to: with
- * NMIs on the stack in use (a PV guest has no IST) the copy is overwritten by an NMI that comes in between.
+ * The frame is copied below the top of that stack. As long as RSP is above it, it lies in what the next event pushes
+ * to: with NMIs on the stack in use (a PV guest has no IST) the copy is overwritten by an NMI that comes in between.
  *
  * Return stack, from its top: SS, RSP, RFLAGS, CS, RIP. Here it is the IST stack of #DB, which nothing else uses.
  *

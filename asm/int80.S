@@ -1,9 +1,9 @@
 /*
  * INT 0x80, the system call of 32-bit programs, and an interrupt from outside with the same vector.
  *
- * The handler cannot see which of the two it is: both push the same frame. A hypervisor, or a device, that sends vector 0x80
- * makes whatever runs execute a system call with the RAX that it happens to have (CVE-2024-25744). The local APIC knows: an
- * interrupt of its own is in service.
+ * The handler cannot see which of the two it is: both push the same frame. A hypervisor, or a device, that sends vector
+ * 0x80 makes whatever runs execute a system call with the RAX that it happens to have (CVE-2024-25744). The local APIC
+ * knows: an interrupt of its own is in service.
  *
  * Stack: SS, RSP, RFLAGS, CS, RIP, orig_rax, rdi … r15; from ring 3 at the top of the thread stack.
  *

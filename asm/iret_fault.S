@@ -1,28 +1,30 @@
 /*
  * The last instruction of a return to ring 3, IRETQ or SYSRET, and what becomes of a fault that it raises.
  *
- * IRETQ checks what it pops: a stack segment that has been made not present meanwhile (#SS), a code segment (#NP), an RIP that is
- * not canonical (#GP). The fault comes with CPL 0, on the stack in use, but behind the SWAPGS: CS is the kernel's and GS the
- * user's. Nothing but the address of the IRETQ tells that apart from a fault of the kernel. The handler for it goes on as if
- * the return had succeeded and the user had faulted: SWAPGS, the frame that IRETQ did not take copied to the top of the thread
- * stack (b645af2d5905), C, and the process is ended (in Linux: gets a signal).
+ * IRETQ checks what it pops: a stack segment that has been made not present meanwhile (#SS), a code segment (#NP), an
+ * RIP that is not canonical (#GP). The fault comes with CPL 0, on the stack in use, but behind the SWAPGS: CS is the
+ * kernel's and GS the user's. Nothing but the address of the IRETQ tells that apart from a fault of the kernel. The
+ * handler for it goes on as if the return had succeeded and the user had faulted: SWAPGS, the frame that IRETQ did not
+ * take copied to the top of the thread stack (b645af2d5905), C, and the process is ended (in Linux: gets a signal).
  *
- * SYSRET checks RCX alone. On Intel processors the #GP comes with CPL 0 and with the RSP that the user chose (CVE-2006-0744,
- * CVE-2012-0217, CVE-2014-4699); AMD processors are in ring 3 then. So an RIP that is not canonical must go by IRETQ.
+ * SYSRET checks RCX alone. On Intel processors the #GP comes with CPL 0 and with the RSP that the user chose
+ * (CVE-2006-0744, CVE-2012-0217, CVE-2014-4699); AMD processors are in ring 3 then. So an RIP that is not canonical
+ * must go by IRETQ.
  *
  * Thread stack: SS, RSP, RFLAGS, CS, RIP, orig_rax or error code, rdi … r15.
  *
- * Needed from outside: before_return, called with pt_regs at RSP + 8 before each return: what a debugger, or another system
- * call, does to the frame and to the segments; and next_process.
+ * Needed from outside: before_return, called with pt_regs at RSP + 8 before each return: what a debugger, or another
+ * system call, does to the frame and to the segments; and next_process.
  *
  * Variants:
  *	SYSRET_UNCHECKED	SYSRET whatever RIP is
- *	SS_PARANOID		#SS has an IST and goes by the GS base, as until 3.17.4 (CVE-2014-9322, "BadIRET"): it gives back what
- *				it has found, so the fixup, code of the kernel, begins with the GS of the user, and exchanges once too
- *				often
+ *	SS_PARANOID		#SS has an IST and goes by the GS base, as until 3.17.4 (CVE-2014-9322, "BadIRET"): it
+ *				gives back what it has found, so the fixup, code of the kernel, begins with the GS of
+ *				the user, and exchanges once too often
  *	UNLABELLED_IRET		INT 0x80 has an IRETQ of its own, which no handler knows (505cc4e1d688, 3aa4b37d3e89)
- *	NMI_IRET_UNKNOWN	the IRETQ of the NMI handler is not among those that the handlers know: where ring 3 has come to an RIP
- *				that is not canonical (AMD, behind a SYSRET), an NMI before the fetch returns to it by IRETQ
+ *	NMI_IRET_UNKNOWN	the IRETQ of the NMI handler is not among those that the handlers know: where ring 3 has
+ *				come to an RIP that is not canonical (AMD, behind a SYSRET), an NMI before the fetch
+ *				returns to it by IRETQ
  */
 #include "include/entry.S"
 
@@ -132,8 +134,8 @@ stack_segment:
 
 bad_iret:
 	/*
-	 * The frame that was refused is at RSP, as if just pushed by a #GP of the user. "GS is the kernel's here": the entry of #GP
-	 * wants the user's.
+	 * The frame that was refused is at RSP, as if just pushed by a #GP of the user. "GS is the kernel's here": the
+	 * entry of #GP wants the user's.
 	 */
 	swapgs
 	pushq	$0

@@ -1,12 +1,13 @@
 /*
  * The IRETQ to ring 3 with page-table isolation, and a fault that it raises.
  *
- * The address space of the user maps of the kernel no more than the entry code, the exception stacks and the entry stack. So the way
- * back copies the frame to the entry stack, loads the user's CR3, exchanges GS, and executes IRETQ there. A fault of it finds
- * CPL 0, the user's GS, the user's CR3, and its own frame on a stack with room for little more.
+ * The address space of the user maps of the kernel no more than the entry code, the exception stacks and the entry
+ * stack. So the way back copies the frame to the entry stack, loads the user's CR3, exchanges GS, and executes IRETQ
+ * there. A fault of it finds CPL 0, the user's GS, the user's CR3, and its own frame on a stack with room for little
+ * more.
  *
- * The handler takes that back in the reverse order, copies what it has been told to the top of the thread stack, and calls C
- * there.
+ * The handler takes that back in the reverse order, copies what it has been told to the top of the thread stack, and
+ * calls C there.
  *
  * Entry stack, from its top: SS, RSP, RFLAGS, CS, RIP of the user; below it what the fault pushes, and the registers.
  *
@@ -14,8 +15,8 @@
  *
  * Variants:
  *	ON_ENTRY_STACK		C runs where the fault has been pushed (FreeBSD D30578)
- *	FIXUP_ON_USER_CR3	the handler loads the user's CR3 again before it calls C, as the way back does (linux-yocto 4.1
- *				back-port of KAISER)
+ *	FIXUP_ON_USER_CR3	the handler loads the user's CR3 again before it calls C, as the way back does
+ *				(linux-yocto 4.1 back-port of KAISER)
  */
 #include "include/entry.S"
 

@@ -1,15 +1,16 @@
 /*
  * load_gs_index: the kernel loads GS with a selector that a user has given (EDI), and the #GP that a bad one raises.
  *
- * GS must be loaded while the user's base is in force: between the two SWAPGS the kernel runs with it, and a fault of the load
- * comes with CS the kernel's and GS the user's. The handler knows that by the address of the load, exchanges, and is in the
- * kernel then like after any other fault of the kernel: it must not take the way of faults from user mode, which begins at
- * the top of the thread stack (2fa5f04f8573). The fixup, for its part, gives the user's base back and loads a null selector.
+ * GS must be loaded while the user's base is in force: between the two SWAPGS the kernel runs with it, and a fault of
+ * the load comes with CS the kernel's and GS the user's. The handler knows that by the address of the load, exchanges,
+ * and is in the kernel then like after any other fault of the kernel: it must not take the way of faults from user
+ * mode, which begins at the top of the thread stack (2fa5f04f8573). The fixup, for its part, gives the user's base back
+ * and loads a null selector.
  *
  * Stack: the kernel's, from where it was: SS, RSP, RFLAGS, CS, RIP, error code, rdi … r15.
  *
- * Needed from outside: a processor that keeps the base when a null selector is loaded (knob nullSelectorClearsBase), or the
- * property `environment` takes the user's new base, 0, for a foreign one.
+ * Needed from outside: a processor that keeps the base when a null selector is loaded (knob nullSelectorClearsBase), or
+ * the property `environment` takes the user's new base, 0, for a foreign one.
  *
  * Variants:
  *	GS_CHANGE_UNKNOWN	the handler goes by CS alone: C runs with the GS of the user

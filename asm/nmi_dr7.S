@@ -1,9 +1,10 @@
 /*
  * An NMI entry without protection against nesting, whose body writes a variable that somebody may watch.
  *
- * It must not raise anything: each IRET in between unblocks NMIs, and the next one begins at the top of this very stack. A
- * watchpoint, or a breakpoint on an instruction, is set by others, so the handler turns them off (fd501d4f0399, nmi_dr7) before it
- * touches anything but its own stack, and on again when it touches nothing else any more.
+ * It must not raise anything: each IRET in between unblocks NMIs, and the next one begins at the top of this very
+ * stack. A watchpoint, or a breakpoint on an instruction, is set by others, so the handler turns them off
+ * (fd501d4f0399, nmi_dr7) before it touches anything but its own stack, and on again when it touches nothing else any
+ * more.
  *
  * NMI stack, from its top: SS, RSP, RFLAGS, CS, RIP, orig_rax = -1, rdi … r15.
  *

@@ -1,20 +1,26 @@
 /*
- * The doors from ring 3 in their simplest right form: SYSCALL, SYSENTER and INT 0x80 (INT3: breakpoint_entry.S). Each runs its C
- * part on the thread stack and goes back by IRETQ.
+ * The doors from ring 3 in their simplest right form: SYSCALL, SYSENTER and INT 0x80 (INT3: breakpoint_entry.S). Each
+ * runs its C part on the thread stack and goes back by IRETQ.
  *
  * They are what a #DB meets that MOV SS has put off (debug_entry.S): it comes at the first instruction behind the door.
  *
  * Thread stack behind each door, from its top: SS, RSP, RFLAGS, CS, RIP, orig_rax, rdi … r15.
  *
- * SYSENTER saves nothing: the caller passes its return address in RCX and its RSP in RDX, as SYSEXIT wants them. Of RFLAGS it
- * clears IF alone; TF, NT and AC are the user's until the entry clears them (f2b375756c83; XSA-44 for NT). A kernel that
- * sets TF for a debugger notes in single_step (debug_entry.S) that it has cleared TF on the way in.
+ * SYSENTER saves nothing: the caller passes its return address in RCX and its RSP in RDX, as SYSEXIT wants them. Of
+ * RFLAGS it clears IF alone; TF, NT and AC are the user's until the entry clears them (f2b375756c83; XSA-44 for NT). A
+ * kernel that sets TF for a debugger notes in single_step (debug_entry.S) that it has cleared TF on the way in.
  *
  * Variants:
  *	SYSENTER_KEEPS_FLAGS	the flags of the user stay in force: C runs with TF, NT or AC set, and with NT the IRETQ
  *				at the end is #GP, as is each further one (CVE-2013-1917)
+ *	NMI_WITHOUT_IST		an NMI uses the stack in use: in the SYSCALL entry that of the user
  */
 #include "include/entry.S"
+
+#ifdef NMI_WITHOUT_IST
+	.globl	ist_2
+	.set	ist_2, 0
+#endif
 
 	.text
 

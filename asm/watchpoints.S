@@ -1,13 +1,14 @@
 /*
  * install_watchpoint: the kernel sets a data breakpoint for a user, a debugger or a guest.
  *
- * A data breakpoint on what the delivery of #DB itself reads or writes (its stack, the IDT, the GDT, the TSS), or on what its handler
- * touches before it has turned breakpoints off, is met again by each #DB, before the instruction that raised the first one
- * has been left behind: the loop never ends. (CVE-2015-8104 and XSA-156; Linux f9fe0b89f054, 97417cb9ad4e, c4bed4b96918,
- * fdef24dfccb7, 3943abf2dbfa.) Nothing in the handler helps against the first kind; so those addresses are refused.
+ * A data breakpoint on what the delivery of #DB itself reads or writes (its stack, the IDT, the GDT, the TSS), or on
+ * what its handler touches before it has turned breakpoints off, is met again by each #DB, before the instruction that
+ * raised the first one has been left behind: the loop never ends. (CVE-2015-8104 and XSA-156; Linux f9fe0b89f054,
+ * 97417cb9ad4e, c4bed4b96918, fdef24dfccb7, 3943abf2dbfa.) Nothing in the handler helps against the first kind; so
+ * those addresses are refused.
  *
- * On AMD processors a breakpoint has a mask of address bits that do not count. What it covers is what must be asked for,
- * not where it begins (XSA-444, dc9d9aa62d).
+ * On AMD processors a breakpoint has a mask of address bits that do not count. What it covers is what must be asked
+ * for, not where it begins (XSA-444, dc9d9aa62d).
  *
  *	RDI	address
  *	RSI	mask: the bits of the address that do not count (0: none); at most 32

@@ -1,9 +1,10 @@
 /*
- * The hypercall by which a PV guest's kernel returns, which ring 3 cannot do by IRETQ with all flags: Xen takes RIP, CS, RFLAGS,
- * RSP and SS from the guest's stack, and returns there itself.
+ * The hypercall by which a PV guest's kernel returns, which ring 3 cannot do by IRETQ with all flags: Xen takes RIP,
+ * CS, RFLAGS, RSP and SS from the guest's stack, and returns there itself.
  *
- * It returns with CPL 0, so IRETQ loads IF and IOPL as they are: a guest that runs with interrupts off, or with access to ports,
- * has what only the hypervisor may have (CVE-2016-10024, XSA-202, 0e47f92b07). NT is the guest's own (5bcac98549).
+ * It returns with CPL 0, so IRETQ loads IF and IOPL as they are: a guest that runs with interrupts off, or with access
+ * to ports, has what only the hypervisor may have (CVE-2016-10024, XSA-202, 0e47f92b07). NT is the guest's own
+ * (5bcac98549).
  *
  *	RDI	cpu_user_regs; with xen_syscall.S, whose pv_hypercall this is
  *

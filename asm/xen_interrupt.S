@@ -1,22 +1,26 @@
 /*
- * The way of a device's interrupt in Xen: pin of the I/O APIC, redirection entry, message to the local APIC, IDT, handler, EOI.
+ * The way of a device's interrupt in Xen: pin of the I/O APIC, redirection entry, message to the local APIC, IDT,
+ * handler, EOI.
  *
  * Source: the seed 004_1af19ab8c4618932; the registers are those of the 82093AA and of the SDM's chapter on the APIC.
  *
- *	pin 4	vector 0x30	a device that notes in memory that it has something (device_status_4), then raises its line
+ *	pin 4	vector 0x30     a device that notes in memory that it has something (device_status_4), then raises its
+ *		line
  *	pin 5	vector 0x50	a device whose interrupts are more urgent
  *
- * The device at pin 4 raises its line once for whatever it has; nobody looks at its note but the handler. So an interrupt
- * that gets lost leaves the processor asleep with work to do.
+ * The device at pin 4 raises its line once for whatever it has; nobody looks at its note but the handler. So an
+ * interrupt that gets lost leaves the processor asleep with work to do.
  *
- * The action of a device runs with interrupts enabled. What keeps it from being entered again is the local APIC: it holds
- * back what is not more urgent than the interrupt in service, which lasts until the EOI. Hence one EOI for each interrupt, behind
- * the action.
+ * The action of a device runs with interrupts enabled. What keeps it from being entered again is the local APIC: it
+ * holds back what is not more urgent than the interrupt in service, which lasts until the EOI. Hence one EOI for each
+ * interrupt, behind the action.
  *
- * Primary stack, from RSP0 or from where the hypervisor was: SS, RSP, RFLAGS, CS, RIP, vector and error code, rdi … r15.
+ * Primary stack, from RSP0 or from where the hypervisor was: SS, RSP, RFLAGS, CS, RIP, vector and error code, rdi …
+ * r15.
  *
  * Variants:
- *	LEVEL		both pins are level-triggered: the line stays up until the EOI, and the I/O APIC looks at it again
+ *	LEVEL		both pins are level-triggered: the line stays up until the EOI, and the I/O APIC looks at it
+ *			again
  *	NO_EOI		the interrupt stays in service: nothing of its priority ever comes again
  *	EOI_FIRST	the action can be interrupted by the next one of its own
  *	EOI_TWICE	the second EOI ends the service of the interrupt below, whose action still runs

@@ -1,12 +1,12 @@
 /*
- * SYSCALL from a PV guest and the SYSRET back, as Xen does them on 64-bit processors; with NMI and #MC entry and the ways out of
- * xen_entry.S.
+ * SYSCALL from a PV guest and the SYSRET back, as Xen does them on 64-bit processors; with NMI and #MC entry and the
+ * ways out of xen_entry.S.
  *
- * Neither of the two instructions loads RSP. On entry the stub of the processor knows the hypervisor's stack; until it has loaded
- * it RSP is what the guest left there. On the way out the guest's RSP comes last, so that the SYSRET itself is executed with
- * CPL 0 and the guest's RSP. What is delivered then without a stack of its own is pushed to memory of the guest (seed
- * 004_1af19ab8c4618932): its frame lies there until the IRETQ, and another thread of the guest, on another processor, can
- * write into it.
+ * Neither of the two instructions loads RSP. On entry the stub of the processor knows the hypervisor's stack; until it
+ * has loaded it RSP is what the guest left there. On the way out the guest's RSP comes last, so that the SYSRET itself
+ * is executed with CPL 0 and the guest's RSP. What is delivered then without a stack of its own is pushed to memory of
+ * the guest (seed 004_1af19ab8c4618932): its frame lies there until the IRETQ, and another thread of the guest, on
+ * another processor, can write into it.
  *
  * So NMI, #MC and #DF, which may come there, have IST stacks; SYSCALL clears IF, and the exit has, for all others.
  *

@@ -1,15 +1,16 @@
 /*
  * The way back to a guest with a VERW just before the end, which scrubs buffers of the processor.
  *
- * VERW is an instruction of its own right: it reads a selector from memory and sets ZF if that segment can be written to. Late in
- * the exit, behind the pops, RSP has moved, and flags may be alive.
+ * VERW is an instruction of its own right: it reads a selector from memory and sets ZF if that segment can be written
+ * to. Late in the exit, behind the pops, RSP has moved, and flags may be alive.
  *
  * Stack: SS, RSP, RFLAGS, CS, RIP, vector and error code; the selector for VERW is a constant.
  *
  * Variants:
- *	VERW_BEFORE_BRANCH	between the test "did it come by SYSCALL?" and the branch (0a666cf2cd), with an operand that, by an
- *				offset from before the pops (bab8391805), is another word: the guest's CS, whose segment cannot be
- *				written to. Each guest goes by SYSRET then, and one that was interrupted loses RCX and R11
+ *	VERW_BEFORE_BRANCH	between the test "did it come by SYSCALL?" and the branch (0a666cf2cd), with an operand
+ *				that, by an offset from before the pops (bab8391805), is another word: the guest's CS,
+ *				whose segment cannot be written to. Each guest goes by SYSRET then, and one that was
+ *				interrupted loses RCX and R11
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"

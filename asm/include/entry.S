@@ -52,16 +52,17 @@
 	popq	%rdi
 	.endm
 
-/* What a delivery leaves of the interrupted code's flags and C must not find: the direction of strings, and SMAP turned off. */
+/* What a delivery leaves of the interrupted code's flags and C must not find: DF, and AC, which turns SMAP off. */
 	.macro	clear_user_flags
 	cld
 	clac
 	.endm
 
 /*
- * "Paranoid": the base itself tells whose it is, for the interrupted CS does not (between an entry from ring 3 and its SWAPGS,
- * and on the way out, the CS is the kernel's and GS the user's). EBX, which C keeps, is 1 for "leave GS alone". A user who sets a
- * base in the upper half himself (WRGSBASE) deceives the sign; a kernel that lets him must save and load the base instead.
+ * "Paranoid": the base itself tells whose it is, for the interrupted CS does not (between an entry from ring 3 and its
+ * SWAPGS, and on the way out, the CS is the kernel's and GS the user's). EBX, which C keeps, is 1 for "leave GS alone".
+ * A user who sets a base in the upper half himself (WRGSBASE) deceives the sign; a kernel that lets him must save and
+ * load the base instead.
  */
 	.macro	paranoid_gs
 	movl	$1, %ebx

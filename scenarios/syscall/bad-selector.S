@@ -1,4 +1,4 @@
-/* Context: the kernel is asked to load GS with a selector beyond the end of the GDT, with words of its own at the top of its stack. */
+/* Context: the kernel loads GS with a selector beyond the end of the GDT, with words of its own at the top of its stack. */
 	.text
 
 	.globl	context_start, context_end

@@ -1,4 +1,7 @@
-/* A program that makes a system call by INT 0x80 and looks at the result. It is part of the code under test: it is not given back unchanged. */
+/*
+ * A program that makes a system call by INT 0x80 and looks at the result. It is part of the code under test: it is not
+ * given back unchanged.
+ */
 	.section .text.user,"ax",@progbits
 
 	.globl	int80_program
