@@ -1,4 +1,5 @@
 /** A scenario: what is run, and what must come out. Plain data, so that it can go to another process. */
+import { basename } from 'node:path';
 import type { Bound } from '../explore/bound.js';
 import type { Changes } from '../profiles/profile.js';
 
@@ -71,7 +72,10 @@ export function casesOf(scenario: Scenario): Case[] {
   const { contexts, profiles } = scenario;
   return contexts.flatMap((context) =>
     profiles.map((profile) => {
-      const parts = [...(contexts.length > 1 ? [context] : []), ...(profiles.length > 1 ? [profile] : [])];
+      const parts = [
+        ...(contexts.length > 1 ? [basename(context, '.S')] : []),
+        ...(profiles.length > 1 ? [profile] : []),
+      ];
       const name = parts.length > 0 ? `${scenario.name} [${parts.join(', ')}]` : scenario.name;
       return { scenario, name, profile, context };
     }),
