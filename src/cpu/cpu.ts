@@ -113,6 +113,8 @@ export class Cpu {
   /** FS and GS base as the engine has them: both are 0 in a new engine. */
   readonly #writtenBases = new Uint32Array(4);
   readonly #resultBatches = new Map<number, RegisterBatch>();
+  /** Those of the instructions, by their numbers. */
+  readonly #asked: (RegisterBatch | undefined)[] = [];
   readonly #registersAddress: bigint;
   readonly #canonicalShift: number;
   #operandLow = 0;
@@ -319,17 +321,17 @@ export class Cpu {
       this.#engine.reg_write_batch(this.#batch);
       this.registersChanged = false;
     }
-    // An address of 57 bits is not always a number.
-    const begin =
-      this.#canonicalShift === SHIFT_48
-        ? (u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!
-        : BigInt.asIntN(64, this.regs.u64[Reg.RIP]!);
-    const error = this.#engine.emu_start(begin, 1);
+    const error = this.#engine.emu_start(instruction.begin, 1);
     // After a branch the engine looks at what it has come to; that this cannot be fetched is for the next step to say.
     if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
       return this.#engineRefused(instruction, error, withheld);
     }
-    this.#engine.reg_read_batch(this.#resultsOf(instruction.results));
+    if (instruction.asked !== 0) this.#engine.reg_read_batch(this.#asked[instruction.id] ?? this.#ask(instruction));
+    if (instruction.stackStep !== 0) this.#stepStack(instruction.stackStep);
+    if (!instruction.leaves && !instruction.repeat) {
+      u32[2 * Reg.RIP] = instruction.nextLow;
+      u32[2 * Reg.RIP + 1] = instruction.nextHigh;
+    }
     // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
     if (instruction.repeat) this.#endRepeat(instruction);
@@ -349,9 +351,19 @@ export class Cpu {
     if (!same) this.#engine.reg_write_batch(this.#bases);
   }
 
-  /** A batch that reads just the registers that an instruction changes: reading all of them takes as long as the step. */
-  #resultsOf(mask: number): RegisterBatch {
-    return this.#resultBatches.get(mask) ?? this.#makeResultBatch(mask);
+  /** The batch that reads just the registers that must be asked for: reading all of them takes as long as the step. */
+  #ask(instruction: Instruction): RegisterBatch {
+    const batch = this.#resultBatches.get(instruction.asked) ?? this.#makeResultBatch(instruction.asked);
+    this.#asked[instruction.id] = batch;
+    return batch;
+  }
+
+  #stepStack(bytes: number): void {
+    const u32 = this.u32;
+    const low = u32[2 * Reg.RSP]! + bytes;
+    u32[2 * Reg.RSP] = low;
+    if (low < 0) u32[2 * Reg.RSP + 1]! -= 1;
+    else if (low > 0xffffffff) u32[2 * Reg.RSP + 1]! += 1;
   }
 
   #makeResultBatch(mask: number): RegisterBatch {

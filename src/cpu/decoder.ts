@@ -73,6 +73,18 @@ export interface Instruction {
    * Conditional writes count.
    */
   readonly results: number;
+  /**
+   * Those of them that the engine must be asked for. RIP is not among them if the next instruction is the one behind this
+   * one, nor is RSP if the instruction only pushes or pops: see `stackStep`.
+   */
+  readonly asked: number;
+  /** Bytes that a PUSH, POP, CALL or RET adds to RSP; 0 for all other instructions, and for a POP into RSP. */
+  readonly stackStep: number;
+  /** The address as the engine takes it: signed, a number if that is exact. */
+  readonly begin: number | bigint;
+  /** The address behind the instruction. */
+  readonly nextHigh: number;
+  readonly nextLow: number;
   /** A branch of any kind, RET included. */
   readonly leaves: boolean;
   /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
@@ -132,6 +144,9 @@ const STRING_SIZES: ReadonlyMap<Mnemonic, number> = new Map([
   [Mnemonic.Cmpsd, 4],
   [Mnemonic.Cmpsq, 8],
 ]);
+
+/** What moves RSP by a constant, besides other things. */
+const STEPPING_STACK: ReadonlySet<Mnemonic> = new Set([Mnemonic.Push, Mnemonic.Pop, Mnemonic.Call, Mnemonic.Ret]);
 
 const INCREMENTAL_STACK: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Add,
@@ -319,6 +334,11 @@ export class DecodeCache {
     // `pop %rsp` loads the stack pointer, whatever it pops from; so does `mov %cr3, %rsp`.
     if ((iced.mnemonic === Mnemonic.Pop || microcode >= 0) && iced.opCount > 0 && iced.op0Register === Register.RSP)
       switchesStack = true;
+    const leaves = microcode < 0 && iced.flowControl !== FlowControl.Next;
+    const stackStep =
+      microcode < 0 && !switchesStack && STEPPING_STACK.has(iced.mnemonic) ? iced.stackPointerIncrement : 0;
+    const signed = BigInt.asIntN(64, address);
+    const next = BigInt.asUintN(64, address + BigInt(iced.length));
     const instruction: Instruction = {
       id: this.instructions.length,
       address,
@@ -333,7 +353,12 @@ export class DecodeCache {
       unsupported,
       invalid: iced.code === Code.INVALID,
       truncated,
-      leaves: microcode < 0 && iced.flowControl !== FlowControl.Next,
+      asked: results & ~(leaves || repeat ? 0 : 1 << Reg.RIP) & ~(stackStep !== 0 ? 1 << Reg.RSP : 0),
+      stackStep,
+      begin: Number.isSafeInteger(Number(signed)) ? Number(signed) : signed,
+      nextHigh: Number(next >> 32n),
+      nextLow: Number(next & 0xffffffffn),
+      leaves,
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
