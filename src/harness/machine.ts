@@ -42,6 +42,8 @@ export const Return = {
 
 /** What the last transition did besides moving on; for those who watch. */
 export interface Happened {
+  /** An instruction has been executed in the engine, and that is all: what follows is as it is before a transition. */
+  plain: boolean;
   delivered: boolean;
   /** The vector that was delivered in the end, and the one that was to be (they differ when the delivery faulted). */
   vector: number;
@@ -91,6 +93,7 @@ export class Machine {
   /** What the firmware has in SMRAM; without it there are no SMIs. Set when the machine is booted. */
   smm: SmmCode | undefined;
   readonly happened: Happened = {
+    plain: false,
     delivered: false,
     vector: 0,
     requestedVector: 0,
@@ -216,6 +219,7 @@ export class Machine {
       if (debugged !== 0) watchOperands(this, instruction);
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
+        happened.plain = true;
         // An RF that was set has been cleared.
         this.changedRegisters = rflags & Flag.RF ? instruction.results | (1 << Reg.RFLAGS) : instruction.results;
       } else {
@@ -249,6 +253,11 @@ export class Machine {
   #begin(): Happened {
     this.changedRegisters = ENGINE_MASK;
     const { happened } = this;
+    happened.instruction = undefined;
+    if (happened.plain) {
+      happened.plain = false;
+      return happened;
+    }
     happened.delivered = false;
     happened.returned = Return.NONE;
     happened.shutdown = false;
@@ -257,7 +266,6 @@ export class Machine {
     happened.vmEntry = false;
     happened.failedCheck = undefined;
     happened.nmiUnblocked = false;
-    happened.instruction = undefined;
     return happened;
   }
 
