@@ -45,9 +45,6 @@ export class LiveWords {
   /** Number + 1; 0 where there is none. */
   #pathNumber = new Int32Array(2 * FIRST_PATHS);
   #paths = 0;
-  /** The path that was asked for last, and where its places begin: mostly the next state has the same one. */
-  #lastPath = 0;
-  #lastPlaces = -1;
 
   /** `exact` keeps every word live everywhere: no reduction. */
   constructor(
@@ -74,22 +71,9 @@ export class LiveWords {
   }
 
   /**
-   * Offset into `rows` of the row for an instruction (its number in the decode cache; -1 for none) when the handlers that
-   * `path` stands for are interrupted. Different paths in one row would cost precision, not soundness.
+   * The number of the path that `path` stands for. Different paths with the same number would cost precision, not soundness.
    */
-  row(instruction: number, path: number): number {
-    if (instruction < 0) return 0;
-    if (path !== this.#lastPath || this.#lastPlaces < 0) this.#choosePath(path);
-    if (instruction >= this.#stride) this.#widenPaths(instruction);
-    const place = this.#lastPlaces + instruction;
-    const row = this.#rowOf[place]!;
-    if (row !== 0) return row;
-    const fresh = this.#newRow(this.exact);
-    this.#rowOf[place] = fresh;
-    return fresh;
-  }
-
-  #choosePath(path: number): void {
+  pathNumber(path: number): number {
     const keys = this.#pathKey;
     const numbers = this.#pathNumber;
     const mask = keys.length - 1;
@@ -98,14 +82,27 @@ export class LiveWords {
     if (numbers[slot] === 0) {
       if (2 * this.#paths === keys.length) {
         this.#growPaths();
-        this.#choosePath(path);
-        return;
+        return this.pathNumber(path);
       }
       keys[slot] = path;
       numbers[slot] = ++this.#paths;
     }
-    this.#lastPath = path;
-    this.#lastPlaces = (numbers[slot]! - 1) * this.#stride;
+    return numbers[slot]! - 1;
+  }
+
+  /**
+   * Offset into `rows` of the row for an instruction (its number in the decode cache; -1 for none) on the path with
+   * the number `path`.
+   */
+  row(instruction: number, path: number): number {
+    if (instruction < 0) return 0;
+    if (instruction >= this.#stride) this.#widenPaths(instruction);
+    const place = path * this.#stride + instruction;
+    const row = this.#rowOf[place]!;
+    if (row !== 0) return row;
+    const fresh = this.#newRow(this.exact);
+    this.#rowOf[place] = fresh;
+    return fresh;
   }
 
   #growPaths(): void {
@@ -135,7 +132,6 @@ export class LiveWords {
       rowOf.set(this.#rowOf.subarray(n * before, (n + 1) * before), n * this.#stride);
     }
     this.#rowOf = rowOf;
-    this.#lastPlaces = (this.#lastPlaces / before) * this.#stride;
   }
 
   /** An empty table with room for twice as many words; undefined if there is no more to be had. */

@@ -40,8 +40,9 @@ const USUAL_END = RARE_REGISTERS * 2;
 /** Of each position: the lanes of its registers but RIP, those of memory, the sums of both and of RIP's, the used words of a mask. */
 const LANE_WORDS = 10;
 const RIP_BIT = 1 << Reg.RIP;
-/** Words in front of a copy of the slow part: its lanes and those of the system registers in it. */
-const SLOW_LANES = 6;
+/** Words in front of a copy of the slow part: its lanes, those of the system registers in it, the number of the path. */
+const SLOW_LANES = 7;
+const SLOW_PATH = 6;
 const SLOW_EVENTS = SLOW_LANES + 2 * Reg.EVENTS - REGISTER_WORDS;
 
 /** Odd factors for the lanes of the slow part, which are no sums. */
@@ -112,7 +113,7 @@ export class Round {
   #registerMark = new Int32Array(1024);
   /** The general registers at the newest state of the path, and what they were before: (number, low, high) each. */
   readonly #at = new Int32Array(REGISTER_WORDS);
-  /** Where control stands there: Monitor.path. */
+  /** The number of the path (Monitor.path) there. */
   #path = 0;
   #registerJournal = new Int32Array(3 * 4096);
   #registerJournalLength = 0;
@@ -163,7 +164,7 @@ export class Round {
     options: SearchOptions,
     live: LiveWords,
     allRegisters: boolean,
-    slots: number | undefined,
+    slots: readonly number[],
   ) {
     this.#visited = new VisitedSet(slots);
     this.#systemEnd = allRegisters ? machine.u32.length : USUAL_END;
@@ -187,7 +188,7 @@ export class Round {
   }
 
   run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds' | 'covered'> & {
-    slots: number;
+    slots: readonly number[];
     first: number;
     forks: number;
   } {
@@ -386,6 +387,7 @@ export class Round {
     s[at + 3] = this.#systemLanes.a;
     s[at + 4] = this.#systemLanes.b;
     s[at + 5] = this.#systemLanes.c;
+    s[at + SLOW_PATH] = this.#path;
     const system = at + SLOW_LANES - REGISTER_WORDS;
     for (let i = REGISTER_WORDS; i < systemEnd; i++) s[system + i] = u32[i]!;
     for (let i = 0; i < openEnd; i++) s[from + i] = w[i]!;
@@ -624,7 +626,7 @@ export class Round {
     machine.cpu.selectSpace();
     machine.systemChanged = false;
     this.#monitor.changed = false;
-    this.#path = this.#monitor.path;
+    this.#path = s[at + SLOW_PATH]!;
     this.#slowCurrent = at;
   }
 
@@ -648,7 +650,7 @@ export class Round {
     for (;;) {
       this.#account();
       const slowChanged = machine.systemChanged || monitor.changed;
-      if (slowChanged) this.#path = monitor.path;
+      if (slowChanged) this.#path = live.pathNumber(monitor.path);
       const instruction = machine.peek();
       const number = instruction === undefined ? -1 : instruction.id;
       const row = live.row(number, this.#path);
@@ -662,7 +664,7 @@ export class Round {
       const a = combine(ra, this.#slowLanes.a, SLOW_A);
       const b = combine(rb, this.#slowLanes.b, SLOW_B);
       const c = combine(rc, this.#slowLanes.c, SLOW_C);
-      const owner = this.#visited.enter(a, b, c, chain);
+      const owner = this.#visited.enter(this.#path, a, b, c, chain);
       if (owner >= 0) {
         if (owner === chain && this.#top > base) {
           monitor.failNamed('progress');
@@ -811,6 +813,7 @@ export class Round {
     const l = p * LANE_WORDS;
     const kept = this.#lanes;
     return this.#visited.find(
+      s[at + SLOW_PATH]!,
       combine(kept[l + 6]!, lanes.a, SLOW_A),
       combine(kept[l + 7]!, lanes.b, SLOW_B),
       combine(kept[l + 8]!, lanes.c, SLOW_C),
