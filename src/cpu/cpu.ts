@@ -11,7 +11,7 @@ import {
   type MemoryOperand,
   registerNumber,
 } from './decoder.js';
-import { CODE, type GuestMemory, ONE_SPACE, Perm } from './memory.js';
+import { CODE, type GuestMemory, Perm } from './memory.js';
 import { NotModelled } from './not_modelled.js';
 import { Flag, REGISTER_COUNT, Reg, RegisterFile } from './registers.js';
 import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
@@ -104,9 +104,10 @@ export class Cpu {
    */
   watch: (high: number, low: number, size: number, access: number) => void = () => undefined;
 
-  /** CR3 as the address space was selected by it. */
+  /** CR3, and whether the processor was in SMM, as the address space was selected by them. */
   #cr3Low = -1;
   #cr3High = -1;
+  #smm = false;
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
@@ -155,15 +156,16 @@ export class Cpu {
     return top === 0 || top === -1;
   }
 
-  /** Makes the address space that CR3 selects the current one; to be called by whatever may have changed CR3. */
-  selectSpace(): void {
+  /** Makes the address space that CR3 selects the current one, with SMRAM in SMM: see Machine.selectSpace. */
+  selectSpace(smm: boolean): void {
     const { memory, u32 } = this;
     const low = u32[2 * Reg.CR3]!;
     const high = u32[2 * Reg.CR3 + 1]!;
-    if (low === this.#cr3Low && high === this.#cr3High) return;
-    if (memory.spaces === ONE_SPACE || memory.selectSpace(high, low)) {
+    if (low === this.#cr3Low && high === this.#cr3High && smm === this.#smm) return;
+    if (memory.selectSpace(high, low, smm)) {
       this.#cr3Low = low;
       this.#cr3High = high;
+      this.#smm = smm;
       return;
     }
     const names = memory.spaces.map(({ name, cr3 }) => `${name}: 0x${cr3.toString(16)}`).join(', ');

@@ -623,7 +623,7 @@ export class Round {
     const others = w.length - Monitor.TOTAL;
     for (let i = 0; i < others; i++) w[Monitor.TOTAL + i] = s[from + openEnd + calls + i]!;
     machine.cpu.basesChanged = true;
-    machine.cpu.selectSpace();
+    machine.selectSpace();
     machine.systemChanged = false;
     this.#monitor.changed = false;
     this.#path = s[at + SLOW_PATH]!;

@@ -310,8 +310,13 @@ export class Machine {
     this.changedRegisters = ENGINE_MASK;
     this.cpu.registersChanged = true;
     this.cpu.basesChanged = true;
-    this.cpu.selectSpace();
+    this.selectSpace();
     this.systemChanged = true;
+  }
+
+  /** To be called by whatever may have changed CR3, or entered or left SMM, if it does not call `changed`. */
+  selectSpace(): void {
+    this.cpu.selectSpace((this.u32[EVENTS]! & EventState.SMM) !== 0);
   }
 
   /** To be called by microcode that writes a register from RARE_REGISTERS on. */
