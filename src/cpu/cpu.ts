@@ -72,6 +72,7 @@ const ENGINE_IDS = [
   ...[UC_X86_REG.R14, UC_X86_REG.R15, UC_X86_REG.RIP, UC_X86_REG.EFLAGS],
 ];
 
+const RIP_BIT = 1 << Reg.RIP;
 /** Flags that the engine must not see: it would raise exceptions of its own, or drop them. */
 const WITHHELD = Flag.TF | Flag.RF;
 
@@ -114,8 +115,6 @@ export class Cpu {
   /** FS and GS base as the engine has them: both are 0 in a new engine. */
   readonly #writtenBases = new Uint32Array(4);
   readonly #resultBatches = new Map<number, RegisterBatch>();
-  /** Those of the instructions, by their numbers. */
-  readonly #asked: (RegisterBatch | undefined)[] = [];
   readonly #registersAddress: bigint;
   readonly #canonicalShift: number;
   #operandLow = 0;
@@ -328,9 +327,13 @@ export class Cpu {
     if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
       return this.#engineRefused(instruction, error, withheld);
     }
-    if (instruction.asked !== 0) this.#engine.reg_read_batch(this.#asked[instruction.id] ?? this.#ask(instruction));
+    const { asked } = instruction;
+    if (asked !== 0) {
+      instruction.batch ??= this.#batchOf(asked);
+      this.#engine.reg_read_batch(instruction.batch);
+    }
     if (instruction.stackStep !== 0) this.#stepStack(instruction.stackStep);
-    if (!instruction.leaves && !instruction.repeat) {
+    if (!(asked & RIP_BIT)) {
       u32[2 * Reg.RIP] = instruction.nextLow;
       u32[2 * Reg.RIP + 1] = instruction.nextHigh;
     }
@@ -353,11 +356,9 @@ export class Cpu {
     if (!same) this.#engine.reg_write_batch(this.#bases);
   }
 
-  /** The batch that reads just the registers that must be asked for: reading all of them takes as long as the step. */
-  #ask(instruction: Instruction): RegisterBatch {
-    const batch = this.#resultBatches.get(instruction.asked) ?? this.#makeResultBatch(instruction.asked);
-    this.#asked[instruction.id] = batch;
-    return batch;
+  /** A batch that reads just the registers that must be asked for: reading all of them takes as long as the step. */
+  #batchOf(mask: number): RegisterBatch {
+    return this.#resultBatches.get(mask) ?? this.#makeResultBatch(mask);
   }
 
   #stepStack(bytes: number): void {

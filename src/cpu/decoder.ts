@@ -20,6 +20,7 @@ import {
   RflagsBits,
 } from 'iced-x86';
 import { Reg } from './registers.js';
+import type { RegisterBatch } from './unicorn.js';
 
 /** The longest instruction (SDM vol. 2, 2.3.11). */
 export const MAX_INSTRUCTION = 15;
@@ -96,6 +97,8 @@ export interface Instruction {
   /** The instructions that followed this one last time: saves the look-up. */
   follower: Instruction | undefined;
   otherFollower: Instruction | undefined;
+  /** Reads the registers of `asked`; made when that is done first. */
+  batch: RegisterBatch | undefined;
 }
 
 const GENERAL: ReadonlyMap<Register, number> = new Map([
@@ -368,6 +371,7 @@ export class DecodeCache {
       iced,
       follower: undefined,
       otherFollower: undefined,
+      batch: undefined,
     };
     if (truncated) return instruction;
     this.instructions.push(instruction);
