@@ -21,6 +21,7 @@ import {
   type Failure,
   isShorter,
   type Progress,
+  type SearchOptions,
   type SearchResult,
   withoutVacuity,
 } from './result.js';
@@ -37,6 +38,8 @@ export interface SearchRequest {
   readonly maxMemory?: number;
   readonly exact?: boolean;
   readonly workers?: number;
+  /** One failure is enough. */
+  readonly untilFailure?: boolean;
 }
 
 interface ThreadData {
@@ -139,23 +142,36 @@ export function revive(subject: Subject): Subject {
   return { ...subject, image: new Image(sections, symbols, tested, sources), platform: LINUX };
 }
 
+/** The search in this thread; `part` is one of several threads' share of it. */
+export function searchHere(
+  request: SearchRequest,
+  options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
+): SearchResult {
+  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure } = request;
+  return search(
+    machineFor(subject, profile),
+    subject,
+    PROPERTIES.filter((p) => properties.includes(p.name)),
+    {
+      bound,
+      places,
+      ...(maxStates !== undefined ? { maxStates } : {}),
+      ...(maxMemory !== undefined ? { maxMemory } : {}),
+      exact: exact ?? false,
+      untilFailure: untilFailure ?? false,
+      ...options,
+    },
+  );
+}
+
 function runInThread(data: ThreadData): void {
   const port = parentPort!;
   const { request, part, control } = data;
   try {
-    const subject = revive(request.subject);
-    const machine = machineFor(subject, request.profile);
     let last = 0;
-    const result = search(
-      machine,
-      subject,
-      PROPERTIES.filter((p) => request.properties.includes(p.name)),
+    const result = searchHere(
+      { ...request, subject: revive(request.subject) },
       {
-        bound: request.bound,
-        places: request.places,
-        ...(request.maxStates !== undefined ? { maxStates: request.maxStates } : {}),
-        ...(request.maxMemory !== undefined ? { maxMemory: request.maxMemory } : {}),
-        exact: request.exact ?? false,
         part,
         shouldStop: () => REASONS[Atomics.load(control, 0)],
         onProgress: (progress) => {
