@@ -190,9 +190,9 @@ export class Cpu {
     const high = this.u32[2 * Reg.RIP + 1]!;
     if (previous !== undefined) {
       const a = previous.follower;
-      if (a !== undefined && a.low === low && a.high === high) return a;
+      if (a !== undefined && a.low === (low | 0) && a.high === (high | 0)) return a;
       const b = previous.otherFollower;
-      if (b !== undefined && b.low === low && b.high === high) return b;
+      if (b !== undefined && b.low === (low | 0) && b.high === (high | 0)) return b;
     }
     if (!this.#fetchable(high, low)) return undefined;
     const instruction = this.decoder.find(high, low) ?? this.#decode(high, low);
@@ -203,7 +203,7 @@ export class Cpu {
     ) {
       return undefined;
     }
-    if (instruction !== undefined && previous !== undefined && previous.high === high) {
+    if (instruction !== undefined && previous !== undefined && previous.high === (high | 0)) {
       // Only a follower with the same rights may skip the fetch check: it must lie on the same page. That is enough, since
       // what changes the rights of a page (CR3, CR4, the privilege level) is microcode, and microcode has no followers.
       if (previous.microcode < 0 && (previous.low ^ low) >>> 12 === 0 && (low & 0xfff) + instruction.length <= 0x1000) {
@@ -261,22 +261,20 @@ export class Cpu {
     }
     if (instruction.invalid) return this.raise(Vector.UD);
     const u32 = this.u32;
-    const operands = instruction.memory;
+    const { memory: operands, operand } = instruction;
     const idle = instruction.repeat && u32[2 * Reg.RCX] === 0 && u32[2 * Reg.RCX + 1] === 0;
     const announced = this.memory.journalLength;
-    if (operands.length > 0 && !idle) {
+    if (operand !== undefined && !idle) {
+      if (!this.#check(operand, (u32[2 * Reg.CS]! & 3) === 3)) return false;
+      if (this.memory.perms & Perm.DEVICE) return this.#executeOnDevice(instruction, operand);
+      this.#note(operand);
+    } else if (operands.length > 0 && !idle) {
       const user = (u32[2 * Reg.CS]! & 3) === 3;
-      if (operands.length === 1) {
-        if (!this.#check(operands[0]!, user)) return false;
-        if (this.memory.perms & Perm.DEVICE) return this.#executeOnDevice(instruction, operands[0]!);
-        this.#note(operands[0]!);
-      } else {
-        for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
-        if (instruction.divide && !this.#dividable(instruction)) return false;
-        for (let i = 0; i < operands.length; i++) {
-          this.#check(operands[i]!, user);
-          this.#note(operands[i]!);
-        }
+      for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
+      if (instruction.divide && !this.#dividable(instruction)) return false;
+      for (let i = 0; i < operands.length; i++) {
+        this.#check(operands[i]!, user);
+        this.#note(operands[i]!);
       }
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
@@ -322,7 +320,12 @@ export class Cpu {
       this.#engine.reg_write_batch(this.#batch);
       this.registersChanged = false;
     }
-    const error = this.#engine.emu_start(instruction.begin, 1);
+    // An address of 57 bits is not always a number.
+    const begin =
+      this.#canonicalShift === SHIFT_48
+        ? (u32[2 * Reg.RIP + 1]! | 0) * 0x100000000 + u32[2 * Reg.RIP]!
+        : BigInt.asIntN(64, this.regs.u64[Reg.RIP]!);
+    const error = this.#engine.emu_start(begin, 1);
     // After a branch the engine looks at what it has come to; that this cannot be fetched is for the next step to say.
     if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
       return this.#engineRefused(instruction, error, withheld);
@@ -332,11 +335,8 @@ export class Cpu {
       instruction.batch ??= this.#batchOf(asked);
       this.#engine.reg_read_batch(instruction.batch);
     }
-    if (instruction.stackStep !== 0) this.#stepStack(instruction.stackStep);
-    if (!(asked & RIP_BIT)) {
-      u32[2 * Reg.RIP] = instruction.nextLow;
-      u32[2 * Reg.RIP + 1] = instruction.nextHigh;
-    }
+    if (instruction.stackStep !== 0) this.#add(Reg.RSP, instruction.stackStep);
+    if (!(asked & RIP_BIT)) this.#add(Reg.RIP, instruction.length);
     // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
     if (instruction.repeat) this.#endRepeat(instruction);
@@ -361,12 +361,12 @@ export class Cpu {
     return this.#resultBatches.get(mask) ?? this.#makeResultBatch(mask);
   }
 
-  #stepStack(bytes: number): void {
+  #add(register: number, bytes: number): void {
     const u32 = this.u32;
-    const low = u32[2 * Reg.RSP]! + bytes;
-    u32[2 * Reg.RSP] = low;
-    if (low < 0) u32[2 * Reg.RSP + 1]! -= 1;
-    else if (low > 0xffffffff) u32[2 * Reg.RSP + 1]! += 1;
+    const low = u32[2 * register]! + bytes;
+    u32[2 * register] = low;
+    if (low < 0) u32[2 * register + 1]! -= 1;
+    else if (low > 0xffffffff) u32[2 * register + 1]! += 1;
   }
 
   #makeResultBatch(mask: number): RegisterBatch {
@@ -385,7 +385,7 @@ export class Cpu {
    */
   #endRepeat(instruction: Instruction): void {
     const u32 = this.u32;
-    if (u32[2 * Reg.RIP] !== instruction.low) return;
+    if ((u32[2 * Reg.RIP]! | 0) !== instruction.low) return;
     if (u32[2 * Reg.RCX] !== 0 || u32[2 * Reg.RCX + 1] !== 0) u32[2 * Reg.RFLAGS]! |= Flag.RF;
     else this.regs.u64[Reg.RIP] = instruction.address + BigInt(instruction.length);
   }
@@ -418,14 +418,14 @@ export class Cpu {
       high += u32[2 * operand.index + 1]! * operand.scale;
     }
     // Sums of a few 35-bit numbers: exact as doubles; the carry out of the low half is its quotient.
-    if (low > 0xffffffff) high += Math.floor(low / 0x100000000);
+    if (low > 0xffffffff || low < 0) high += Math.floor(low / 0x100000000);
     return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
   }
 
   /** The address of a memory operand, as the registers are now; for those who watch. */
   addressOf(operand: MemoryOperand): bigint {
     const u64 = this.regs.u64;
-    let address = (BigInt(operand.displacementHigh) << 32n) | BigInt(operand.displacementLow);
+    let address = (BigInt(operand.displacementHigh) << 32n) + BigInt(operand.displacementLow);
     if (operand.base >= 0) address += u64[operand.base]!;
     if (operand.segmentBase >= 0) address += u64[operand.segmentBase]!;
     if (operand.index >= 0) address += u64[operand.index]! * BigInt(operand.scale);

@@ -28,7 +28,12 @@ export const MAX_INSTRUCTION = 15;
 /** IMPLICIT: by the processor itself, to a descriptor table, a TSS or an event's frame (SDM vol. 3, 4.6). */
 export const Access = { READ: 1, WRITE: 2, IMPLICIT: 4 } as const;
 
-/** A memory operand, explicit or implied: address = segment base + base + index * scale + displacement. */
+/**
+ * A memory operand, explicit or implied: address = segment base + base + index * scale + displacement, which is
+ * displacementHigh * 2^32 + displacementLow.
+ *
+ * Halves of addresses, here and in Instruction, are signed 32-bit numbers: larger ones would lie in objects of their own.
+ */
 export interface MemoryOperand {
   /** Register numbers, or -1. */
   readonly base: number;
@@ -51,6 +56,7 @@ export interface Instruction {
   /** Position in the cache: small, dense, stable. */
   readonly id: number;
   readonly address: bigint;
+  /** Halves of the address, signed. */
   readonly high: number;
   readonly low: number;
   readonly length: number;
@@ -58,6 +64,8 @@ export interface Instruction {
   readonly mnemonic: Mnemonic;
   readonly code: Code;
   readonly memory: readonly MemoryOperand[];
+  /** The memory operand of an instruction that has just one. */
+  readonly operand: MemoryOperand | undefined;
   /** Number of the microcode routine that executes it, or -1 when the engine does. */
   readonly microcode: number;
   /** Why it cannot be executed at all: it uses state that the machine does not model; undefined if it can. */
@@ -81,11 +89,6 @@ export interface Instruction {
   readonly asked: number;
   /** Bytes that a PUSH, POP, CALL or RET adds to RSP; 0 for all other instructions, and for a POP into RSP. */
   readonly stackStep: number;
-  /** The address as the engine takes it: signed, a number if that is exact. */
-  readonly begin: number | bigint;
-  /** The address behind the instruction. */
-  readonly nextHigh: number;
-  readonly nextLow: number;
   /** A branch of any kind, RET included. */
   readonly leaves: boolean;
   /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
@@ -296,6 +299,7 @@ export class DecodeCache {
       for (const used of info.usedMemory()) {
         if (used.access === OpAccess.NoMemAccess || used.access === OpAccess.None) continue;
         const displacement = BigInt.asUintN(64, used.displacement);
+        const displacementLow = Number(BigInt.asIntN(32, displacement));
         const base = registerNumber(used.base);
         const index = registerNumber(used.index);
         const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(
@@ -310,8 +314,8 @@ export class DecodeCache {
           base,
           index,
           scale: used.scale,
-          displacementHigh: Number(displacement >> 32n),
-          displacementLow: Number(displacement & 0xffffffffn),
+          displacementHigh: Number(BigInt.asIntN(32, (displacement - BigInt(displacementLow)) >> 32n)),
+          displacementLow,
           segmentBase: used.segment === Register.GS ? Reg.GS_BASE : used.segment === Register.FS ? Reg.FS_BASE : -1,
           size,
           access: (read ? Access.READ : 0) | (write ? Access.WRITE : 0),
@@ -340,27 +344,23 @@ export class DecodeCache {
     const leaves = microcode < 0 && iced.flowControl !== FlowControl.Next;
     const stackStep =
       microcode < 0 && !switchesStack && STEPPING_STACK.has(iced.mnemonic) ? iced.stackPointerIncrement : 0;
-    const signed = BigInt.asIntN(64, address);
-    const next = BigInt.asUintN(64, address + BigInt(iced.length));
     const instruction: Instruction = {
       id: this.instructions.length,
       address,
-      high: high >>> 0,
-      low: low >>> 0,
+      high: high | 0,
+      low: low | 0,
       length: iced.code === Code.INVALID ? 1 : iced.length,
       bytes: bytes.slice(0, iced.code === Code.INVALID ? 1 : iced.length),
       mnemonic: iced.mnemonic,
       code: iced.code,
       memory,
+      operand: memory.length === 1 ? memory[0] : undefined,
       microcode,
       unsupported,
       invalid: iced.code === Code.INVALID,
       truncated,
       asked: results & ~(leaves || repeat ? 0 : 1 << Reg.RIP) & ~(stackStep !== 0 ? 1 << Reg.RSP : 0),
       stackStep,
-      begin: Number.isSafeInteger(Number(signed)) ? Number(signed) : signed,
-      nextHigh: Number(next >> 32n),
-      nextLow: Number(next & 0xffffffffn),
       leaves,
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat,

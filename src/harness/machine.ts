@@ -238,7 +238,7 @@ export class Machine {
       // What follows belongs to the instruction's own side of a VM entry or exit.
       if (happened.vmEntry || happened.vmExit >= 0) return;
       // Between two iterations of INS and OUTS, RIP stays and RF is set, as for the engine's string instructions.
-      if (!happened.returned && this.u32[2 * Reg.RIP] !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+      if (!happened.returned && (this.u32[2 * Reg.RIP]! | 0) !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
       debugged |= this.u32[2 * Reg.RFLAGS]! & Flag.TF;
     }
     if (shadows !== 0) endShadows(this, shadows, instruction);

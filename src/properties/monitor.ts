@@ -142,11 +142,11 @@ interface Entry {
   readonly kind: number;
 }
 
-/** Addresses with the same upper half. */
+/** Addresses with the same upper half; halves as signed numbers. */
 interface Span {
   readonly high: number;
   readonly startLow: number;
-  readonly endLow: number;
+  readonly size: number;
 }
 
 /** A stack with its bounds as two halves: the inner loop has no BigInt. */
@@ -279,9 +279,9 @@ export class Monitor {
     this.#contextSpans = image.sections
       .filter((x) => x.module === subject.contextModule && (x.segment === 'text' || x.segment === 'user-text'))
       .map((x) => ({
-        high: Number(x.address >> 32n),
-        startLow: Number(x.address & 0xffffffffn),
-        endLow: Number(x.address & 0xffffffffn) + x.size,
+        high: Number(BigInt.asIntN(32, x.address >> 32n)),
+        startLow: Number(BigInt.asIntN(32, x.address)),
+        size: x.size,
       }));
     const stacks = Array.from({ length: machine.processors.count }, (_, n) => processorOf(platform, n).stacks).flat();
     this.#bounds = stacks.map((stack) => ({
@@ -544,11 +544,11 @@ export class Monitor {
     return (end !== End.NONE && end !== End.HALT) || (failed & this.#ends) !== 0;
   }
 
-  /** Whether high:low is an address in the code of the interrupted context. */
+  /** Whether high:low, signed or not, is an address in the code of the interrupted context. */
   isContext(high: number, low: number): boolean {
     for (let i = 0; i < this.#contextSpans.length; i++) {
       const span = this.#contextSpans[i]!;
-      if (span.high === high && low >= span.startLow && low < span.endLow) return true;
+      if (span.high === (high | 0) && (low - span.startLow) >>> 0 < span.size) return true;
     }
     return false;
   }
