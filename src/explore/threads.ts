@@ -10,7 +10,7 @@ import { byKind } from '../harness/events.js';
 import { Image } from '../image/image.js';
 import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
-import { LINUX } from '../platforms/linux.js';
+import { platformNamed } from '../platforms/index.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
@@ -115,6 +115,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
   // Each thread that another one has stopped only repeats that; the reason is the other one's.
   const reasons = results.flatMap((r) => r.stopped ?? []);
   const stopped = reasons.find((reason) => reason !== REASONS[2]) ?? reasons[0];
+  const panicked = results.find((r) => r.panicked !== undefined)?.panicked;
   return {
     verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
     states: results.reduce((n, r) => n + r.states, 0),
@@ -125,6 +126,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     stopped,
     covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
+    ...(panicked === undefined ? {} : { panicked }),
     fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };
@@ -139,7 +141,11 @@ function least(parts: readonly Covered[]): Covered | undefined {
 /** Classes do not survive the way into a thread: the image is built again from its data, the platform is looked up. */
 export function revive(subject: Subject): Subject {
   const { sections, symbols, tested, sources } = subject.image;
-  return { ...subject, image: new Image(sections, symbols, tested, sources), platform: LINUX };
+  return {
+    ...subject,
+    image: new Image(sections, symbols, tested, sources),
+    platform: platformNamed(subject.platform.name),
+  };
 }
 
 /** The search in this thread; `part` is one of several threads' share of it. */

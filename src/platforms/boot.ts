@@ -7,8 +7,9 @@ import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import { Flag, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { DR6_RESET, DR7_RESET } from '../harness/debug.js';
-import { GateType, idtGate, Tss, tssDescriptor } from '../harness/descriptors.js';
+import { GateType, idtGate, numberSegment, Tss, tssDescriptor } from '../harness/descriptors.js';
 import { interruptRegions } from '../harness/interrupt_regions.js';
+import { PINS } from '../harness/io_apic.js';
 import { Machine } from '../harness/machine.js';
 import { enableMachineCheck, machineCheckRegion } from '../harness/machine_check.js';
 import { MISC_ENABLE_RESET, PAT_RESET } from '../harness/microcode/model_specific_registers.js';
@@ -19,7 +20,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, processorOf, type Stack } from './platform.js';
+import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -30,6 +31,7 @@ export interface BuildOptions {
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
+  /** Macros for the files under test and the context. */
   readonly defines?: Readonly<Record<string, string>>;
 }
 
@@ -52,11 +54,14 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-export function contextPath(context: string): string {
+/** The file of a context; a platform may have one of its own by a name that there is for all. */
+export function contextPath(context: string, platform: Platform): string {
   if (isContextFile(context)) return context;
-  const file = join(CONTEXTS, `${context}.S`);
-  if (existsSync(file)) return file;
-  const names = readdirSync(CONTEXTS).map((name) => name.replace(/\.S$/, ''));
+  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
+  if (file !== undefined) return file;
+  const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
+  const names = [...new Set(all.map((name) => name.replace(/\.S$/, '')))];
   throw new InputError(
     `there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`,
   );
@@ -69,11 +74,12 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     ...(options.defines ? { defines: options.defines } : {}),
     includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
   };
-  const contextFile = contextPath(options.context);
+  const contextFile = contextPath(options.context, platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const context = assembler.assemble(contextFile, {
+    ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
@@ -218,15 +224,32 @@ export function segmentRegion(segment: Segment, span: { readonly address: bigint
   return segment === 'smm-text' ? { ...region, smram: true } : region;
 }
 
+/** How many IDTs there are. */
+function tables(platform: Platform, processors: number): number {
+  return platform.processorStride.idt === 0n ? 1 : processors;
+}
+
+/** The pages of a GDT that have descriptors in them. */
+function gdtPages(platform: Platform, { gdtBase }: ProcessorPlaces): { address: bigint; size: number } {
+  const first = Math.min(...platform.gdt.keys()) & -PAGE_SIZE;
+  const end = platform.selectors.tss + 16;
+  return { address: gdtBase + BigInt(first), size: PAGE_SIZE * Math.ceil((end - first) / PAGE_SIZE) };
+}
+
 function regionsOf({ image, platform, processors }: Subject): Region[] {
-  const regions: Region[] = [{ name: 'IDT', address: platform.idtBase, size: PAGE_SIZE, perms: 0 }];
+  const regions: Region[] = [];
   for (let n = 0; n < processors; n++) {
     const own = processorOf(platform, n);
-    regions.push({ name: 'GDT', address: own.gdtBase, size: PAGE_SIZE, perms: 0 });
+    if (n < tables(platform, processors)) {
+      const perms = platform.idtWritable ? Perm.WRITE : 0;
+      regions.push({ name: 'IDT', address: own.idtBase, size: PAGE_SIZE, perms });
+    }
+    regions.push({ name: 'GDT', ...gdtPages(platform, own), perms: 0 });
     regions.push({ name: 'TSS', address: own.tssBase, size: PAGE_SIZE, perms: Perm.WRITE });
     for (const s of own.stacks) {
       const perms = Perm.WRITE | (s.user ? Perm.USER : 0);
-      regions.push({ name: `${s.name} stack`, address: s.base, size: Number(s.top - s.base), perms });
+      const size = PAGE_SIZE * Math.ceil(Number(s.top - s.base) / PAGE_SIZE);
+      regions.push({ name: `${s.name} stack`, address: s.base, size, perms });
     }
     const percpu = n > 0 ? segmentSpan(image, 'percpu') : undefined;
     if (percpu) {
@@ -252,7 +275,7 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
   const memory = new GuestMemory(inAddressSpaces(regionsOf(subject), subject), addressSpaces(subject));
   const machine = new Machine(memory, profile, subject.processors);
   for (const section of image.sections) memory.load(section.loadAddress, section.data);
-  loadGates(memory, subject);
+  for (let n = 0; n < tables(subject.platform, subject.processors); n++) loadGates(memory, subject, n);
   enableMachineCheck(memory, subject.processors);
   const smmCode = segmentSpan(image, 'smm-text');
   machine.smm = loadSmram(
@@ -271,8 +294,17 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
     const { address } = image.globals.get(contextSymbols(n)[1])!;
     return { low: Number(address & 0xffffffffn), high: Number(address >> 32n) };
   });
+  connectDevices(machine, subject);
   machine.replaced();
   return machine;
+}
+
+/** A word of the image `device_status_4` is where the device at pin 4 of the I/O APIC notes by DMA that it has something. */
+function connectDevices({ memory, ioApic }: Machine, { image }: Subject): void {
+  for (let pin = 0; pin < PINS; pin++) {
+    const symbol = image.globals.get(`device_status_${pin}`);
+    if (symbol) ioApic.status.set(pin, memory.translateAddress(symbol.address) >>> 3);
+  }
 }
 
 /** What processor `n` has for itself: per-CPU variables, GDT, TSS. */
@@ -290,10 +322,15 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
       memory.load64(own.percpu + symbol.address, stackNamed(platform, stack, n).top);
     }
   }
+  for (const { stack, offset, value } of platform.ownWords) {
+    memory.load64(stackNamed(platform, stack, n).top + BigInt(offset), value === 'number' ? BigInt(n) : own.percpu);
+  }
   for (const [selector, descriptor] of platform.gdt) memory.load64(own.gdtBase + BigInt(selector), descriptor);
   const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
+  const { cpuNumber } = platform.selectors;
+  if (cpuNumber !== undefined) memory.load64(own.gdtBase + BigInt(cpuNumber), numberSegment(n));
   const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
   // The I/O map base, beyond the limit: no port is open to ring 3.
   memory.load64(own.tssBase + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
@@ -310,14 +347,28 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
-function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
+function loadGates(memory: GuestMemory, { image, platform }: Subject, n: number): void {
+  const { idtBase } = processorOf(platform, n);
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
-    memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
-    memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
+    const ist = gateAttribute(image, `ist_${entry.vector}`, 7) ?? entry.ist;
+    const dpl = gateAttribute(image, `dpl_${entry.vector}`, 3) ?? entry.dpl;
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, dpl, GateType.INTERRUPT);
+    memory.load64(idtBase + BigInt(entry.vector * 16), low);
+    memory.load64(idtBase + BigInt(entry.vector * 16 + 8), high);
   }
+}
+
+/** What an image says of its own gate, in an absolute symbol: `ist_18`, the IST slot of vector 18 (0: none), or `dpl_3`. */
+function gateAttribute(image: Image, name: string, highest: number): number | undefined {
+  const symbol = image.globals.get(name);
+  if (symbol === undefined) return undefined;
+  if (symbol.section !== 'absolute' || symbol.address > BigInt(highest)) {
+    const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
+    throw new InputError(`${at}: ${name} must be an absolute symbol from 0 to ${highest}; write .set ${name}, 0`);
+  }
+  return Number(symbol.address);
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
@@ -337,14 +388,17 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   // Each register begins with a value that names it: 0x0d0d… for r13, and so on.
   for (let r = 0; r < 16; r++) u64[r] = 0x0101010101010101n * BigInt(r === 0 ? 0xa0 : r);
   u64[Reg.PROCESSOR] = BigInt(n);
+  // For RDPID, as system software sets it.
+  u64[Reg.TSC_AUX] = BigInt(n);
   u64[Reg.SMBASE] = smbaseOf(platform.smbase, n);
   u64[Reg.RSP] = stackNamed(platform, user ? platform.userStack : platform.kernelStack, n).top;
   u64[Reg.RIP] = start.address;
   u64[Reg.RFLAGS] = BigInt(Flag.ONE | Flag.IF);
   u64[Reg.CS] = BigInt(user ? selectors.userCs : selectors.kernelCs);
   u64[Reg.SS] = BigInt(user ? selectors.userSs : selectors.kernelSs);
-  u64[Reg.GS_BASE] = user ? platform.userGsBase : own.percpu;
-  u64[Reg.KERNEL_GS_BASE] = user ? own.percpu : platform.userGsBase;
+  const swapped = user || platform.guestGsBase !== undefined;
+  u64[Reg.GS_BASE] = swapped ? platform.userGsBase : own.percpu;
+  u64[Reg.KERNEL_GS_BASE] = platform.guestGsBase ?? (user ? own.percpu : platform.userGsBase);
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
   u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE | (machine.profile.la57 ? CR4_LA57 : 0n);
@@ -354,16 +408,30 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.STAR] = platform.star;
   u64[Reg.LSTAR] = image.globals.get(platform.syscallEntry)?.address ?? 0n;
   u64[Reg.FMASK] = platform.fmask;
-  u64[Reg.IDTR_BASE] = platform.idtBase;
+  u64[Reg.IDTR_BASE] = own.idtBase;
   u64[Reg.IDTR_LIMIT] = 0xfffn;
   u64[Reg.GDTR_BASE] = own.gdtBase;
-  u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);
+  u64[Reg.GDTR_LIMIT] = BigInt((selectors.cpuNumber ?? selectors.tss + 8) + 7);
   u64[Reg.TR] = BigInt(selectors.tss);
   u64[Reg.PAT] = PAT_RESET;
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
   u64[Reg.TR_BASE] = own.tssBase;
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
+  setLdt(u64, subject);
   if (machine.profile.fred) setUpFred(u64, subject, n);
+}
+
+/** LDTR, with what LLDT would have read from the GDT: all processors run threads of one process. */
+function setLdt(u64: BigUint64Array, { image, platform }: Subject): void {
+  const table = platform.ldt && image.globals.get(platform.ldt.marker);
+  if (!platform.ldt || !table) return;
+  if (table.size === 0n)
+    throw new InputError(
+      `${table.module}: ${table.name} has no size; put .size ${table.name}, .-${table.name} after it`,
+    );
+  u64[Reg.LDTR] = BigInt(platform.ldt.selector);
+  u64[Reg.LDTR_BASE] = table.address;
+  u64[Reg.LDTR_LIMIT] = table.size - 1n;
 }
 
 function setUpFred(u64: BigUint64Array, subject: Subject, n: number): void {

@@ -46,12 +46,17 @@ export interface FredSetup {
 /** How far apart the things of two processors lie that each has for itself, in bytes. */
 export interface ProcessorStride {
   readonly percpu: bigint;
+  /** 0: they share one IDT. */
+  readonly idt: bigint;
   /** GDT and TSS. */
   readonly tables: bigint;
   readonly stacks: bigint;
 }
 
-/** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
+/**
+ * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
+ * the vector N gives that IST slot to it instead.
+ */
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
@@ -73,6 +78,12 @@ export interface StackLayout {
   readonly slots: readonly Slot[];
 }
 
+export interface OwnWord {
+  readonly stack: string;
+  readonly offset: number;
+  readonly value: 'number' | 'percpu';
+}
+
 export interface Platform {
   readonly name: string;
   /** Assembly file, beside the handlers, with weak defaults that are linked to every image. */
@@ -88,16 +99,24 @@ export interface Platform {
     readonly userCs: number;
     readonly userSs: number;
     readonly tss: number;
+    /** A data segment whose limit is the number of the processor, for LSL; the last one of the GDT. */
+    readonly cpuNumber?: number;
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
+  /** An image that defines the symbol `marker`, with its size, has a local descriptor table there; LDTR holds it from the start. */
+  readonly ldt?: { readonly marker: string; readonly selector: number };
   readonly idtBase: bigint;
+  /** Ring 0 can write to the IDT. */
+  readonly idtWritable: boolean;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
   readonly stacks: readonly Stack[];
   /** CR3 of the kernel; without isolation, of user mode too. */
   readonly cr3: bigint;
   readonly isolation: Isolation;
+  /** CR3 of another process, for images without isolation that define the global symbol `marker`. */
+  readonly secondProcess?: { readonly marker: string; readonly cr3: bigint };
   /** Where the pages of the local APIC and of the I/O APIC are mapped, for the kernel only. */
   readonly interruptPages: InterruptPages;
   /** Stack name for each IST slot. */
@@ -113,18 +132,31 @@ export interface Platform {
   readonly star: bigint;
   readonly fmask: bigint;
   readonly userGsBase: bigint;
+  /**
+   * KERNEL_GS_BASE of a guest, where GS is the guest's in ring 0 too; undefined: SWAPGS exchanges the user's base and that of
+   * the per-CPU area.
+   */
+  readonly guestGsBase: bigint | undefined;
   /** Functions that are the C part of a handler: pt_regs pointer in RDI. */
   readonly cParts: readonly string[];
   /** Functions that serve an NMI, the most specific first: the first one that the image has is "the body". */
   readonly bodies: readonly string[];
+  /** The section of the exception table: pairs of addresses, of an instruction that may fault and of where the code goes on then. */
+  readonly exceptionTable?: string;
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
+  /** Words by which the software finds out where it runs: bytes above the top of a stack, and the number or the per-CPU area. */
+  readonly ownWords: readonly OwnWord[];
   /** Per-CPU variables that get the top of a stack at start. */
   readonly stackVariables: Readonly<Record<string, string>>;
   /** Functions that may sleep: not to be entered while NMIs are blocked. */
   readonly sleepers: readonly string[];
   /** Variables that note work to be done (not zero: there is some): not to be slept on. */
   readonly work: readonly string[];
+  /** Those of them that must be back at zero before user mode goes on. */
+  readonly workBeforeUser: readonly string[];
+  /** Functions at which the software stops itself for good. */
+  readonly panics: readonly string[];
   readonly processorStride: ProcessorStride;
   /** Variables that must be back at their start value when the interrupted code goes on. */
   readonly balanced: readonly string[];
@@ -137,6 +169,7 @@ export interface Platform {
 /** Where one processor has what is its own. */
 export interface ProcessorPlaces {
   readonly percpu: bigint;
+  readonly idtBase: bigint;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
   readonly stacks: readonly Stack[];
@@ -144,10 +177,11 @@ export interface ProcessorPlaces {
 
 /** The places of processor `n`, counted from 0. */
 export function processorOf(platform: Platform, n: number): ProcessorPlaces {
-  const { percpu, tables, stacks } = platform.processorStride;
+  const { percpu, idt, tables, stacks } = platform.processorStride;
   const k = BigInt(n);
   return {
     percpu: platform.layout.percpu + k * percpu,
+    idtBase: platform.idtBase + k * idt,
     gdtBase: platform.gdtBase + k * tables,
     tssBase: platform.tssBase + k * tables,
     stacks:

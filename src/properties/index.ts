@@ -6,10 +6,12 @@ import { context } from './context.js';
 import { environment } from './environment.js';
 import { faultState } from './fault_state.js';
 import { flags } from './flags.js';
+import { guestLedger } from './guest_ledger.js';
 import { handlerView } from './handler_view.js';
 import { masking } from './masking.js';
 import { nmiLatch } from './nmi_latch.js';
 import { nmiLedger } from './nmi_ledger.js';
+import { panic } from './panic.js';
 import { progress } from './progress.js';
 import type { Property } from './property.js';
 import { ring0UserCode } from './ring0_user_code.js';
@@ -17,10 +19,12 @@ import { shutdown } from './shutdown.js';
 import { sleep } from './sleep.js';
 import { stackBounds } from './stack_bounds.js';
 import { untrustedStack } from './untrusted_stack.js';
+import { vmEntry } from './vm_entry.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
-  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep],
+  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic],
+  ...[vmEntry, guestLedger],
 ];
 
 /** The properties that a comma-separated list names; all of them without a list. */

@@ -9,7 +9,7 @@ import { Vector } from '../cpu/cpu.js';
 import type { Instruction } from '../cpu/decoder.js';
 import { Flag, RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
-import { Origin } from '../harness/delivery.js';
+import { FAULTS, Origin } from '../harness/delivery.js';
 import { Tss } from '../harness/descriptors.js';
 import { EventState } from '../harness/event_state.js';
 import { FredFrame, fredEnabled } from '../harness/fred.js';
@@ -17,9 +17,10 @@ import { type Machine, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
-import { ExitReason } from '../harness/vmx.js';
+import { ExitReason, nmiExits } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
 import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 
 /** Words at the start of the monitor's array. */
@@ -36,14 +37,17 @@ export const Word = {
   STACK: 4,
   /** 1 while RSP is what user mode left in it. */
   USER_RSP: 5,
+  /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
+  GUEST_OWED: 6,
+  GUEST_SPARE: 7,
   /** Why the path is over: see End. */
-  END: 6,
+  END: 8,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 7,
+  FIRED: 9,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 11,
+  NEXT_RECORD: 13,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 12,
+  OPEN: 14,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -51,7 +55,7 @@ const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
 /** Words in front of `words` that say something about the state. */
 export const HEADER_WORDS = Word.NEXT_RECORD;
 
-export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5 } as const;
+export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5, PANIC: 6 } as const;
 
 /** Words of a record. Registers first: 0 to 35 are the 18 that the engine computes with. */
 export const RecordWord = {
@@ -62,7 +66,7 @@ export const RecordWord = {
   GS_BASE: 40,
   KERNEL_GS_BASE: 42,
   VECTOR: 44,
-  /** Kind.CONTEXT or Kind.HANDLER. */
+  /** What was interrupted: see Kind. */
   KIND: 45,
   /** 1 if NMIs were blocked before the delivery. */
   LATCH: 46,
@@ -103,8 +107,11 @@ const SYSTEM_REGISTERS: readonly number[] = [
 const DEBUGGER_FLAGS = Flag.RF | Flag.TF;
 const DEBUGGER_REGISTERS: ReadonlySet<number> = new Set([Reg.DR0, Reg.DR1, Reg.DR2, Reg.DR3, Reg.DR7]);
 
-/** What was interrupted: the code around the handlers, or the code under test itself. */
-export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
+/**
+ * What was interrupted: the code around the handlers, the code under test itself, or an IRET of it that has faulted. The fault's
+ * handler need not go back to such an IRET: all that was left to do is to give back what the IRET was to give back.
+ */
+export const Kind = { CONTEXT: 0, HANDLER: 1, RETURN: 2 } as const;
 
 /** Words of a C call. */
 export const CallWord = {
@@ -142,11 +149,41 @@ interface Entry {
   readonly kind: number;
 }
 
+interface Address {
+  readonly name: string;
+  readonly low: number;
+  readonly high: number;
+}
+
 /** Addresses with the same upper half; halves as signed numbers. */
 interface Span {
   readonly high: number;
   readonly startLow: number;
   readonly size: number;
+}
+
+/** An entry of the exception table, in halves. */
+interface Fixup {
+  readonly fromLow: number;
+  readonly fromHigh: number;
+  readonly toLow: number;
+  readonly toHigh: number;
+}
+
+/** The exception table of the image: pairs of 8-byte addresses, of an instruction that may fault and of where to go on then. */
+function fixupsOf({ image, platform }: Subject): Fixup[] {
+  return image.sections
+    .filter((section) => section.name === platform.exceptionTable)
+    .flatMap(({ data }) => {
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      const half = (entry: number, i: number): number => view.getUint32(16 * entry + 4 * i, true);
+      return Array.from({ length: Math.floor(data.byteLength / 16) }, (_, i) => ({
+        fromLow: half(i, 0),
+        fromHigh: half(i, 1),
+        toLow: half(i, 2),
+        toHigh: half(i, 3),
+      }));
+    });
 }
 
 /** A stack with its bounds as two halves: the inner loop has no BigInt. */
@@ -198,6 +235,8 @@ export class Monitor {
   changed = true;
   /** Offset of the record that is being closed while `returned` hooks run; -1 otherwise. */
   closing = -1;
+  /** Whether that return goes to the place that the exception table names for the interrupted instruction, and not to itself. */
+  #fixedUp = false;
   /** Called for each property that breaks, right when it does. */
   onFailure: ((property: Property) => void) | undefined;
   readonly names: { readonly body: string | undefined; readonly cParts: readonly string[] };
@@ -222,9 +261,13 @@ export class Monitor {
   readonly #several: boolean;
   readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
+  readonly #fixups: readonly Fixup[];
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
+  readonly guestLedger: GuestLedger;
+  /** Where the software stops itself. */
+  readonly #panics: readonly Address[];
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
   /** How the path without events ends; undefined until it has been seen. */
@@ -249,6 +292,7 @@ export class Monitor {
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
     const { image, platform } = subject;
+    this.guestLedger = new GuestLedger(machine, image);
     const body = platform.bodies.find((name) => image.globals.has(name));
     const cParts = platform.cParts.filter((name) => image.globals.has(name));
     this.names = { body, cParts };
@@ -269,6 +313,10 @@ export class Monitor {
     }
     this.#entries = [...entries.values()];
     this.#entryBits = this.#entries.reduce((bits, { low }) => bits | (1 << low), 0);
+    this.#panics = platform.panics.flatMap((name) => {
+      const address = image.globals.get(name)?.address;
+      return address === undefined ? [] : [{ name, low: Number(address & 0xffffffffn), high: Number(address >> 32n) }];
+    });
     this.#systemCount = machine.rareChanged ? SYSTEM_REGISTERS.length : 1;
     this.#recordSize = RecordWord.SYSTEM + 2 * this.#systemCount;
     const [end] = machine.processors.ends;
@@ -290,6 +338,7 @@ export class Monitor {
       baseLow: Number(stack.base & 0xffffffffn),
       topLow: Number(stack.top & 0xffffffffn),
     }));
+    this.#fixups = fixupsOf(subject);
     const numbers = Array.from({ length: machine.processors.count }, (_, n) => n);
     this.#balanced = numbers.map((n) => this.#findBalanced(n));
     this.#work = numbers.map((n) =>
@@ -344,10 +393,25 @@ export class Monitor {
     return list.filter((item) => item.offset >= 0);
   }
 
-  /** The name of a variable that notes work and is not zero; undefined if all are. */
-  get workPending(): string | undefined {
+  /** Where the software has stopped itself; undefined if it has not. */
+  get panicked(): string | undefined {
+    return this.words[Word.END] === End.PANIC ? this.#panicAt() : undefined;
+  }
+
+  #panicAt(): string | undefined {
+    const { u32 } = this.machine;
+    for (let i = 0; i < this.#panics.length; i++) {
+      const { name, low, high } = this.#panics[i]!;
+      if (u32[2 * Reg.RIP] === low && u32[2 * Reg.RIP + 1] === high) return name;
+    }
+    return undefined;
+  }
+
+  /** The name of a variable that notes work and is not zero; undefined if all are. With `among`, one of these. */
+  workPending(among?: readonly string[]): string | undefined {
     const { memory, cpu, processors } = this.machine;
     for (const { name, offset } of this.#work[processors.running]!) {
+      if (among !== undefined && !among.includes(name)) continue;
       cpu.noteRead(offset >>> 3);
       if (memory.view.getUint32(offset, true) !== 0) return name;
     }
@@ -415,20 +479,21 @@ export class Monitor {
     const w = this.words;
     if (!this.#several) return w[Word.END] === End.HALT && w[Word.DEPTH]! > 0;
     // As long as one of several runs, it may wake the others.
-    const { processors } = this.machine;
+    const { processors, u32 } = this.machine;
     if (!processors.allIdle) return false;
-    const parked = Array.from({ length: processors.count }, (_, n) => w[TOTAL * (1 + n) + Word.DEPTH]!);
-    return w[Word.DEPTH]! > 0 || parked.some((depth) => depth > 0);
+    for (let n = 0; n < processors.count; n++) {
+      const depth = w[(n === processors.running ? 0 : TOTAL * (1 + n)) + Word.DEPTH]!;
+      const rip = processors.place(n, Reg.RIP);
+      const end = processors.ends[n]!;
+      // One that has come to the end of its context waits for nothing, whatever it has left behind.
+      if (depth > 0 && (u32[rip] !== end.low || u32[rip + 1] !== end.high)) return true;
+    }
+    return false;
   }
 
   /** Deliveries, or C calls, have gone on within each other for too long. */
   get tooDeep(): boolean {
     return this.words[Word.END] === End.TOO_DEEP;
-  }
-
-  /** The stack that a push at RSP high:low goes to. */
-  stackBelow(high: number, low: number): Stack | undefined {
-    return this.#bounds[this.#stackOf(high, low) - 1]?.stack;
   }
 
   #stackOf(high: number, low: number): number {
@@ -453,7 +518,8 @@ export class Monitor {
   sameRegisters(record: number): boolean {
     const w = this.records;
     const u32 = this.machine.u32;
-    for (let i = 0; i < 34; i++) if (w[record + i] !== u32[i]) return false;
+    // RIP comes last of these; a fault that is fixed up goes on at another place, with everything else as it was.
+    for (let i = 0; i < (this.#fixedUp ? 32 : 34); i++) if (w[record + i] !== u32[i]) return false;
     const debugged = w[record + RecordWord.VECTOR] === Vector.DB;
     if ((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~(debugged ? DEBUGGER_FLAGS : Flag.RF)) return false;
     if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
@@ -474,7 +540,8 @@ export class Monitor {
     const check = (what: string, expected: bigint, found: bigint): void => {
       if (expected !== found) list.push({ what, expected, found });
     };
-    for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
+    for (let r = 0; r < (this.#fixedUp ? 16 : 17); r++)
+      check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
     const debugged = this.records[record + RecordWord.VECTOR] === Vector.DB;
     const flags = ~BigInt(debugged ? DEBUGGER_FLAGS : Flag.RF);
     check('rflags', this.recorded(record + 34) & flags, u64[Reg.RFLAGS]! & flags);
@@ -608,10 +675,11 @@ export class Monitor {
     this.onFailure?.(this.properties[index]!);
   }
 
-  /** Breaks a property by name: for what only the search can see. */
-  failNamed(name: string): void {
+  /** Breaks a property by name, for what no hook can see; false if it is not checked. */
+  failNamed(name: string): boolean {
     const index = this.properties.findIndex((p) => p.name === name);
     if (index >= 0) this.fail(index);
+    return index >= 0;
   }
 
   // What happened ------------------------------------------------------------------------------------------------------
@@ -620,9 +688,17 @@ export class Monitor {
   after(): void {
     const { machine, words: w } = this;
     const { happened, u32 } = machine;
-    if (happened.plain) this.#executed(happened.instruction!);
-    else if (this.#happened()) return;
     const events = u32[2 * Reg.EVENTS]!;
+    if (happened.plain) {
+      if (events & EventState.VMX_ROOT) this.#keepLedger();
+      this.#executed(happened.instruction!);
+    } else if (this.#happened()) return;
+    if (this.#panicAt() !== undefined) {
+      w[Word.END] = End.PANIC;
+      this.changed = true;
+      this.failNamed('panic');
+      return;
+    }
     const atEnd = this.#several
       ? machine.processors.atEnd
       : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
@@ -642,6 +718,13 @@ export class Monitor {
     if (happened.switchedFrom >= 0) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#switched(happened.switchedFrom);
+      return true;
+    }
+    if (this.machine.u32[2 * Reg.EVENTS]! & EventState.VMX_ROOT) this.#keepLedger();
+    if (happened.failedCheck !== undefined && this.failNamed('vm-entry')) {
+      // What a host does then, if anything, is no failure of its own.
+      w[Word.END] = End.BROKEN;
+      this.changed = true;
       return true;
     }
     if (happened.vmEntry) this.#entered();
@@ -812,11 +895,13 @@ export class Monitor {
     }
     r[record + RecordWord.VECTOR] = happened.vector;
     const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
-    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
+    const faultedReturn = happened.instruction?.mnemonic === Mnemonic.Iretq;
+    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : faultedReturn ? Kind.RETURN : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
-    // An NMI that has caused a VM exit is the host's to handle.
+    // An NMI that has caused a VM exit is the host's to handle; the virtual one that it injects is the guest's own business.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
-    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL)) {
+    const virtual = nmiExits(machine.u32[2 * Reg.EVENTS]!);
+    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL && !virtual)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
@@ -879,6 +964,17 @@ export class Monitor {
     }
   }
 
+  /** What the transition has meant for the guest's ledger; a property that it breaks breaks here. */
+  #keepLedger(): void {
+    const { words: w } = this;
+    const { owed, spare, unasked } = this.guestLedger.after(w[Word.GUEST_OWED]!, w[Word.GUEST_SPARE]!);
+    if (unasked) this.failNamed('guest-ledger');
+    if (owed === w[Word.GUEST_OWED] && spare === w[Word.GUEST_SPARE]) return;
+    w[Word.GUEST_OWED] = owed;
+    w[Word.GUEST_SPARE] = spare;
+    this.changed = true;
+  }
+
   /** A guest has been entered: code that an exit had interrupted goes on, before any event that is injected. */
   #entered(): void {
     const { u32, registersBefore } = this.machine;
@@ -919,9 +1015,9 @@ export class Monitor {
     let depth = w[Word.DEPTH]!;
     while (depth > 0) {
       const record = w[Word.OPEN + depth - 1]!;
+      this.#fixedUp = this.#fixups.length > 0 && this.#isFixup(record, low, high);
       const same =
-        r[record + 2 * Reg.RIP] === low &&
-        r[record + 2 * Reg.RIP + 1] === high &&
+        ((r[record + 2 * Reg.RIP] === low && r[record + 2 * Reg.RIP + 1] === high) || this.#fixedUp) &&
         r[record + RecordWord.CS] === u32[2 * Reg.CS];
       if (
         same &&
@@ -933,6 +1029,7 @@ export class Monitor {
       depth--;
     }
     if (depth === 0) {
+      this.#fixedUp = false;
       if (!near) for (const [i, p] of this.#returned) if (p.returned!(this, -1)) this.fail(i);
       return;
     }
@@ -943,6 +1040,7 @@ export class Monitor {
       if (p.returned!(this, record)) this.fail(n);
     }
     this.closing = -1;
+    this.#fixedUp = false;
     w[Word.DEPTH] = depth - 1;
     w[Word.STACK] = r[record + RecordWord.STACK]!;
     w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
@@ -950,9 +1048,25 @@ export class Monitor {
     this.changed = true;
   }
 
+  /** Whether high:low is where the exception table lets a fault of the instruction go on that `record` has interrupted. */
+  #isFixup(record: number, low: number, high: number): boolean {
+    const r = this.records;
+    const vector = r[record + RecordWord.VECTOR]!;
+    for (let i = 0; i < this.#fixups.length; i++) {
+      const f = this.#fixups[i]!;
+      if (f.toLow !== low || f.toHigh !== high || !FAULTS.has(vector)) continue;
+      if (f.fromLow === r[record + 2 * Reg.RIP] && f.fromHigh === r[record + 2 * Reg.RIP + 1]) return true;
+    }
+    return false;
+  }
+
   /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */
   abandons(record: number): boolean {
-    return record !== this.innermost;
+    const w = this.words;
+    for (let i = w[Word.DEPTH]! - 1; w[Word.OPEN + i] !== record; i--) {
+      if (this.records[w[Word.OPEN + i]! + RecordWord.KIND] !== Kind.RETURN) return true;
+    }
+    return false;
   }
 
   #maybeEntered(called: boolean): void {

@@ -4,7 +4,7 @@ import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
 import { savePaths } from '../explore/path_file.js';
-import type { Failure, SearchResult } from '../explore/result.js';
+import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
 import { buildSubject, type Subject } from '../platforms/boot.js';
@@ -202,8 +202,13 @@ function runSchedule(
     instructions: broken.find((b) => b.property === property)!.step,
     path,
   }));
+  const panic = trace.broken.find((b) => b.property === 'panic');
   const stopped =
-    trace.run.ending === 'limit' ? `the path has not ended after ${trace.steps.length} transitions` : undefined;
+    panic !== undefined && !broken.includes(panic)
+      ? unchecked(trace.run.monitor.panicked!)
+      : trace.run.ending === 'limit'
+        ? `the path has not ended after ${trace.steps.length} transitions`
+        : undefined;
   const report = broken
     .map((b) => `${paint('red', b.property)}: ${b.sentence}\n${counterexample(trace, b, path, paint)}`)
     .join('\n\n');

@@ -64,7 +64,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   };
 
   const platform = fields.platform ?? 'linux';
-  inField(['platform'], () => platformNamed(platform));
+  const conventions = inField(['platform'], () => platformNamed(platform));
   const knobs = inField(['knobs'], () => checkChanges(fields.knobs ?? {}));
   const profiles = each('profile', 'intel').map(([profile, path]) => {
     const found = isProfileFile(profile) ? inField(path, () => nearest(profile, directory, 'profile')) : profile;
@@ -73,7 +73,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   });
   const contexts = each('context', 'kernel').map(([context, path]) => {
     if (isContextFile(context)) return inField(path, () => nearest(context, directory, 'context'));
-    inField(path, () => contextPath(context));
+    inField(path, () => contextPath(context, conventions));
     return context;
   });
   const files = each('image', '').map(([file, path]) => inField(path, () => nearest(file, directory, 'image')));

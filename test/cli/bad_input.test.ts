@@ -144,14 +144,14 @@ test('instructions that the machine does not model, with the place and how it wa
 
 test('names that there are not, with those that there are', async () => {
   await refused([
-    [['explore', NMI, '--platform', 'xen'], /^entrace: there is no platform 'xen'; the platforms are linux$/],
+    [['explore', NMI, '--platform', 'bsd'], /^entrace: there is no platform 'bsd'; the platforms are linux, xen$/],
     [
       ['explore', NMI, '--profile', 'via'],
       /^entrace: there is no profile 'via'; the profiles are intel, amd, fred, or the path of a .yaml file$/,
     ],
     [
       ['explore', NMI, '--context', 'idle'],
-      /^entrace: there is no context 'idle'; the contexts are kernel, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
+      /^entrace: there is no context 'idle'; the contexts are kernel, ldtss, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
     [
       ['explore', NMI, '--events', 'xyz=1'],
