@@ -11,7 +11,7 @@ import {
   type MemoryOperand,
   registerNumber,
 } from './decoder.js';
-import { CODE, type GuestMemory, ONE_SPACE, Perm } from './memory.js';
+import { CODE, type GuestMemory, Perm } from './memory.js';
 import { NotModelled } from './not_modelled.js';
 import { Flag, REGISTER_COUNT, Reg, RegisterFile } from './registers.js';
 import { allocateShared, type RegisterBatch, UC_ERR, UC_X86_REG, Unicorn } from './unicorn.js';
@@ -72,6 +72,7 @@ const ENGINE_IDS = [
   ...[UC_X86_REG.R14, UC_X86_REG.R15, UC_X86_REG.RIP, UC_X86_REG.EFLAGS],
 ];
 
+const RIP_BIT = 1 << Reg.RIP;
 /** Flags that the engine must not see: it would raise exceptions of its own, or drop them. */
 const WITHHELD = Flag.TF | Flag.RF;
 
@@ -104,9 +105,10 @@ export class Cpu {
    */
   watch: (high: number, low: number, size: number, access: number) => void = () => undefined;
 
-  /** CR3 as the address space was selected by it. */
+  /** CR3, and whether the processor was in SMM, as the address space was selected by them. */
   #cr3Low = -1;
   #cr3High = -1;
+  #smm = false;
   readonly #engine: Unicorn;
   readonly #batch: RegisterBatch;
   readonly #bases: RegisterBatch;
@@ -153,15 +155,16 @@ export class Cpu {
     return top === 0 || top === -1;
   }
 
-  /** Makes the address space that CR3 selects the current one; to be called by whatever may have changed CR3. */
-  selectSpace(): void {
+  /** Makes the address space that CR3 selects the current one, with SMRAM in SMM: see Machine.selectSpace. */
+  selectSpace(smm: boolean): void {
     const { memory, u32 } = this;
     const low = u32[2 * Reg.CR3]!;
     const high = u32[2 * Reg.CR3 + 1]!;
-    if (low === this.#cr3Low && high === this.#cr3High) return;
-    if (memory.spaces === ONE_SPACE || memory.selectSpace(high, low)) {
+    if (low === this.#cr3Low && high === this.#cr3High && smm === this.#smm) return;
+    if (memory.selectSpace(high, low, smm)) {
       this.#cr3Low = low;
       this.#cr3High = high;
+      this.#smm = smm;
       return;
     }
     const names = memory.spaces.map(({ name, cr3 }) => `${name}: 0x${cr3.toString(16)}`).join(', ');
@@ -187,9 +190,9 @@ export class Cpu {
     const high = this.u32[2 * Reg.RIP + 1]!;
     if (previous !== undefined) {
       const a = previous.follower;
-      if (a !== undefined && a.low === low && a.high === high) return a;
+      if (a !== undefined && a.low === (low | 0) && a.high === (high | 0)) return a;
       const b = previous.otherFollower;
-      if (b !== undefined && b.low === low && b.high === high) return b;
+      if (b !== undefined && b.low === (low | 0) && b.high === (high | 0)) return b;
     }
     if (!this.#fetchable(high, low)) return undefined;
     const instruction = this.decoder.find(high, low) ?? this.#decode(high, low);
@@ -200,7 +203,7 @@ export class Cpu {
     ) {
       return undefined;
     }
-    if (instruction !== undefined && previous !== undefined && previous.high === high) {
+    if (instruction !== undefined && previous !== undefined && previous.high === (high | 0)) {
       // Only a follower with the same rights may skip the fetch check: it must lie on the same page. That is enough, since
       // what changes the rights of a page (CR3, CR4, the privilege level) is microcode, and microcode has no followers.
       if (previous.microcode < 0 && (previous.low ^ low) >>> 12 === 0 && (low & 0xfff) + instruction.length <= 0x1000) {
@@ -258,22 +261,20 @@ export class Cpu {
     }
     if (instruction.invalid) return this.raise(Vector.UD);
     const u32 = this.u32;
-    const operands = instruction.memory;
+    const { memory: operands, operand } = instruction;
     const idle = instruction.repeat && u32[2 * Reg.RCX] === 0 && u32[2 * Reg.RCX + 1] === 0;
     const announced = this.memory.journalLength;
-    if (operands.length > 0 && !idle) {
+    if (operand !== undefined && !idle) {
+      if (!this.#check(operand, (u32[2 * Reg.CS]! & 3) === 3)) return false;
+      if (this.memory.perms & Perm.DEVICE) return this.#executeOnDevice(instruction, operand);
+      this.#note(operand);
+    } else if (operands.length > 0 && !idle) {
       const user = (u32[2 * Reg.CS]! & 3) === 3;
-      if (operands.length === 1) {
-        if (!this.#check(operands[0]!, user)) return false;
-        if (this.memory.perms & Perm.DEVICE) return this.#executeOnDevice(instruction, operands[0]!);
-        this.#note(operands[0]!);
-      } else {
-        for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
-        if (instruction.divide && !this.#dividable(instruction)) return false;
-        for (let i = 0; i < operands.length; i++) {
-          this.#check(operands[i]!, user);
-          this.#note(operands[i]!);
-        }
+      for (let i = 0; i < operands.length; i++) if (!this.#check(operands[i]!, user)) return false;
+      if (instruction.divide && !this.#dividable(instruction)) return false;
+      for (let i = 0; i < operands.length; i++) {
+        this.#check(operands[i]!, user);
+        this.#note(operands[i]!);
       }
     }
     if (instruction.divide && !this.#dividable(instruction)) return false;
@@ -329,7 +330,13 @@ export class Cpu {
     if (error !== UC_ERR.OK && !(error === UC_ERR.FETCH_UNMAPPED && instruction.leaves)) {
       return this.#engineRefused(instruction, error, withheld);
     }
-    this.#engine.reg_read_batch(this.#resultsOf(instruction.results));
+    const { asked } = instruction;
+    if (asked !== 0) {
+      instruction.batch ??= this.#batchOf(asked);
+      this.#engine.reg_read_batch(instruction.batch);
+    }
+    if (instruction.stackStep !== 0) this.#add(Reg.RSP, instruction.stackStep);
+    if (!(asked & RIP_BIT)) this.#add(Reg.RIP, instruction.length);
     // RF is cleared by every instruction that completes (SDM vol. 3, 17.3.1.1); TF stays.
     if (withheld !== 0) u32[2 * Reg.RFLAGS]! |= withheld & Flag.TF;
     if (instruction.repeat) this.#endRepeat(instruction);
@@ -349,9 +356,17 @@ export class Cpu {
     if (!same) this.#engine.reg_write_batch(this.#bases);
   }
 
-  /** A batch that reads just the registers that an instruction changes: reading all of them takes as long as the step. */
-  #resultsOf(mask: number): RegisterBatch {
+  /** A batch that reads just the registers that must be asked for: reading all of them takes as long as the step. */
+  #batchOf(mask: number): RegisterBatch {
     return this.#resultBatches.get(mask) ?? this.#makeResultBatch(mask);
+  }
+
+  #add(register: number, bytes: number): void {
+    const u32 = this.u32;
+    const low = u32[2 * register]! + bytes;
+    u32[2 * register] = low;
+    if (low < 0) u32[2 * register + 1]! -= 1;
+    else if (low > 0xffffffff) u32[2 * register + 1]! += 1;
   }
 
   #makeResultBatch(mask: number): RegisterBatch {
@@ -370,7 +385,7 @@ export class Cpu {
    */
   #endRepeat(instruction: Instruction): void {
     const u32 = this.u32;
-    if (u32[2 * Reg.RIP] !== instruction.low) return;
+    if ((u32[2 * Reg.RIP]! | 0) !== instruction.low) return;
     if (u32[2 * Reg.RCX] !== 0 || u32[2 * Reg.RCX + 1] !== 0) u32[2 * Reg.RFLAGS]! |= Flag.RF;
     else this.regs.u64[Reg.RIP] = instruction.address + BigInt(instruction.length);
   }
@@ -403,14 +418,14 @@ export class Cpu {
       high += u32[2 * operand.index + 1]! * operand.scale;
     }
     // Sums of a few 35-bit numbers: exact as doubles; the carry out of the low half is its quotient.
-    if (low > 0xffffffff) high += Math.floor(low / 0x100000000);
+    if (low > 0xffffffff || low < 0) high += Math.floor(low / 0x100000000);
     return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
   }
 
   /** The address of a memory operand, as the registers are now; for those who watch. */
   addressOf(operand: MemoryOperand): bigint {
     const u64 = this.regs.u64;
-    let address = (BigInt(operand.displacementHigh) << 32n) | BigInt(operand.displacementLow);
+    let address = (BigInt(operand.displacementHigh) << 32n) + BigInt(operand.displacementLow);
     if (operand.base >= 0) address += u64[operand.base]!;
     if (operand.segmentBase >= 0) address += u64[operand.segmentBase]!;
     if (operand.index >= 0) address += u64[operand.index]! * BigInt(operand.scale);

@@ -20,6 +20,7 @@ import {
   RflagsBits,
 } from 'iced-x86';
 import { Reg } from './registers.js';
+import type { RegisterBatch } from './unicorn.js';
 
 /** The longest instruction (SDM vol. 2, 2.3.11). */
 export const MAX_INSTRUCTION = 15;
@@ -27,7 +28,12 @@ export const MAX_INSTRUCTION = 15;
 /** IMPLICIT: by the processor itself, to a descriptor table, a TSS or an event's frame (SDM vol. 3, 4.6). */
 export const Access = { READ: 1, WRITE: 2, IMPLICIT: 4 } as const;
 
-/** A memory operand, explicit or implied: address = segment base + base + index * scale + displacement. */
+/**
+ * A memory operand, explicit or implied: address = segment base + base + index * scale + displacement, which is
+ * displacementHigh * 2^32 + displacementLow.
+ *
+ * Halves of addresses, here and in Instruction, are signed 32-bit numbers: larger ones would lie in objects of their own.
+ */
 export interface MemoryOperand {
   /** Register numbers, or -1. */
   readonly base: number;
@@ -50,6 +56,7 @@ export interface Instruction {
   /** Position in the cache: small, dense, stable. */
   readonly id: number;
   readonly address: bigint;
+  /** Halves of the address, signed. */
   readonly high: number;
   readonly low: number;
   readonly length: number;
@@ -57,6 +64,8 @@ export interface Instruction {
   readonly mnemonic: Mnemonic;
   readonly code: Code;
   readonly memory: readonly MemoryOperand[];
+  /** The memory operand of an instruction that has just one. */
+  readonly operand: MemoryOperand | undefined;
   /** Number of the microcode routine that executes it, or -1 when the engine does. */
   readonly microcode: number;
   /** Why it cannot be executed at all: it uses state that the machine does not model; undefined if it can. */
@@ -73,6 +82,13 @@ export interface Instruction {
    * Conditional writes count.
    */
   readonly results: number;
+  /**
+   * Those of them that the engine must be asked for. RIP is not among them if the next instruction is the one behind this
+   * one, nor is RSP if the instruction only pushes or pops: see `stackStep`.
+   */
+  readonly asked: number;
+  /** Bytes that a PUSH, POP, CALL or RET adds to RSP; 0 for all other instructions, and for a POP into RSP. */
+  readonly stackStep: number;
   /** A branch of any kind, RET included. */
   readonly leaves: boolean;
   /** The target is not in the instruction: RET, or a CALL or JMP through a register or memory. */
@@ -84,6 +100,8 @@ export interface Instruction {
   /** The instructions that followed this one last time: saves the look-up. */
   follower: Instruction | undefined;
   otherFollower: Instruction | undefined;
+  /** Reads the registers of `asked`; made when that is done first. */
+  batch: RegisterBatch | undefined;
 }
 
 const GENERAL: ReadonlyMap<Register, number> = new Map([
@@ -132,6 +150,9 @@ const STRING_SIZES: ReadonlyMap<Mnemonic, number> = new Map([
   [Mnemonic.Cmpsd, 4],
   [Mnemonic.Cmpsq, 8],
 ]);
+
+/** What moves RSP by a constant, besides other things. */
+const STEPPING_STACK: ReadonlySet<Mnemonic> = new Set([Mnemonic.Push, Mnemonic.Pop, Mnemonic.Call, Mnemonic.Ret]);
 
 const INCREMENTAL_STACK: ReadonlySet<Mnemonic> = new Set([
   Mnemonic.Add,
@@ -278,6 +299,7 @@ export class DecodeCache {
       for (const used of info.usedMemory()) {
         if (used.access === OpAccess.NoMemAccess || used.access === OpAccess.None) continue;
         const displacement = BigInt.asUintN(64, used.displacement);
+        const displacementLow = Number(BigInt.asIntN(32, displacement));
         const base = registerNumber(used.base);
         const index = registerNumber(used.index);
         const write = [OpAccess.Write, OpAccess.CondWrite, OpAccess.ReadWrite, OpAccess.ReadCondWrite].includes(
@@ -292,8 +314,8 @@ export class DecodeCache {
           base,
           index,
           scale: used.scale,
-          displacementHigh: Number(displacement >> 32n),
-          displacementLow: Number(displacement & 0xffffffffn),
+          displacementHigh: Number(BigInt.asIntN(32, (displacement - BigInt(displacementLow)) >> 32n)),
+          displacementLow,
           segmentBase: used.segment === Register.GS ? Reg.GS_BASE : used.segment === Register.FS ? Reg.FS_BASE : -1,
           size,
           access: (read ? Access.READ : 0) | (write ? Access.WRITE : 0),
@@ -319,21 +341,27 @@ export class DecodeCache {
     // `pop %rsp` loads the stack pointer, whatever it pops from; so does `mov %cr3, %rsp`.
     if ((iced.mnemonic === Mnemonic.Pop || microcode >= 0) && iced.opCount > 0 && iced.op0Register === Register.RSP)
       switchesStack = true;
+    const leaves = microcode < 0 && iced.flowControl !== FlowControl.Next;
+    const stackStep =
+      microcode < 0 && !switchesStack && STEPPING_STACK.has(iced.mnemonic) ? iced.stackPointerIncrement : 0;
     const instruction: Instruction = {
       id: this.instructions.length,
       address,
-      high: high >>> 0,
-      low: low >>> 0,
+      high: high | 0,
+      low: low | 0,
       length: iced.code === Code.INVALID ? 1 : iced.length,
       bytes: bytes.slice(0, iced.code === Code.INVALID ? 1 : iced.length),
       mnemonic: iced.mnemonic,
       code: iced.code,
       memory,
+      operand: memory.length === 1 ? memory[0] : undefined,
       microcode,
       unsupported,
       invalid: iced.code === Code.INVALID,
       truncated,
-      leaves: microcode < 0 && iced.flowControl !== FlowControl.Next,
+      asked: results & ~(leaves || repeat ? 0 : 1 << Reg.RIP) & ~(stackStep !== 0 ? 1 << Reg.RSP : 0),
+      stackStep,
+      leaves,
       indirect: microcode < 0 && INDIRECT.has(iced.flowControl),
       repeat,
       divide: iced.mnemonic === Mnemonic.Div || iced.mnemonic === Mnemonic.Idiv,
@@ -343,6 +371,7 @@ export class DecodeCache {
       iced,
       follower: undefined,
       otherFollower: undefined,
+      batch: undefined,
     };
     if (truncated) return instruction;
     this.instructions.push(instruction);

@@ -6,6 +6,8 @@
  * Address spaces (SDM vol. 3, 4.2 and 4.6): CR3 selects one of those that were declared; a region says where in them it is
  * mapped, and with which rights. What is mapped at an address is the same memory in each of them. There are no page
  * tables in memory, and translations are never stale: a new CR3 is in force with the next access.
+ *
+ * SMRAM is mapped in system-management mode only, whatever CR3 is: each address space is there twice, with it and without.
  */
 import { allocateShared, type Unicorn } from './unicorn.js';
 
@@ -27,6 +29,8 @@ export interface Region {
   readonly physical?: bigint;
   /** State of a device: it has words, a journal and a place in every snapshot, but no guest address. */
   readonly hidden?: true;
+  /** SMRAM: mapped in system-management mode only. */
+  readonly smram?: true;
 }
 
 /** Page tables, as CR3 names them. */
@@ -90,7 +94,9 @@ export class GuestMemory {
   readonly #offsets: number[] = [];
   readonly #pages = new Map<number, number>();
   readonly #mappings: readonly Mapping[];
-  // The mapping that CR3 selects, and its parts.
+  /** The same with SMRAM. */
+  readonly #mappingsInSmm: readonly Mapping[];
+  // The mapping that is selected, and its parts.
   #mapping: Mapping;
   #pagePerms: Uint8Array;
   #tlbHigh: Int32Array;
@@ -114,7 +120,9 @@ export class GuestMemory {
     this.u32 = new Uint32Array(shared.buffer);
     this.view = new DataView(shared.buffer);
     this.words = total / 8;
-    this.#mappings = spaces.map(({ name, cr3 }) => new Mapping(name, cr3, total / PAGE_SIZE));
+    const mappings = (): Mapping[] => spaces.map(({ name, cr3 }) => new Mapping(name, cr3, total / PAGE_SIZE));
+    this.#mappings = mappings();
+    this.#mappingsInSmm = mappings();
     this.#mapping = this.#mappings[0]!;
     this.#pagePerms = this.#mapping.perms;
     this.#tlbHigh = this.#mapping.tlbHigh;
@@ -123,11 +131,12 @@ export class GuestMemory {
     this.regions.forEach((region, i) => {
       if (region.hidden) return;
       const code = isCode(region) ? CODE : 0;
+      const mapped = region.smram ? this.#mappingsInSmm : [...this.#mappings, ...this.#mappingsInSmm];
       for (let at = 0; at < region.size; at += PAGE_SIZE) {
         const address = BigInt.asUintN(64, region.address + BigInt(at));
         const offset = this.#offsets[i]! + at;
         this.#pages.set(pageKey(Number(address >> 32n), Number(address & 0xffffffffn)), offset);
-        for (const { name, perms } of this.#mappings) {
+        for (const { name, perms } of mapped) {
           const rights = region.spaces ? region.spaces[name] : region.perms;
           if (rights !== undefined) perms[offset / PAGE_SIZE] = rights | code;
         }
@@ -159,12 +168,16 @@ export class GuestMemory {
     return this.#mapping.name;
   }
 
-  /** Makes the address space that a CR3 value selects the current one; false, and nothing changes, if there is none. */
-  selectSpace(cr3High: number, cr3Low: number): boolean {
+  /**
+   * Makes the address space that a CR3 value selects, with SMRAM if `smm`, the current one; false, and nothing changes, if
+   * there is none.
+   */
+  selectSpace(cr3High: number, cr3Low: number, smm = false): boolean {
     const high = cr3High & CR3_ADDRESS_HIGH;
     const low = cr3Low & CR3_ADDRESS_LOW;
-    if (low === this.#mapping.cr3Low && high === this.#mapping.cr3High) return true;
-    const mapping = this.#mappings.find((m) => m.cr3Low === low && m.cr3High === high);
+    const mappings = smm ? this.#mappingsInSmm : this.#mappings;
+    const mapping =
+      this.spaces === ONE_SPACE ? mappings[0] : mappings.find((m) => m.cr3Low === low && m.cr3High === high);
     if (mapping === undefined) return false;
     this.#mapping = mapping;
     this.#pagePerms = mapping.perms;
@@ -196,10 +209,10 @@ export class GuestMemory {
     return offset + (low & 0xfff);
   }
 
-  /** The same for those who watch: whatever address space is selected, -1 where none maps anything. */
+  /** The same for those who watch, and for accesses to SMRAM that are part of an SMI: whatever is selected, -1 where nothing is. */
   locate(high: number, low: number): number {
     const offset = this.translate(high, low);
-    if (offset >= 0 || this.#mappings.length === 1) return offset;
+    if (offset >= 0) return offset;
     const found = this.#pages.get(pageKey(high, low));
     return found === undefined ? -1 : found + (low & 0xfff);
   }

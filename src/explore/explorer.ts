@@ -24,8 +24,8 @@ export function search(
   let live = new LiveWords(machine.memory.words, options.exact ?? false);
   const most = Math.max(0, ...Object.values(options.bound));
   let rounds = 0;
-  // The next round visits at least about as many states as the one before: its table need not grow to that again.
-  let slots: number | undefined;
+  // The next round visits at least about as many states as the one before: its tables need not grow to that again.
+  let slots: readonly number[] = [];
   let closed: Bound | undefined;
   // Small bounds teach the table nearly all there is to know, at next to no cost; only the full bound counts.
   for (let limit = Math.min(1, most); ; ) {
@@ -44,6 +44,7 @@ export function search(
       const wider = error instanceof MasksFull ? live.widened() : undefined;
       if (!wider) throw error;
       live = wider;
+      slots = [];
       limit = Math.min(1, most);
       continue;
     }

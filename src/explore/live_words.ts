@@ -17,8 +17,9 @@ const FIRST_WIDTH = 8;
 export const FIRST_KEY = 2048;
 const MAX_WIDTH = 128;
 
-/** Stands for no path in the table of last rows; a path with this number would find row 0, which is sound. */
-const NO_PATH = -0x80000000;
+/** Room to begin with, powers of two: paths, and instructions on each. */
+const FIRST_PATHS = 64;
+const FIRST_STRIDE = 128;
 
 /** The masks have no room for another word. */
 export class MasksFull extends Error {}
@@ -36,12 +37,14 @@ export class LiveWords {
   /** One row of `width` elements for each boundary that has been seen. */
   rows = new Uint32Array(1 << 14);
   #rowCount = 0;
-  // Each instruction's last row: the next state of a chain mostly got there the same way.
-  #lastPath = new Int32Array(512).fill(NO_PATH);
-  #lastRow = new Int32Array(512);
-  // Open addressing: instruction number + 1, path, row.
-  #table = new Int32Array(3 << 12); // a power of two of entries
-  #entries = 0;
+  /** For each path, `#stride` places: the offset of the row of the instruction with that number, 0 while it has none. */
+  #rowOf = new Int32Array(FIRST_PATHS * FIRST_STRIDE);
+  #stride = FIRST_STRIDE;
+  /** Numbers of the paths, by what stands for them: open addressing, twice as many places as there may be paths. */
+  #pathKey = new Int32Array(2 * FIRST_PATHS);
+  /** Number + 1; 0 where there is none. */
+  #pathNumber = new Int32Array(2 * FIRST_PATHS);
+  #paths = 0;
 
   /** `exact` keeps every word live everywhere: no reduction. */
   constructor(
@@ -68,57 +71,67 @@ export class LiveWords {
   }
 
   /**
-   * Offset into `rows` of the row for an instruction (its number in the decode cache; -1 for none) when the handlers that
-   * `path` stands for are interrupted. Different paths in one row would cost precision, not soundness.
+   * The number of the path that `path` stands for. Different paths with the same number would cost precision, not soundness.
+   */
+  pathNumber(path: number): number {
+    const keys = this.#pathKey;
+    const numbers = this.#pathNumber;
+    const mask = keys.length - 1;
+    let slot = hashOf(path) & mask;
+    while (numbers[slot] !== 0 && keys[slot] !== path) slot = (slot + 1) & mask;
+    if (numbers[slot] === 0) {
+      if (2 * this.#paths === keys.length) {
+        this.#growPaths();
+        return this.pathNumber(path);
+      }
+      keys[slot] = path;
+      numbers[slot] = ++this.#paths;
+    }
+    return numbers[slot]! - 1;
+  }
+
+  /**
+   * Offset into `rows` of the row for an instruction (its number in the decode cache; -1 for none) on the path with
+   * the number `path`.
    */
   row(instruction: number, path: number): number {
     if (instruction < 0) return 0;
-    if (this.#lastPath[instruction] === path) return this.#lastRow[instruction]!;
-    const row = this.#find(instruction, path);
-    if (instruction >= this.#lastPath.length) this.#growLast(instruction);
-    this.#lastPath[instruction] = path;
-    this.#lastRow[instruction] = row;
-    return row;
+    if (instruction >= this.#stride) this.#widenPaths(instruction);
+    const place = path * this.#stride + instruction;
+    const row = this.#rowOf[place]!;
+    if (row !== 0) return row;
+    const fresh = this.#newRow(this.exact);
+    this.#rowOf[place] = fresh;
+    return fresh;
   }
 
-  #growLast(instruction: number): void {
-    const length = Math.max(instruction + 1, 2 * this.#lastPath.length);
-    const paths = new Int32Array(length).fill(NO_PATH);
-    const rows = new Int32Array(length);
-    paths.set(this.#lastPath);
-    rows.set(this.#lastRow);
-    this.#lastPath = paths;
-    this.#lastRow = rows;
-  }
-
-  #find(instruction: number, path: number): number {
-    const key = instruction + 1;
-    const table = this.#table;
-    const mask = table.length / 3 - 1;
-    let slot = (Math.imul(key, 0x9e3779b1) ^ path) & mask;
-    for (;;) {
-      const at = 3 * slot;
-      if (table[at] === key && table[at + 1] === path) return table[at + 2]!;
-      if (table[at] === 0) break;
-      slot = (slot + 1) & mask;
+  #growPaths(): void {
+    const keys = this.#pathKey;
+    const numbers = this.#pathNumber;
+    const mask = 2 * keys.length - 1;
+    this.#pathKey = new Int32Array(mask + 1);
+    this.#pathNumber = new Int32Array(mask + 1);
+    for (let i = 0; i < keys.length; i++) {
+      if (numbers[i] === 0) continue;
+      let slot = hashOf(keys[i]!) & mask;
+      while (this.#pathNumber[slot] !== 0) slot = (slot + 1) & mask;
+      this.#pathKey[slot] = keys[i]!;
+      this.#pathNumber[slot] = numbers[i]!;
     }
-    const row = this.#newRow(this.exact);
-    this.#insert(key, path, row);
-    return row;
+    const rowOf = new Int32Array(keys.length * this.#stride);
+    rowOf.set(this.#rowOf);
+    this.#rowOf = rowOf;
   }
 
-  #insert(key: number, path: number, row: number): void {
-    if (this.#entries * 6 > this.#table.length) {
-      const old = this.#table;
-      this.#table = new Int32Array(old.length * 2);
-      this.#entries = 0;
-      for (let at = 0; at < old.length; at += 3) if (old[at] !== 0) this.#insert(old[at]!, old[at + 1]!, old[at + 2]!);
+  /** Makes room for more instructions on each path. */
+  #widenPaths(instruction: number): void {
+    const before = this.#stride;
+    while (instruction >= this.#stride) this.#stride *= 2;
+    const rowOf = new Int32Array((this.#rowOf.length / before) * this.#stride);
+    for (let n = 0; n < this.#paths; n++) {
+      rowOf.set(this.#rowOf.subarray(n * before, (n + 1) * before), n * this.#stride);
     }
-    const mask = this.#table.length / 3 - 1;
-    let slot = (Math.imul(key, 0x9e3779b1) ^ path) & mask;
-    while (this.#table[3 * slot] !== 0) slot = (slot + 1) & mask;
-    this.#table.set([key, path, row], 3 * slot);
-    this.#entries++;
+    this.#rowOf = rowOf;
   }
 
   /** An empty table with room for twice as many words; undefined if there is no more to be had. */
@@ -149,4 +162,9 @@ export class LiveWords {
     this.grown = true;
     return true;
   }
+}
+
+function hashOf(path: number): number {
+  const x = Math.imul(path, 0x9e3779b1);
+  return x ^ (x >>> 15);
 }

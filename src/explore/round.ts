@@ -38,9 +38,12 @@ const CHECK_EVERY = 4096;
 const REGISTER_WORDS = 36;
 /** End of the registers that a copy of the slow part usually holds; all of them, if one of the others has changed. */
 const USUAL_END = RARE_REGISTERS * 2;
-const LANE_WORDS = 8;
-/** Words in front of a copy of the slow part: its lanes and those of the system registers in it. */
-const SLOW_LANES = 6;
+/** Of each position: the lanes of its registers but RIP, those of memory, the sums of both and of RIP's, the used words of a mask. */
+const LANE_WORDS = 10;
+const RIP_BIT = 1 << Reg.RIP;
+/** Words in front of a copy of the slow part: its lanes, those of the system registers in it, the number of the path. */
+const SLOW_LANES = 7;
+const SLOW_PATH = 6;
 const SLOW_EVENTS = SLOW_LANES + 2 * Reg.EVENTS - REGISTER_WORDS;
 
 /** Odd factors for the lanes of the slow part, which are no sums. */
@@ -48,8 +51,9 @@ const SLOW_A = 0x2545f491;
 const SLOW_B = 0x41c64e6d;
 const SLOW_C = 0x6c078965;
 
-function combine(registers: number, memory: number, slow: number, factor: number): number {
-  return (registers + memory + Math.imul(slow, factor)) | 0;
+/** `fast`: the lane of registers and memory. */
+function combine(fast: number, slow: number, factor: number): number {
+  return (fast + Math.imul(slow, factor)) | 0;
 }
 
 class Stopped extends Error {
@@ -112,6 +116,8 @@ export class Round {
   #registerMark = new Int32Array(1024);
   /** The general registers at the newest state of the path, and what they were before: (number, low, high) each. */
   readonly #at = new Int32Array(REGISTER_WORDS);
+  /** The number of the path (Monitor.path) there. */
+  #path = 0;
   #registerJournal = new Int32Array(3 * 4096);
   #registerJournalLength = 0;
   #lanes = new Int32Array(LANE_WORDS * 1024);
@@ -142,6 +148,10 @@ export class Round {
   readonly #slowLanes = new Lanes();
   readonly #systemLanes = new Lanes();
   readonly #heldLanes = new Lanes();
+  /** What RIP adds to the lanes of the registers; it is different in each state, so it is not kept in them. */
+  readonly #ripLanes = new Lanes();
+  /** The same for each instruction, by its number: three words, all 0 as long as it is not known. */
+  #ripKnown = new Int32Array(3 * 512);
   /** System registers as `#systemLanes` has them. */
   readonly #hashedSystem: Uint32Array;
   readonly #systemEnd: number;
@@ -157,7 +167,7 @@ export class Round {
     options: SearchOptions,
     live: LiveWords,
     allRegisters: boolean,
-    slots: number | undefined,
+    slots: readonly number[],
   ) {
     this.#visited = new VisitedSet(slots);
     this.#systemEnd = allRegisters ? machine.u32.length : USUAL_END;
@@ -181,7 +191,7 @@ export class Round {
   }
 
   run(): Omit<SearchResult, 'rounds' | 'seconds' | 'lastRoundSeconds' | 'covered'> & {
-    slots: number;
+    slots: readonly number[];
     first: number;
     forks: number;
   } {
@@ -233,7 +243,7 @@ export class Round {
     for (let i = 0; i < REGISTER_WORDS; i += 2) {
       this.#at[i] = u32[i]!;
       this.#at[i + 1] = u32[i + 1]!;
-      this.#registerLanes.add(i, u32[i]!, u32[i + 1]!);
+      if (i !== 2 * Reg.RIP) this.#registerLanes.add(i, u32[i]!, u32[i + 1]!);
     }
     this.#hashedSystem.set(u32);
     this.#systemLanes.a = this.#systemLanes.b = this.#systemLanes.c = 0;
@@ -244,7 +254,7 @@ export class Round {
   }
 
   /**
-   * Brings `#at` and its fingerprint up to the machine's general registers, and notes in the journal what they were.
+   * Brings `#at` and its fingerprint, without RIP, up to the machine's general registers, and notes in the journal what they were.
    * `changed`: bit r for each register that may differ.
    */
   #takeRegisters(changed: number): void {
@@ -254,7 +264,7 @@ export class Round {
     this.#registerJournal = room(this.#registerJournal, 3 * (this.#registerJournalLength + ENGINE_REGISTERS));
     const journal = this.#registerJournal;
     let entry = 3 * this.#registerJournalLength;
-    for (let rest = changed; rest !== 0; rest &= rest - 1) {
+    for (let rest = changed & ~RIP_BIT; rest !== 0; rest &= rest - 1) {
       const i = 2 * (31 - Math.clz32(rest & -rest));
       const low = u32[i]! | 0;
       const high = u32[i + 1]! | 0;
@@ -271,6 +281,27 @@ export class Round {
       lanes.add(i, low, high);
     }
     this.#registerJournalLength = entry / 3;
+  }
+
+  /** Finds what RIP, at which `instruction` lies, adds to the lanes of the registers. */
+  #hashRip(instruction: number): void {
+    const lanes = this.#ripLanes;
+    const at = 3 * instruction;
+    if (instruction >= 0 && at < this.#ripKnown.length) {
+      const known = this.#ripKnown;
+      lanes.a = known[at]!;
+      lanes.b = known[at + 1]!;
+      lanes.c = known[at + 2]!;
+      if (lanes.a !== 0) return;
+    }
+    const u32 = this.#machine.u32;
+    lanes.a = lanes.b = lanes.c = 0;
+    lanes.add(2 * Reg.RIP, u32[2 * Reg.RIP]!, u32[2 * Reg.RIP + 1]!);
+    if (instruction < 0) return;
+    this.#ripKnown = room(this.#ripKnown, at + 3);
+    this.#ripKnown[at] = lanes.a;
+    this.#ripKnown[at + 1] = lanes.b;
+    this.#ripKnown[at + 2] = lanes.c;
   }
 
   /** Takes `#at` back to what it was when its journal had `length` entries. */
@@ -360,6 +391,7 @@ export class Round {
     s[at + 3] = this.#systemLanes.a;
     s[at + 4] = this.#systemLanes.b;
     s[at + 5] = this.#systemLanes.c;
+    s[at + SLOW_PATH] = this.#path;
     const system = at + SLOW_LANES - REGISTER_WORDS;
     for (let i = REGISTER_WORDS; i < systemEnd; i++) s[system + i] = u32[i]!;
     for (let i = 0; i < openEnd; i++) s[from + i] = w[i]!;
@@ -497,12 +529,13 @@ export class Round {
 
   // The path -----------------------------------------------------------------------------------------------------------
 
-  /** Adds the current state to the path; `takeRegisters` has seen its registers. */
-  #push(row: number): void {
+  /** Adds the current state to the path; `takeRegisters` has seen its registers. The lanes: of its registers and memory. */
+  #push(row: number, a: number, b: number, c: number): void {
     const p = this.#top;
     if (p === this.#journal.length) this.#growPath();
-    this.#rip[2 * p] = this.#at[2 * Reg.RIP]!;
-    this.#rip[2 * p + 1] = this.#at[2 * Reg.RIP + 1]!;
+    const u32 = this.#machine.u32;
+    this.#rip[2 * p] = u32[2 * Reg.RIP]!;
+    this.#rip[2 * p + 1] = u32[2 * Reg.RIP + 1]!;
     this.#registerMark[p] = this.#registerJournalLength;
     const lanes = p * LANE_WORDS;
     this.#lanes[lanes] = this.#registerLanes.a;
@@ -514,7 +547,10 @@ export class Round {
     const known = p * this.#live.width;
     const now = this.#knownNow;
     for (let k = 0; k < this.#live.used; k++) this.#known[known + k] = now[k]!;
-    this.#lanes[lanes + 6] = this.#live.used;
+    this.#lanes[lanes + 6] = a;
+    this.#lanes[lanes + 7] = b;
+    this.#lanes[lanes + 8] = c;
+    this.#lanes[lanes + 9] = this.#live.used;
     this.#journal[p] = this.#machine.memory.journalLength;
     this.#row[p] = row;
     this.#slow[p] = this.#slowCurrent;
@@ -545,6 +581,8 @@ export class Round {
     this.#undoRegisters(this.#registerMark[p]!);
     const at = this.#at;
     for (let i = 0; i < REGISTER_WORDS; i++) u32[i] = at[i]!;
+    u32[2 * Reg.RIP] = this.#rip[2 * p]!;
+    u32[2 * Reg.RIP + 1] = this.#rip[2 * p + 1]!;
     const lanes = p * LANE_WORDS;
     this.#registerLanes.a = this.#lanes[lanes]!;
     this.#registerLanes.b = this.#lanes[lanes + 1]!;
@@ -553,7 +591,7 @@ export class Round {
     this.#memoryLanes.b = this.#lanes[lanes + 4]!;
     this.#memoryLanes.c = this.#lanes[lanes + 5]!;
     const known = p * this.#live.width;
-    const then = this.#lanes[lanes + 6]!;
+    const then = this.#lanes[lanes + 9]!;
     // Words that were not tracked then had never been written: their value was the start's.
     for (let k = 0; k < this.#live.used; k++) this.#knownNow[k] = k < then ? this.#known[known + k]! : 0xffffffff;
     const slow = this.#slow[p]!;
@@ -589,9 +627,10 @@ export class Round {
     const others = w.length - Monitor.TOTAL;
     for (let i = 0; i < others; i++) w[Monitor.TOTAL + i] = s[from + openEnd + calls + i]!;
     machine.cpu.basesChanged = true;
-    machine.cpu.selectSpace();
+    machine.selectSpace();
     machine.systemChanged = false;
     this.#monitor.changed = false;
+    this.#path = s[at + SLOW_PATH]!;
     this.#slowCurrent = at;
   }
 
@@ -614,16 +653,22 @@ export class Round {
     let runaway = false;
     for (;;) {
       this.#account();
+      const slowChanged = machine.systemChanged || monitor.changed;
+      if (slowChanged) this.#path = live.pathNumber(monitor.path);
       const instruction = machine.peek();
-      const row = live.row(instruction === undefined ? -1 : instruction.id, monitor.path);
+      const number = instruction === undefined ? -1 : instruction.id;
+      const row = live.row(number, this.#path);
       this.#settle(row);
       this.#takeRegisters(machine.changedRegisters);
-      const slowChanged = machine.systemChanged || monitor.changed;
+      this.#hashRip(number);
       if (slowChanged) this.#hashSlow();
-      const a = combine(this.#registerLanes.a, this.#memoryLanes.a, this.#slowLanes.a, SLOW_A);
-      const b = combine(this.#registerLanes.b, this.#memoryLanes.b, this.#slowLanes.b, SLOW_B);
-      const c = combine(this.#registerLanes.c, this.#memoryLanes.c, this.#slowLanes.c, SLOW_C);
-      const owner = this.#visited.enter(a, b, c, chain);
+      const ra = (this.#registerLanes.a + this.#ripLanes.a + this.#memoryLanes.a) | 0;
+      const rb = (this.#registerLanes.b + this.#ripLanes.b + this.#memoryLanes.b) | 0;
+      const rc = (this.#registerLanes.c + this.#ripLanes.c + this.#memoryLanes.c) | 0;
+      const a = combine(ra, this.#slowLanes.a, SLOW_A);
+      const b = combine(rb, this.#slowLanes.b, SLOW_B);
+      const c = combine(rc, this.#slowLanes.c, SLOW_C);
+      const owner = this.#visited.enter(this.#path, a, b, c, chain);
       if (owner >= 0) {
         if (owner === chain && this.#top > base) {
           monitor.failNamed('progress');
@@ -635,7 +680,7 @@ export class Round {
       }
       if (this.#top === base) this.#openChain();
       if (slowChanged) this.#keepSlow();
-      this.#push(row);
+      this.#push(row, ra, rb, rc);
       if (monitor.ended) {
         this.#panicked ??= monitor.panicked;
         outcome = monitor.failed;
@@ -773,9 +818,10 @@ export class Round {
     const l = p * LANE_WORDS;
     const kept = this.#lanes;
     return this.#visited.find(
-      combine(kept[l]!, kept[l + 3]!, lanes.a, SLOW_A),
-      combine(kept[l + 1]!, kept[l + 4]!, lanes.b, SLOW_B),
-      combine(kept[l + 2]!, kept[l + 5]!, lanes.c, SLOW_C),
+      s[at + SLOW_PATH]!,
+      combine(kept[l + 6]!, lanes.a, SLOW_A),
+      combine(kept[l + 7]!, lanes.b, SLOW_B),
+      combine(kept[l + 8]!, lanes.c, SLOW_C),
     );
   }
 

@@ -43,6 +43,8 @@ export const Return = {
 
 /** What the last transition did besides moving on; for those who watch. */
 export interface Happened {
+  /** An instruction has been executed in the engine, and that is all: what follows is as it is before a transition. */
+  plain: boolean;
   delivered: boolean;
   /** The vector that was delivered in the end, and the one that was to be (they differ when the delivery faulted). */
   vector: number;
@@ -94,6 +96,7 @@ export class Machine {
   /** What the firmware has in SMRAM; without it there are no SMIs. Set when the machine is booted. */
   smm: SmmCode | undefined;
   readonly happened: Happened = {
+    plain: false,
     delivered: false,
     vector: 0,
     requestedVector: 0,
@@ -219,6 +222,7 @@ export class Machine {
       if (debugged !== 0) watchOperands(this, instruction);
       if (this.cpu.execute(instruction)) {
         this.#previous = instruction;
+        happened.plain = true;
         // An RF that was set has been cleared.
         this.changedRegisters = rflags & Flag.RF ? instruction.results | (1 << Reg.RFLAGS) : instruction.results;
       } else {
@@ -237,7 +241,7 @@ export class Machine {
       // What follows belongs to the instruction's own side of a VM entry or exit.
       if (happened.vmEntry || happened.vmExit >= 0) return;
       // Between two iterations of INS and OUTS, RIP stays and RF is set, as for the engine's string instructions.
-      if (!happened.returned && this.u32[2 * Reg.RIP] !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
+      if (!happened.returned && (this.u32[2 * Reg.RIP]! | 0) !== instruction.low) this.u32[2 * Reg.RFLAGS]! &= ~Flag.RF;
       debugged |= this.u32[2 * Reg.RFLAGS]! & Flag.TF;
     }
     if (shadows !== 0) endShadows(this, shadows, instruction);
@@ -252,6 +256,11 @@ export class Machine {
   #begin(): Happened {
     this.changedRegisters = ENGINE_MASK;
     const { happened } = this;
+    happened.instruction = undefined;
+    if (happened.plain) {
+      happened.plain = false;
+      return happened;
+    }
     happened.delivered = false;
     happened.returned = Return.NONE;
     happened.shutdown = false;
@@ -260,7 +269,6 @@ export class Machine {
     happened.vmEntry = false;
     happened.failedCheck = undefined;
     happened.nmiUnblocked = false;
-    happened.instruction = undefined;
     return happened;
   }
 
@@ -305,8 +313,13 @@ export class Machine {
     this.changedRegisters = ENGINE_MASK;
     this.cpu.registersChanged = true;
     this.cpu.basesChanged = true;
-    this.cpu.selectSpace();
+    this.selectSpace();
     this.systemChanged = true;
+  }
+
+  /** To be called by whatever may have changed CR3, or entered or left SMM, if it does not call `changed`. */
+  selectSpace(): void {
+    this.cpu.selectSpace((this.u32[EVENTS]! & EventState.SMM) !== 0);
   }
 
   /** To be called by microcode that writes a register from RARE_REGISTERS on. */

@@ -79,6 +79,7 @@ export class Processors {
     // The bank of the running one is empty, so that a state has one form.
     u32.fill(0, BANK * (1 + n), BANK * (2 + n));
     machine.happened.switchedFrom = from;
+    machine.happened.plain = false;
     machine.changed();
     machine.leaveInstruction();
   }

@@ -4,7 +4,10 @@
  * An SMI saves the processor's state in SMRAM, in the state save area at SMBASE + 8000H + 7C00H to 7FFFH: on an Intel processor
  * in the Intel 64 map (SDM table 34-3), on an AMD one in the AMD64 map (APM table 10-1, from 7E00H on). What is in neither map
  * is not saved: CR2, DR0 to DR3, the MSRs (KERNEL_GS_BASE, STAR, LSTAR, FMASK, the SYSENTER ones, TSC_AUX …), the machine-check
- * registers, and whether NMIs were blocked. RSM loads what it finds there, whoever wrote it.
+ * registers, and whether NMIs were blocked. RSM loads what it finds there, whoever wrote it: that is SMM code, since SMRAM
+ * cannot be reached outside SMM (34.4.2 and 11.11.2.4, the SMRRs; APM vol. 2, 10.2.5, the TSeg). There the processor drops
+ * writes and reads a fixed value; here, where addresses are linear, the system's address spaces map nothing at its
+ * addresses, which the firmware has reserved: an access is #PF, so that no handler lives on a value that it has read there.
  *
  * NMIs and SMIs are blocked in SMM; one of each is latched. An IRET in SMM unblocks NMIs there. Whether NMIs are blocked after
  * RSM is a knob of the profile (smmNmiPolicy), since the manual (34.8) is not consistent.
@@ -12,7 +15,7 @@
  * Departures from the manual, where firmware always does the same before anything else:
  * - SMM code begins in 64-bit mode, flat, with CPL 0, at the symbol `smi_handler` (`smi_handler_iret` for the event smi-iret):
  *   the jump at SMBASE + 8000H, the switch to 64-bit mode, and the loads of GDTR, IDTR, CS, SS and RSP are taken as done. So
- *   an NMI that is delivered in SMM goes to a handler of the firmware's. CR3 stays;
+ *   an NMI that is delivered in SMM goes to a handler of the firmware's. CR3 stays, and what it selects has SMRAM besides;
  * - of CR4, which is cleared, PAE remains (and LA57, which cannot change): CR4.MCE is clear until SMM code sets it, and an
  *   #MC before that shuts the processor down;
  * - general registers, which are undefined, are what they were.
@@ -266,7 +269,7 @@ const scratchView = new DataView(scratch.buffer);
 /** The buffer offset of the state save area. */
 function areaOffset(machine: Machine): number {
   const smbase = machine.u32[2 * Reg.SMBASE]!;
-  const offset = smbase & 0xfff ? -1 : machine.memory.translate(0, (smbase + AREA) >>> 0);
+  const offset = smbase & 0xfff ? -1 : machine.memory.locate(0, (smbase + AREA) >>> 0);
   if (offset < 0) {
     throw new NotModelled(
       machine.cpu.regs.u64[Reg.RIP]!,

@@ -218,6 +218,12 @@ export const SEGMENT_PERMS: Readonly<Record<Segment, number>> = {
   'smm-text': Perm.EXEC,
 };
 
+/** The memory of a segment of an image. */
+export function segmentRegion(segment: Segment, span: { readonly address: bigint; readonly size: number }): Region {
+  const region = { name: segment, ...span, perms: SEGMENT_PERMS[segment] };
+  return segment === 'smm-text' ? { ...region, smram: true } : region;
+}
+
 /** How many IDTs there are. */
 function tables(platform: Platform, processors: number): number {
   return platform.processorStride.idt === 0n ? 1 : processors;
@@ -255,7 +261,7 @@ function regionsOf({ image, platform, processors }: Subject): Region[] {
     const span = segmentSpan(image, segment);
     if (!span) continue;
     const physical = segment === 'data' ? { physical: span.address - platform.imageOffset } : {};
-    regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment], ...physical });
+    regions.push({ ...segmentRegion(segment, span), ...physical });
   }
   regions.push(machineCheckRegion(processors), ...smramRegions(platform.smbase, processors));
   regions.push(...interruptRegions(processors, platform.interruptPages));

@@ -44,7 +44,7 @@ export function inAddressSpaces(regions: readonly Region[], subject: Subject): R
   const isShared = (page: bigint): boolean =>
     shared.has(page) || areas.some(({ start, end }) => page >= start && page < end);
   return regions.flatMap((region) => {
-    if (region.hidden) return [region];
+    if (region.hidden || region.smram) return [region];
     const { perms } = region;
     if (perms & Perm.USER) return [{ ...region, spaces: { [KERNEL]: perms & ~Perm.EXEC, [USER_SPACE]: perms } }];
     return runs(region, isShared).map(({ inBoth, ...run }) => ({

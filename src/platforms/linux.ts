@@ -73,11 +73,7 @@ export const LINUX: Platform = {
     marker: 'pti',
     // The user's top-level table follows the kernel's: bit 12 tells them apart.
     cr3: 0x1a0b000n,
-    areas: [
-      { start: CPU_ENTRY_AREA, end: CPU_ENTRY_AREA + 0x8000000000n },
-      // Paging has no part in how firmware reaches SMRAM.
-      { start: SMBASE, end: SMBASE + 0x100000n },
-    ],
+    areas: [{ start: CPU_ENTRY_AREA, end: CPU_ENTRY_AREA + 0x8000000000n }],
     sections: ['.entry.text', '.data..percpu..user_mapped'],
     rsp0: 'entry',
   },

@@ -6,7 +6,7 @@
  *   F000H  for each processor, whose SMBASE lies 4 KiB above that of the one before: a page with its stack and, from
  *          FC00H on, its state save area
  *
- * It is mapped outside SMM, too, for supervisors; hiding it is the chipset's business.
+ * It is mapped in SMM only.
  */
 import { type GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -40,8 +40,8 @@ export function smbaseOf(smbase: bigint, n: number): bigint {
 /** The memory besides the code. */
 export function smramRegions(smbase: bigint, processors: number): Region[] {
   return [
-    { name: 'SMM tables', address: smbase + GDT, size: PAGE_SIZE, perms: 0 },
-    { name: 'SMRAM', address: smbase + OWN_PAGE, size: processors * PAGE_SIZE, perms: Perm.WRITE },
+    { name: 'SMM tables', address: smbase + GDT, size: PAGE_SIZE, perms: 0, smram: true },
+    { name: 'SMRAM', address: smbase + OWN_PAGE, size: processors * PAGE_SIZE, perms: Perm.WRITE, smram: true },
   ];
 }
 

@@ -6,6 +6,7 @@
 
 import { Mnemonic } from 'iced-x86';
 import { Vector } from '../cpu/cpu.js';
+import type { Instruction } from '../cpu/decoder.js';
 import { Flag, RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
 import { FAULTS, Origin } from '../harness/delivery.js';
@@ -154,11 +155,11 @@ interface Address {
   readonly high: number;
 }
 
-/** Addresses with the same upper half. */
+/** Addresses with the same upper half; halves as signed numbers. */
 interface Span {
   readonly high: number;
   readonly startLow: number;
-  readonly endLow: number;
+  readonly size: number;
 }
 
 /** An entry of the exception table, in halves. */
@@ -252,6 +253,8 @@ export class Monitor {
   readonly #ended: readonly (readonly [number, Property])[];
   readonly #ends: number;
   readonly #entries: readonly Entry[];
+  /** Bit (low half mod 32) of each of them: most addresses are none. */
+  readonly #entryBits: number;
   /** Where the context ends, if there is one processor. */
   readonly #endLow: number;
   readonly #endHigh: number;
@@ -309,6 +312,7 @@ export class Monitor {
       });
     }
     this.#entries = [...entries.values()];
+    this.#entryBits = this.#entries.reduce((bits, { low }) => bits | (1 << low), 0);
     this.#panics = platform.panics.flatMap((name) => {
       const address = image.globals.get(name)?.address;
       return address === undefined ? [] : [{ name, low: Number(address & 0xffffffffn), high: Number(address >> 32n) }];
@@ -323,9 +327,9 @@ export class Monitor {
     this.#contextSpans = image.sections
       .filter((x) => x.module === subject.contextModule && (x.segment === 'text' || x.segment === 'user-text'))
       .map((x) => ({
-        high: Number(x.address >> 32n),
-        startLow: Number(x.address & 0xffffffffn),
-        endLow: Number(x.address & 0xffffffffn) + x.size,
+        high: Number(BigInt.asIntN(32, x.address >> 32n)),
+        startLow: Number(BigInt.asIntN(32, x.address)),
+        size: x.size,
       }));
     const stacks = Array.from({ length: machine.processors.count }, (_, n) => processorOf(platform, n).stacks).flat();
     this.#bounds = stacks.map((stack) => ({
@@ -607,11 +611,11 @@ export class Monitor {
     return (end !== End.NONE && end !== End.HALT) || (failed & this.#ends) !== 0;
   }
 
-  /** Whether high:low is an address in the code of the interrupted context. */
+  /** Whether high:low, signed or not, is an address in the code of the interrupted context. */
   isContext(high: number, low: number): boolean {
     for (let i = 0; i < this.#contextSpans.length; i++) {
       const span = this.#contextSpans[i]!;
-      if (span.high === high && low >= span.startLow && low < span.endLow) return true;
+      if (span.high === (high | 0) && (low - span.startLow) >>> 0 < span.size) return true;
     }
     return false;
   }
@@ -683,19 +687,45 @@ export class Monitor {
   /** To be called after every transition of the machine. */
   after(): void {
     const { machine, words: w } = this;
-    const happened = machine.happened;
-    const u32 = machine.u32;
+    const { happened, u32 } = machine;
+    const events = u32[2 * Reg.EVENTS]!;
+    if (happened.plain) {
+      if (events & EventState.VMX_ROOT) this.#keepLedger();
+      this.#executed(happened.instruction!);
+    } else if (this.#happened()) return;
+    if (this.#panicAt() !== undefined) {
+      w[Word.END] = End.PANIC;
+      this.changed = true;
+      this.failNamed('panic');
+      return;
+    }
+    const atEnd = this.#several
+      ? machine.processors.atEnd
+      : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
+    if (atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
+    else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
+      this.#end(End.HALT);
+    if (!this.#several) return;
+    // One of several is done; the path goes on with the others.
+    const idle = w[Word.END] === End.CONTEXT || w[Word.END] === End.HALT;
+    if (idle && !machine.processors.allIdle) w[Word.END] = End.NONE;
+  }
+
+  /** The same for a transition that was more than an instruction in the engine; true if there is nothing else to see. */
+  #happened(): boolean {
+    const { words: w } = this;
+    const { happened } = this.machine;
     if (happened.switchedFrom >= 0) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#switched(happened.switchedFrom);
-      return;
+      return true;
     }
-    if (u32[2 * Reg.EVENTS]! & EventState.VMX_ROOT) this.#keepLedger();
+    if (this.machine.u32[2 * Reg.EVENTS]! & EventState.VMX_ROOT) this.#keepLedger();
     if (happened.failedCheck !== undefined && this.failNamed('vm-entry')) {
       // What a host does then, if anything, is no failure of its own.
       w[Word.END] = End.BROKEN;
       this.changed = true;
-      return;
+      return true;
     }
     if (happened.vmEntry) this.#entered();
     if (happened.vmExit >= 0 && !happened.delivered) this.#stackChanged();
@@ -706,62 +736,62 @@ export class Monitor {
       w[Word.END] = End.SHUTDOWN;
       this.changed = true;
       this.failNamed('shutdown');
-      return;
-    } else {
-      const instruction = happened.instruction;
-      if (instruction !== undefined) {
-        if (instruction.microcode >= 0) {
-          if (instruction.switchesStack) this.#stackChanged();
-          if (happened.returned !== Return.NONE && !happened.vmEntry) {
-            this.#stackChanged();
-            this.#maybeReturned(false);
-          } else if (instruction.mnemonic === Mnemonic.Syscall) {
-            this.#setUserRsp(1);
-          } else if (LOADING_STACK.has(instruction.mnemonic)) {
-            this.#stackChanged();
-          }
-          for (let i = 0; i < this.#executedMicrocode.length; i++) {
-            const [n, p] = this.#executedMicrocode[i]!;
-            if (p.executedMicrocode!(this)) this.fail(n);
-          }
-        } else {
-          if (instruction.switchesStack) this.#stackChanged();
-          if (instruction.returns) {
-            // A RET to the CALL that it belongs to gives nothing back, even if something was interrupted just there.
-            if (!this.#maybeLeft() && w[Word.DEPTH]! > 0) this.#maybeReturned(true);
-          }
-          // By CALL or JMP, a RET as retpolines use it, or by running into it.
-          this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
-        }
-        if (w[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
-        if (instruction.leaves || instruction.microcode >= 0) {
-          for (let i = 0; i < this.#left.length; i++) {
-            const [n, p] = this.#left[i]!;
-            if (p.left!(this)) this.fail(n);
-          }
-        }
-        for (let i = 0; i < this.#stepped.length; i++) {
-          const [n, p] = this.#stepped[i]!;
-          if (p.stepped!(this)) this.fail(n);
-        }
-      }
+      return true;
+    } else if (happened.instruction !== undefined) {
+      if (happened.instruction.microcode >= 0) this.#executedMicrocoded(happened.instruction);
+      else this.#executed(happened.instruction);
     }
-    if (this.#panicAt() !== undefined) {
-      w[Word.END] = End.PANIC;
-      this.changed = true;
-      this.failNamed('panic');
-      return;
+    return false;
+  }
+
+  #executed(instruction: Instruction): void {
+    if (instruction.switchesStack) this.#stackChanged();
+    if (instruction.returns) {
+      // A RET to the CALL that it belongs to gives nothing back, even if something was interrupted just there.
+      if (!this.#maybeLeft() && this.words[Word.DEPTH]! > 0) this.#maybeReturned(true);
     }
-    const events = u32[2 * Reg.EVENTS]!;
-    const atEnd = this.#several
-      ? machine.processors.atEnd
-      : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
-    if (atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
-    else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
-      this.#end(End.HALT);
-    // One of several is done; the path goes on with the others.
-    const idle = w[Word.END] === End.CONTEXT || w[Word.END] === End.HALT;
-    if (this.#several && idle && !machine.processors.allIdle) w[Word.END] = End.NONE;
+    // By CALL or JMP, a RET as retpolines use it, or by running into it.
+    if (this.#entryBits & (1 << this.machine.u32[2 * Reg.RIP]!))
+      this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
+    if (this.words[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
+    if (instruction.leaves) this.#leave();
+    this.#step();
+  }
+
+  #executedMicrocoded(instruction: Instruction): void {
+    const { happened } = this.machine;
+    if (instruction.switchesStack) this.#stackChanged();
+    if (happened.returned !== Return.NONE && !happened.vmEntry) {
+      this.#stackChanged();
+      this.#maybeReturned(false);
+    } else if (instruction.mnemonic === Mnemonic.Syscall) {
+      this.#setUserRsp(1);
+    } else if (LOADING_STACK.has(instruction.mnemonic)) {
+      this.#stackChanged();
+    }
+    for (let i = 0; i < this.#executedMicrocode.length; i++) {
+      const [n, p] = this.#executedMicrocode[i]!;
+      if (p.executedMicrocode!(this)) this.fail(n);
+    }
+    if (this.words[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
+    this.#leave();
+    this.#step();
+  }
+
+  /** An instruction has been executed. */
+  #step(): void {
+    for (let i = 0; i < this.#stepped.length; i++) {
+      const [n, p] = this.#stepped[i]!;
+      if (p.stepped!(this)) this.fail(n);
+    }
+  }
+
+  /** Control may have gone elsewhere than to the next instruction. */
+  #leave(): void {
+    for (let i = 0; i < this.#left.length; i++) {
+      const [n, p] = this.#left[i]!;
+      if (p.left!(this)) this.fail(n);
+    }
   }
 
   #end(why: number): void {

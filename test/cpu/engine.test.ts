@@ -283,7 +283,7 @@ function prepared(make: Make): { rig: Rig; before: (text: string) => Snapshot } 
   return { rig, before };
 }
 
-rule('every register that an instruction changes is read back from the engine', broken.readingRipAlone, (make) => {
+rule('every register that an instruction changes is as the engine has it', broken.readingRipAlone, (make) => {
   const { rig, before } = prepared(make);
   for (const text of MANY) {
     const start = before(text);
@@ -292,7 +292,7 @@ rule('every register that an instruction changes is read back from the engine', 
     const end = rig.machine.snapshot();
     rig.machine.restore(start);
     // The same instruction, with all registers read back.
-    Object.assign(rig.machine.peek()!, { results: (1 << 18) - 1 });
+    Object.assign(rig.machine.peek()!, { asked: (1 << ENGINE_REGISTERS) - 1, stackStep: 0, batch: undefined });
     Machine.prototype.step.call(rig.machine);
     assert.deepEqual(end.registers, rig.machine.snapshot().registers, text);
     rig.machine.restore(start);

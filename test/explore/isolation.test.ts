@@ -4,6 +4,7 @@ import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
 import { Perm } from '../../src/cpu/memory.js';
 import { Reg } from '../../src/cpu/registers.js';
+import { EventState } from '../../src/harness/event_state.js';
 import { buildSubject, machineFor } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
 import { profileNamed } from '../../src/profiles/profile.js';
@@ -202,16 +203,23 @@ test('what the two address spaces map', async () => {
     threadStack: LINUX.stacks.find((s) => s.name === 'thread')!.base,
     userText: LINUX.layout['user-text'],
     userStack: LINUX.stacks.find((s) => s.name === 'user')!.base,
+    smram: LINUX.smbase + 0xf000n,
   };
   const all = (): object => Object.fromEntries(Object.entries(places).map(([name, at]) => [name, rights(at)]));
   const shared = {
     ...{ idt: 0, gdt: 0, tss: 1, entryStack: 1, nmiStack: 1, entryText: 2, defaults: 2, percpuEntry: 1, userStack: 5 },
   };
-  const kernel = { body: undefined, data: undefined, percpu: undefined, threadStack: undefined };
+  const kernel = { body: undefined, data: undefined, percpu: undefined, threadStack: undefined, smram: undefined };
   assert.deepEqual(all(), { ...shared, ...kernel, userText: 6 });
   machine.cpu.regs.u64[Reg.CR3] = LINUX.cr3;
   machine.replaced();
-  assert.deepEqual(all(), { ...shared, body: 2, data: 1, percpu: 1, threadStack: 1, userText: 4 });
+  assert.deepEqual(all(), { ...shared, body: 2, data: 1, percpu: 1, threadStack: 1, userText: 4, smram: undefined });
+  machine.cpu.regs.u64[Reg.EVENTS] = BigInt(EventState.SMM);
+  machine.replaced();
+  assert.deepEqual(all(), { ...shared, body: 2, data: 1, percpu: 1, threadStack: 1, userText: 4, smram: 1 });
+  machine.cpu.regs.u64[Reg.CR3] = LINUX.isolation.cr3;
+  machine.replaced();
+  assert.deepEqual(all(), { ...shared, ...kernel, userText: 6, smram: 1 });
   // RSP0 is the entry stack.
   assert.equal(memory.peek64(LINUX.tssBase + 4n), LINUX.tssBase);
   const plain = machineFor(

@@ -288,6 +288,61 @@ rule('A-7: RSM loads SMBASE from SMRAM', smm.keepingOverRsm(Reg.SMBASE), (make) 
   assert.equal(rig.step().get('SMBASE'), 0x7f008000n);
 });
 
+const SAVE_AREA = SMBASE + 0xfc00n;
+
+for (const [what, text, code, regs] of [
+  ['a read', 'start: movq (%rbx), %rax\n', 0n, { RBX: SAVE_AREA }],
+  ['a write', 'start: movq %rax, (%rbx)\n', 2n, { RBX: SAVE_AREA }],
+  ['a read of its tables', 'start: movl (%rbx), %eax\n', 0n, { RBX: SMBASE + 0xe000n }],
+  ['a fetch', 'start: nop\n', 0x10n, { RIP: SMBASE + 0x8000n }],
+] as const) {
+  rule(`SDM 34.4.2: SMRAM cannot be reached outside SMM: ${what} is #PF`, smm.openingSmram, (make) => {
+    const rig = makeSmm(make, text, plain, { regs });
+    setSaved(rig, 0x7c00, 0x1234n);
+    rig.step();
+    assert.equal(rig.delivered, 14);
+    assert.equal(rig.errorCode, code);
+    assert.equal(rig.get('CR2'), 'RBX' in regs ? regs.RBX : regs.RIP);
+    assert.equal(saved(rig, 0x7c00), 0x1234n);
+  });
+}
+
+rule('SDM 34.4.2: nor can it by the processor itself: a frame that goes there is #PF', smm.openingSmram, (make) => {
+  const rig = makeSmm(make, 'start: int3\n', plain, { regs: { RSP: SAVE_AREA }, gates: { 14: { ist: 1 } } }).step();
+  assert.equal(rig.delivered, 14);
+  assert.equal(rig.get('CR2'), SAVE_AREA - 8n);
+});
+
+const touching = 'smi_handler: pushq %rcx\n movq 0x400(%rsp), %rax\n popq %rdx\n nop\n rsm\n';
+
+rule('SDM 34.4.2: SMM code reads, writes and executes SMRAM', smm.closingSmram, (make) => {
+  const rig = makeSmm(make, code, touching, { regs: { RCX: 0x5678n } }).fire('smi');
+  assert.equal(rig.rip, rig.label('smi_handler'));
+  setSaved(rig, 0x7ff8, 0x80050033n);
+  rig.step(3);
+  assert.equal(rig.delivered, undefined);
+  assert.deepEqual(rig.all('RAX', 'RDX'), { RAX: 0x80050033n, RDX: 0x5678n });
+});
+
+rule('SDM 34.4.2: RSM closes SMRAM again', [smm.leavingSmramOpen, smm.openingSmram], (make) => {
+  const rig = makeSmm(make, 'start: movq (%rbx), %rax\n', plain, { regs: { RBX: SAVE_AREA } })
+    .fire('smi')
+    .step();
+  assert.equal(rig.rip, rig.label('start'));
+  assert.equal(rig.step().delivered, 14);
+});
+
+rule('SDM 34.4.2: whether SMRAM is open goes back with the state', smm.leavingSmramOpen, (make) => {
+  const rig = makeSmm(make, 'start: movq (%rbx), %rax\n', touching, { regs: { RBX: SAVE_AREA } });
+  const outside = rig.machine.snapshot();
+  const inside = rig.fire('smi').machine.snapshot();
+  rig.machine.restore(outside);
+  assert.equal(rig.step().delivered, 14);
+  rig.machine.restore(inside);
+  assert.equal(rig.step().delivered, undefined);
+  assert.equal(rig.rip, rig.label('smi_handler') + 1n);
+});
+
 test('an SMI with SMBASE where there is no memory is refused', () => {
   const rig = makeSmm((text, options) => new Rig(text, options), code, plain, { regs: { SMBASE: 0x30000n } });
   assert.throws(

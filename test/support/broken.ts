@@ -938,7 +938,7 @@ export function readingRipAlone(machine: Machine): void {
   machine.step = () => {
     const instruction = machine.peek();
     // All its effects are lost: what it pushed, too.
-    if (instruction) Object.assign(instruction, { results: 1 << Reg.RIP });
+    if (instruction) Object.assign(instruction, { asked: 1 << Reg.RIP, stackStep: 0, batch: undefined });
     step();
   };
 }

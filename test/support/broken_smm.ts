@@ -57,6 +57,33 @@ export function withoutSmram(machine: Machine): void {
   });
 }
 
+/** Selects address spaces as if the processor were in SMM, or were not. */
+function selecting(machine: Machine, inSmm: (smm: boolean) => boolean): void {
+  const { cpu } = machine;
+  const selectSpace = cpu.selectSpace.bind(cpu);
+  cpu.selectSpace = (smm) => selectSpace(inSmm(smm));
+  machine.changed();
+}
+
+/** SMRAM is memory like any other. */
+export function openingSmram(machine: Machine): void {
+  selecting(machine, () => true);
+}
+
+/** SMRAM is closed to everybody. */
+export function closingSmram(machine: Machine): void {
+  selecting(machine, () => false);
+}
+
+/** SMRAM stays open when RSM has left SMM. */
+export function leavingSmramOpen(machine: Machine): void {
+  let open = false;
+  selecting(machine, (smm) => {
+    open ||= smm;
+    return open;
+  });
+}
+
 /** The state is saved in the map of the other vendor. */
 export function withOtherMap(machine: Machine): void {
   withProfile(machine, ({ vendor }) => ({ vendor: vendor === 'amd' ? 'intel' : 'amd' }));

@@ -13,7 +13,7 @@ import { Machine } from '../../src/harness/machine.js';
 import { MISC_ENABLE_RESET, PAT_RESET } from '../../src/harness/microcode/model_specific_registers.js';
 import type { Image } from '../../src/image/image.js';
 import { link, segmentSpan } from '../../src/image/linker.js';
-import { SEGMENT_PERMS } from '../../src/platforms/boot.js';
+import { SEGMENT_PERMS, segmentRegion } from '../../src/platforms/boot.js';
 import { PROFILES, type Profile } from '../../src/profiles/profile.js';
 
 export const IDT = 0xfffffe0000000000n;
@@ -124,7 +124,7 @@ function regionsOf(image: Image, more: readonly Region[]): Region[] {
   ];
   for (const segment of Object.keys(SEGMENT_PERMS) as (keyof typeof SEGMENT_PERMS)[]) {
     const span = segmentSpan(image, segment);
-    if (span) regions.push({ name: segment, ...span, perms: SEGMENT_PERMS[segment] });
+    if (span) regions.push(segmentRegion(segment, span));
   }
   return regions;
 }

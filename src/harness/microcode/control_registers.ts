@@ -84,7 +84,7 @@ export function movToControl(machine: Machine, instruction: Instruction): boolea
   if (loaded === undefined) return cpu.raiseWith(Vector.GP, 0);
   machine.rareChange(control);
   cpu.regs.u64[control] = loaded;
-  if (control === Reg.CR3) cpu.selectSpace();
+  if (control === Reg.CR3) machine.selectSpace();
   return advance(machine, instruction);
 }
 
