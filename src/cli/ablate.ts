@@ -10,7 +10,14 @@ import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { chooseCache } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
-import { type Ablated, ablationPage, ablationSummary, fateOf, mutantLine } from '../scenarios/reporters/ablation.js';
+import {
+  type Ablated,
+  ablationPage,
+  ablationSummary,
+  fateOf,
+  isLeft,
+  mutantLine,
+} from '../scenarios/reporters/ablation.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
@@ -96,10 +103,10 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
     ...common,
     onOutcome: (outcome, index) => {
       const fate = fateOf(outcome);
-      const reason = fate === 'survived' ? known?.reasons.get(outcome.name) : undefined;
+      const reason = isLeft(fate) ? known?.reasons.get(outcome.name) : undefined;
       const one = { mutant: mutants[index]!, outcome, fate, reason };
       ablated.push(one);
-      if (!options.verbose && fate !== 'open' && (fate !== 'survived' || reason !== undefined)) return;
+      if (!options.verbose && (!isLeft(fate) || reason !== undefined)) return;
       progress.clear();
       process.stdout.write(`${mutantLine(one, paint)}\n`);
     },
@@ -124,13 +131,13 @@ function statusOf(
 ): number {
   const stale = [...(known?.reasons.keys() ?? [])].filter((name) => {
     const one = ablated.find((a) => a.mutant.name === name);
-    return one ? one.fate !== 'survived' : left === 0 && !known!.asked.has(name) && known!.asked.size > 1;
+    return one ? !isLeft(one.fate) : left === 0 && !known!.asked.has(name) && known!.asked.size > 1;
   });
   for (const name of stale) {
     process.stdout.write(`${known!.placeOf(name)}: '${name}' is said to survive, but does not; take it out\n`);
   }
   if (stale.length > 0 || ablated.some((a) => a.fate === 'survived' && a.reason === undefined)) return EXIT.FAILS;
-  return left > 0 || ablated.some((a) => a.fate === 'open') ? EXIT.OPEN : EXIT.HOLDS;
+  return left > 0 || ablated.some((a) => a.fate === 'open' && a.reason === undefined) ? EXIT.OPEN : EXIT.HOLDS;
 }
 
 /** Scenario files as they are, or one scenario that holds for assembly files. */

@@ -14,7 +14,7 @@ export interface Ablated {
   readonly mutant: Mutant;
   readonly outcome: Outcome;
   readonly fate: Fate;
-  /** For a survivor that is known to be one. */
+  /** For what survives or stays open, if it is known to: why. */
   readonly reason: string | undefined;
 }
 
@@ -24,10 +24,15 @@ export function fateOf({ status }: Outcome): Fate {
   return status === 'bad-input' ? 'refused' : 'open';
 }
 
+/** Neither caught nor refused: somebody has to say why. */
+export function isLeft(fate: Fate): boolean {
+  return fate === 'survived' || fate === 'open';
+}
+
 /** One line: `caught    remove nmi+3  (jz nmi_from_kernel)  context, progress`. */
 export function mutantLine({ mutant, outcome, fate, reason }: Ablated, paint: Paint): string {
-  const style = fate === 'survived' ? (reason === undefined ? 'red' : 'dim') : fate === 'open' ? 'yellow' : 'green';
-  const why = fate === 'survived' ? (reason ?? 'no property fails') : caughtBy(outcome);
+  const style = !isLeft(fate) ? 'green' : reason !== undefined ? 'dim' : fate === 'survived' ? 'red' : 'yellow';
+  const why = reason ?? (fate === 'survived' ? 'no property fails' : caughtBy(outcome));
   return `${paint(style, fate.padEnd(8))} ${paint('bold', mutant.name)} (${mutant.text}): ${why}`;
 }
 
@@ -44,7 +49,7 @@ export function ablationSummary(all: readonly Ablated[], left: number, seconds: 
   const unknown = survivors.filter((a) => a.reason === undefined);
   const known = survivors.length - unknown.length;
   const lines = [
-    `${plural(all.length, 'mutant')}, ${seconds.toFixed(1)} s: ${of('caught').length} caught, ${of('refused').length} refused, ${survivors.length} survived${known > 0 ? ` (${known} known)` : ''}`,
+    `${plural(all.length, 'mutant')}, ${seconds.toFixed(1)} s: ${of('caught').length} caught, ${of('refused').length} refused, ${survivors.length} survived${known > 0 ? ` (${known} known)` : ''}, ${of('open').length} not closed`,
   ];
   const byProperty = new Map<string, number>();
   for (const { outcome } of of('caught')) {
@@ -64,19 +69,24 @@ export function ablationSummary(all: readonly Ablated[], left: number, seconds: 
 export function ablationPage(title: string, how: string, all: readonly Ablated[]): string {
   const code = (text: string): string => `\`${text}\``;
   const survivors = all.filter((a) => a.fate === 'survived');
-  const rest = all.filter((a) => a.fate !== 'survived');
+  const open = all.filter((a) => a.fate === 'open');
+  const rest = all.filter((a) => !isLeft(a.fate));
   const lines = [
     `# Ablation of ${title}`,
     '',
     how,
     '',
-    `${plural(all.length, 'mutant')}: ${all.filter((a) => a.fate === 'caught').length} caught, ${all.filter((a) => a.fate === 'refused').length} refused (the search ends without a verdict), ${survivors.length} survive.`,
+    `${plural(all.length, 'mutant')}: ${all.filter((a) => a.fate === 'caught').length} caught, ${all.filter((a) => a.fate === 'refused').length} refused (the search ends without a verdict), ${survivors.length} survive, ${open.length} cannot be closed (a suite with one of these fails, too).`,
     '',
     '## Survivors',
     '',
   ];
   for (const { mutant, reason } of survivors) {
     lines.push(`- **${mutant.name}** (${code(mutant.text)}): ${reason ?? 'not yet explained'}`);
+  }
+  if (open.length > 0) lines.push('', '## Not closed', '');
+  for (const { mutant, reason, outcome } of open) {
+    lines.push(`- **${mutant.name}** (${code(mutant.text)}): ${reason ?? caughtBy(outcome)}`);
   }
   lines.push('', '## Caught', '', '| mutant | code | by |', '|---|---|---|');
   for (const a of rest) {
