@@ -51,6 +51,18 @@ export interface ProcessorStride {
   readonly stacks: bigint;
 }
 
+/** What the system software does when it gives up: one processor hands over to another kernel, the others stop. */
+export interface CrashPath {
+  /** Serve an NMI besides the body, and may be entered again: a handler that ignores it on purpose, a C part that never returns. */
+  readonly serves: readonly string[];
+  /** Where a processor stops for good. */
+  readonly stops: readonly string[];
+  /** Where the other kernel begins. */
+  readonly takesOver: readonly string[];
+  /** Per-CPU variables, each of whole 8-byte words, that a processor fills before: complete when no word is zero. */
+  readonly notes: readonly string[];
+}
+
 /** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
 export interface VectorEntry {
   readonly vector: number;
@@ -125,6 +137,7 @@ export interface Platform {
   readonly sleepers: readonly string[];
   /** Variables that note work to be done (not zero: there is some): not to be slept on. */
   readonly work: readonly string[];
+  readonly crash?: CrashPath;
   readonly processorStride: ProcessorStride;
   /** Variables that must be back at their start value when the interrupted code goes on. */
   readonly balanced: readonly string[];

@@ -18,7 +18,7 @@ import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import { ExitReason } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
-import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import type { Property } from './property.js';
 
 /** Words at the start of the monitor's array. */
@@ -35,14 +35,16 @@ export const Word = {
   STACK: 4,
   /** 1 while RSP is what user mode left in it. */
   USER_RSP: 5,
+  /** What the processor has given up for good: see Given. */
+  GIVEN_UP: 6,
   /** Why the path is over: see End. */
-  END: 6,
+  END: 7,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 7,
+  FIRED: 8,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 11,
+  NEXT_RECORD: 12,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 12,
+  OPEN: 13,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -51,6 +53,9 @@ const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
 export const HEADER_WORDS = Word.NEXT_RECORD;
 
 export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5 } as const;
+
+/** Nothing; all that it was to do, and it has stopped; all that it has interrupted, for another kernel. */
+export const Given = { NOTHING: 0, STOPPED: 1, TAKEN_OVER: 2 } as const;
 
 /** Words of a record. Registers first: 0 to 35 are the 18 that the engine computes with. */
 export const RecordWord = {
@@ -126,6 +131,12 @@ const C_PART = 1;
 const BODY = 2;
 const CALLED = 4;
 const SLEEPER = 8;
+/** It serves an NMI, and is not the body. */
+const SERVES = 16;
+const STOPS = 32;
+const TAKES_OVER = 64;
+/** What a call is kept for. */
+const CALL = C_PART | BODY | SLEEPER;
 
 /** More deliveries than this within each other are an endless recursion, those aside that events account for. */
 const DEEPEST = 24;
@@ -162,6 +173,8 @@ export interface Reference {
   readonly a: number;
   readonly b: number;
 }
+
+const NO_CRASH: CrashPath = { serves: [], stops: [], takesOver: [], notes: [] };
 
 /** Microcode other than returns that loads RSP: SYSENTER, LSS, and a far CALL through a gate. */
 const LOADING_STACK: ReadonlySet<Mnemonic> = new Set([Mnemonic.Sysenter, Mnemonic.Lss, Mnemonic.Call]);
@@ -210,6 +223,7 @@ export class Monitor {
   readonly #executedMicrocode: readonly (readonly [number, Property])[];
   readonly #left: readonly (readonly [number, Property])[];
   readonly #stepped: readonly (readonly [number, Property])[];
+  readonly #gaveUp: readonly (readonly [number, Property])[];
   readonly #ended: readonly (readonly [number, Property])[];
   readonly #ends: number;
   readonly #entries: readonly Entry[];
@@ -222,6 +236,7 @@ export class Monitor {
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
+  readonly #notes: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
   /** How the path without events ends; undefined until it has been seen. */
@@ -243,6 +258,7 @@ export class Monitor {
     this.#executedMicrocode = hook('executedMicrocode');
     this.#left = hook('left');
     this.#stepped = hook('stepped');
+    this.#gaveUp = hook('gaveUp');
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
     const { image, platform } = subject;
@@ -251,8 +267,11 @@ export class Monitor {
     this.names = { body, cParts };
     const entries = new Map<bigint, Entry>();
     const sleepers = platform.sleepers.filter((name) => image.globals.has(name));
-    for (const name of [...(body ? [body] : []), ...cParts, ...sleepers]) {
-      const { address } = image.globals.get(name)!;
+    const { serves, stops, takesOver } = platform.crash ?? NO_CRASH;
+    const named = [...(body ? [body] : []), ...cParts, ...sleepers, ...serves, ...stops, ...takesOver];
+    for (const name of named) {
+      const address = image.globals.get(name)?.address;
+      if (address === undefined) continue;
       // One function may have several of the names: it is then everything that they say.
       entries.set(address, {
         low: Number(address & 0xffffffffn),
@@ -261,7 +280,10 @@ export class Monitor {
           (entries.get(address)?.kind ?? 0) |
           (cParts.includes(name) ? C_PART : 0) |
           (name === body ? BODY : 0) |
-          (sleepers.includes(name) ? SLEEPER : 0),
+          (sleepers.includes(name) ? SLEEPER : 0) |
+          (serves.includes(name) ? SERVES : 0) |
+          (stops.includes(name) ? STOPS : 0) |
+          (takesOver.includes(name) ? TAKES_OVER : 0),
       });
     }
     this.#entries = [...entries.values()];
@@ -291,6 +313,8 @@ export class Monitor {
     this.#work = numbers.map((n) =>
       platform.work.map((name) => ({ name, ...this.#variable(name, n) })).filter((item) => item.offset >= 0),
     );
+    const notes = platform.crash?.notes ?? [];
+    this.#notes = numbers.map((n) => notes.map((name) => this.#variable(name, n)).filter((item) => item.offset >= 0));
     this.#start();
   }
 
@@ -348,6 +372,28 @@ export class Monitor {
       if (memory.view.getUint32(offset, true) !== 0) return name;
     }
     return undefined;
+  }
+
+  /** Whether the running processor has stopped for good, and nothing that waits for it matters any more. */
+  get stopped(): boolean {
+    return this.words[Word.GIVEN_UP] === Given.STOPPED;
+  }
+
+  /** Whether a processor has notes that are not complete: the running one, or, once another kernel has taken over, any. */
+  get notesIncomplete(): boolean {
+    const { running } = this.machine.processors;
+    const takenOver = this.words[Word.GIVEN_UP] === Given.TAKEN_OVER;
+    return this.#notes.some((list, n) => (takenOver || n === running) && list.some((item) => !this.#isComplete(item)));
+  }
+
+  #isComplete({ offset, size }: { readonly offset: number; readonly size: number }): boolean {
+    const { memory, cpu } = this.machine;
+    let complete = true;
+    for (let word = offset >>> 3; word < (offset + size) >>> 3; word++) {
+      cpu.noteRead(word);
+      if (memory.u32[2 * word] === 0 && memory.u32[2 * word + 1] === 0) complete = false;
+    }
+    return complete;
   }
 
   /** This processor's own addresses. */
@@ -711,7 +757,7 @@ export class Monitor {
     // Without the red zone: what it holds now may never have been written by the context.
     this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!, 0);
     // With several processors the interleaving decides, rightly, what code comes to.
-    if (this.machine.processors.count > 1) return;
+    if (this.machine.processors.count > 1 || this.words[Word.GIVEN_UP] !== Given.NOTHING) return;
     if (!this.firedAny) {
       this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
       return;
@@ -788,11 +834,12 @@ export class Monitor {
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
     // An NMI that has caused a VM exit is the host's to handle.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
-    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL)) {
+    // An NMI whose delivery has faulted is gone all the same.
+    if (nmiExit || (happened.requestedVector === Vector.NMI && happened.requestedOrigin === Origin.EXTERNAL)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
-      if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = 1;
+      if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = this.#entryHere() & SERVES ? 0 : 1;
     }
     const told = happened.vector === Vector.PF ? Reg.CR2 : happened.vector === Vector.DB ? Reg.DR6 : -1;
     r[record + RecordWord.FAULT_LOW] = told < 0 ? 0 : machine.u32[2 * told]!;
@@ -936,6 +983,10 @@ export class Monitor {
       const entry = this.#entries[i]!;
       if (entry.low !== low || entry.high !== high) continue;
       const n = w[Word.CALLS]!;
+      if (entry.kind & SERVES) w[Word.NMI_OWED] = 0;
+      if (entry.kind & (STOPS | TAKES_OVER)) this.#givesUp(entry.kind & STOPS ? Given.STOPPED : Given.TAKEN_OVER);
+      this.changed = true;
+      if (!(entry.kind & CALL)) return;
       // A jump of the running function back to its own start is a loop.
       if (!called && n > 0 && this.#isLast(entry)) return;
       if (n === MAX_CALLS) {
@@ -968,6 +1019,22 @@ export class Monitor {
       }
       return;
     }
+  }
+
+  /** The kind of the function at RIP; 0 if it is none of those that are watched. */
+  #entryHere(): number {
+    const { u32 } = this.machine;
+    return this.#entries.find((e) => e.low === u32[2 * Reg.RIP] && e.high === u32[2 * Reg.RIP + 1])?.kind ?? 0;
+  }
+
+  /** The processor will never give back what it has interrupted, nor serve what is pending. */
+  #givesUp(what: number): void {
+    const w = this.words;
+    w[Word.GIVEN_UP] = what;
+    w[Word.DEPTH] = 0;
+    w[Word.CALLS] = 0;
+    w[Word.NMI_OWED] = 0;
+    for (const [i, p] of this.#gaveUp) if (p.gaveUp!(this)) this.fail(i);
   }
 
   /** Whether the call that was entered last is of this function, in this handler, and at this stack pointer. */

@@ -26,6 +26,8 @@ export interface Property {
   readonly left?: (m: Monitor) => boolean;
   /** After every instruction. */
   readonly stepped?: (m: Monitor) => boolean;
+  /** When the processor has come to where it stops for good, or where another kernel takes over. */
+  readonly gaveUp?: (m: Monitor) => boolean;
   /** When the path has come to its end. */
   readonly ended?: (m: Monitor) => boolean;
   /** Why it is broken, said right after a hook returned true: the facts, in one or two lines. */

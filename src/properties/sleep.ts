@@ -8,7 +8,7 @@ export const sleep: Property = {
   name: 'sleep',
   sentence: 'the processor does not halt with work pending',
   ends: false,
-  ended: (m) => m.words[Word.END] === End.HALT && (m.workPending !== undefined || interruptWaits(m)),
+  ended: (m) => m.words[Word.END] === End.HALT && !m.stopped && (m.workPending !== undefined || interruptWaits(m)),
   explain: (m) =>
     m.workPending !== undefined
       ? `the processor halts although ${m.workPending} is set, and nothing is pending that would wake it`
