@@ -1,9 +1,11 @@
 /*
- * Constants of the linux platform: selectors, pt_regs offsets, stack size, MSR numbers.
+ * Constants of the linux platform: selectors, pt_regs offsets, stack size.
  * Macros only, so that any .S file can include it.
  */
 #ifndef ENTRACE_LINUX_H
 #define ENTRACE_LINUX_H
+
+#include "x86.h"
 
 /* Segment selectors. SYSCALL and SYSRET need this order: KERNEL_CS, KERNEL_DS; USER32_CS, USER_DS, USER_CS. */
 #define __KERNEL_CS		0x10
@@ -42,20 +44,10 @@
 #define PT_SS			160
 #define PT_SIZE			168
 
-/* The direction flag, bit 10. */
-#define RFLAGS_DF		0x400
+/* The end of an interrupt in the xAPIC page, which 32 bits reach. */
+#define END_INTERRUPT_IN_PAGE	movl $0, local_apic_page+XAPIC_EOI
 
-/* The GS base now in force. A kernel's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
-#define MSR_GS_BASE		0xc0000101
-
-/* The local APIC: which mode it is in, and the end of an interrupt in each. */
-#define MSR_IA32_APIC_BASE	0x1b
-#define APIC_BASE_EXTD		(1 << 10)
-#define APIC_BASE_EN		(1 << 11)
-#define MSR_X2APIC_EOI		0x80b
-#define XAPIC_EOI		0xb0
-
-/* Machine check status: RIPV, EIPV, MCIP. */
-#define MSR_IA32_MCG_STATUS	0x17a
+/* Where entry code goes. With page-table isolation it is mapped in user mode's address space too. */
+#define ENTRY_SECTION		.entry.text
 
 #endif

@@ -10,7 +10,7 @@ import { byKind } from '../harness/events.js';
 import { Image } from '../image/image.js';
 import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
-import { LINUX } from '../platforms/linux.js';
+import { platformNamed } from '../platforms/index.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';
@@ -136,7 +136,11 @@ function least(parts: readonly Covered[]): Covered | undefined {
 /** Classes do not survive the way into a thread: the image is built again from its data, the platform is looked up. */
 export function revive(subject: Subject): Subject {
   const { sections, symbols, tested, sources } = subject.image;
-  return { ...subject, image: new Image(sections, symbols, tested, sources), platform: LINUX };
+  return {
+    ...subject,
+    image: new Image(sections, symbols, tested, sources),
+    platform: platformNamed(subject.platform.name),
+  };
 }
 
 function runInThread(data: ThreadData): void {

@@ -19,7 +19,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, processorOf, type Stack } from './platform.js';
+import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -52,11 +52,14 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-export function contextPath(context: string): string {
+/** The file of a context; a platform may have one of its own by a name that there is for all. */
+export function contextPath(context: string, platform: Platform): string {
   if (isContextFile(context)) return context;
-  const file = join(CONTEXTS, `${context}.S`);
-  if (existsSync(file)) return file;
-  const names = readdirSync(CONTEXTS).map((name) => name.replace(/\.S$/, ''));
+  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
+  if (file !== undefined) return file;
+  const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
+  const names = [...new Set(all.map((name) => name.replace(/\.S$/, '')))];
   throw new InputError(
     `there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`,
   );
@@ -69,7 +72,7 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     ...(options.defines ? { defines: options.defines } : {}),
     includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
   };
-  const contextFile = contextPath(options.context);
+  const contextFile = contextPath(options.context, platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
@@ -212,15 +215,32 @@ export const SEGMENT_PERMS: Readonly<Record<Segment, number>> = {
   'smm-text': Perm.EXEC,
 };
 
+/** How many IDTs there are. */
+function tables(platform: Platform, processors: number): number {
+  return platform.processorStride.idt === 0n ? 1 : processors;
+}
+
+/** The pages of a GDT that have descriptors in them. */
+function gdtPages(platform: Platform, { gdtBase }: ProcessorPlaces): { address: bigint; size: number } {
+  const first = Math.min(...platform.gdt.keys()) & -PAGE_SIZE;
+  const end = platform.selectors.tss + 16;
+  return { address: gdtBase + BigInt(first), size: PAGE_SIZE * Math.ceil((end - first) / PAGE_SIZE) };
+}
+
 function regionsOf({ image, platform, processors }: Subject): Region[] {
-  const regions: Region[] = [{ name: 'IDT', address: platform.idtBase, size: PAGE_SIZE, perms: 0 }];
+  const regions: Region[] = [];
   for (let n = 0; n < processors; n++) {
     const own = processorOf(platform, n);
-    regions.push({ name: 'GDT', address: own.gdtBase, size: PAGE_SIZE, perms: 0 });
+    if (n < tables(platform, processors)) {
+      const perms = platform.idtWritable ? Perm.WRITE : 0;
+      regions.push({ name: 'IDT', address: own.idtBase, size: PAGE_SIZE, perms });
+    }
+    regions.push({ name: 'GDT', ...gdtPages(platform, own), perms: 0 });
     regions.push({ name: 'TSS', address: own.tssBase, size: PAGE_SIZE, perms: Perm.WRITE });
     for (const s of own.stacks) {
       const perms = Perm.WRITE | (s.user ? Perm.USER : 0);
-      regions.push({ name: `${s.name} stack`, address: s.base, size: Number(s.top - s.base), perms });
+      const size = PAGE_SIZE * Math.ceil(Number(s.top - s.base) / PAGE_SIZE);
+      regions.push({ name: `${s.name} stack`, address: s.base, size, perms });
     }
     const percpu = n > 0 ? segmentSpan(image, 'percpu') : undefined;
     if (percpu) {
@@ -246,7 +266,7 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
   const memory = new GuestMemory(inAddressSpaces(regionsOf(subject), subject), addressSpaces(subject));
   const machine = new Machine(memory, profile, subject.processors);
   for (const section of image.sections) memory.load(section.loadAddress, section.data);
-  loadGates(memory, subject);
+  for (let n = 0; n < tables(subject.platform, subject.processors); n++) loadGates(memory, subject, n);
   enableMachineCheck(memory, subject.processors);
   const smmCode = segmentSpan(image, 'smm-text');
   machine.smm = loadSmram(
@@ -284,6 +304,9 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
       memory.load64(own.percpu + symbol.address, stackNamed(platform, stack, n).top);
     }
   }
+  for (const { stack, offset, value } of platform.ownWords) {
+    memory.load64(stackNamed(platform, stack, n).top + BigInt(offset), value === 'number' ? BigInt(n) : own.percpu);
+  }
   for (const [selector, descriptor] of platform.gdt) memory.load64(own.gdtBase + BigInt(selector), descriptor);
   const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
@@ -304,13 +327,14 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
-function loadGates(memory: GuestMemory, { image, platform }: Subject): void {
+function loadGates(memory: GuestMemory, { image, platform }: Subject, n: number): void {
+  const { idtBase } = processorOf(platform, n);
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
     const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
-    memory.load64(platform.idtBase + BigInt(entry.vector * 16), low);
-    memory.load64(platform.idtBase + BigInt(entry.vector * 16 + 8), high);
+    memory.load64(idtBase + BigInt(entry.vector * 16), low);
+    memory.load64(idtBase + BigInt(entry.vector * 16 + 8), high);
   }
 }
 
@@ -337,8 +361,9 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.RFLAGS] = BigInt(Flag.ONE | Flag.IF);
   u64[Reg.CS] = BigInt(user ? selectors.userCs : selectors.kernelCs);
   u64[Reg.SS] = BigInt(user ? selectors.userSs : selectors.kernelSs);
-  u64[Reg.GS_BASE] = user ? platform.userGsBase : own.percpu;
-  u64[Reg.KERNEL_GS_BASE] = user ? own.percpu : platform.userGsBase;
+  const swapped = user || platform.guestGsBase !== undefined;
+  u64[Reg.GS_BASE] = swapped ? platform.userGsBase : own.percpu;
+  u64[Reg.KERNEL_GS_BASE] = platform.guestGsBase ?? (user ? own.percpu : platform.userGsBase);
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
   u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE | (machine.profile.la57 ? CR4_LA57 : 0n);
@@ -348,7 +373,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.STAR] = platform.star;
   u64[Reg.LSTAR] = image.globals.get(platform.syscallEntry)?.address ?? 0n;
   u64[Reg.FMASK] = platform.fmask;
-  u64[Reg.IDTR_BASE] = platform.idtBase;
+  u64[Reg.IDTR_BASE] = own.idtBase;
   u64[Reg.IDTR_LIMIT] = 0xfffn;
   u64[Reg.GDTR_BASE] = own.gdtBase;
   u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);

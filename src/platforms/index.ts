@@ -2,8 +2,9 @@
 import { InputError } from '../errors.js';
 import { LINUX } from './linux.js';
 import type { Platform } from './platform.js';
+import { XEN } from './xen.js';
 
-const PLATFORMS: readonly Platform[] = [LINUX];
+const PLATFORMS: readonly Platform[] = [LINUX, XEN];
 
 export function platformNamed(name: string): Platform {
   const found = PLATFORMS.find((p) => p.name === name);

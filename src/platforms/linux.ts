@@ -1,7 +1,7 @@
 /** The platform `linux`: selectors, vectors, IST map, per-CPU area and stacks as the kernel has them. */
-import { codeSegment, dataSegment } from '../harness/descriptors.js';
-import type { Platform, Slot, Stack, VectorEntry } from './platform.js';
-import { SMM_CODE } from './smm.js';
+import { FRAME, flatSegments, gates, savedRegisters, slots, stack } from './parts.js';
+import type { Platform, Stack } from './platform.js';
+import { SMBASE, SMM_CODE } from './smm.js';
 
 const PAGE = 0x1000n;
 /** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
@@ -12,18 +12,6 @@ const THREAD_STACK = 0xffffc90000010000n;
 const PERCPU = 0xffff88807fc00000n;
 /** In the fixed mappings at the top of the address space. */
 const INTERRUPT_PAGES = { localApic: 0xffffffffff5fd000n, ioApic: 0xffffffffff5fc000n };
-const SMBASE = 0x7f000000n;
-
-function stack(name: string, base: bigint, size: bigint, kinds: { context?: true; body?: true; user?: true }): Stack {
-  return {
-    name,
-    base,
-    top: base + size,
-    context: kinds.context ?? false,
-    body: kinds.body ?? false,
-    user: kinds.user ?? false,
-  };
-}
 
 /**
  * The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. Below the double fault stack,
@@ -41,70 +29,16 @@ const stacks: readonly Stack[] = [
 
 const NMI_TOP = stacks[1]!.top;
 
-const handler = (vector: number, ...symbols: string[]): VectorEntry => ({ vector, symbols, ist: 0, dpl: 0 });
+const SELECTORS = { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 };
 
-/** The first vector that is no exception's. */
-const FIRST_EXTERNAL = 0x20;
+const vectors = gates({
+  // Since 5.8.
+  newer: (_vector, older) => `asm_exc_${older.toLowerCase()}`,
+  interrupts: 'asm_common_interrupt',
+  ist: { 1: 3, 2: 2, 8: 1, 18: 4 },
+});
 
-/** An image can have a handler for a single vector, `interrupt_0x20`, and one for all others. */
-function externalInterrupt(vector: number): VectorEntry {
-  return handler(vector, `interrupt_0x${vector.toString(16)}`, 'asm_common_interrupt', 'plain_interrupt');
-}
-
-const vectors: readonly VectorEntry[] = [
-  handler(0, 'asm_exc_divide_error', 'divide_error'),
-  { vector: 1, symbols: ['asm_exc_debug', 'debug'], ist: 3, dpl: 0 },
-  { vector: 2, symbols: ['asm_exc_nmi', 'nmi'], ist: 2, dpl: 0 },
-  { vector: 3, symbols: ['asm_exc_int3', 'int3'], ist: 0, dpl: 3 },
-  { vector: 4, symbols: ['asm_exc_overflow', 'overflow'], ist: 0, dpl: 3 },
-  handler(5, 'asm_exc_bounds', 'bounds'),
-  handler(6, 'asm_exc_invalid_op', 'invalid_op'),
-  handler(7, 'asm_exc_device_not_available', 'device_not_available'),
-  { vector: 8, symbols: ['asm_exc_double_fault', 'double_fault'], ist: 1, dpl: 0 },
-  handler(10, 'asm_exc_invalid_tss', 'invalid_TSS'),
-  handler(11, 'asm_exc_segment_not_present', 'segment_not_present'),
-  handler(12, 'asm_exc_stack_segment', 'stack_segment'),
-  handler(13, 'asm_exc_general_protection', 'general_protection'),
-  handler(14, 'asm_exc_page_fault', 'page_fault'),
-  handler(16, 'asm_exc_coprocessor_error', 'coprocessor_error'),
-  handler(17, 'asm_exc_alignment_check', 'alignment_check'),
-  { vector: 18, symbols: ['asm_exc_machine_check', 'machine_check'], ist: 4, dpl: 0 },
-  handler(19, 'asm_exc_simd_coprocessor_error', 'simd_coprocessor_error'),
-  handler(29, 'asm_exc_vmm_communication', 'vmm_communication'),
-  ...Array.from({ length: 0x100 - FIRST_EXTERNAL }, (_, i) => externalInterrupt(FIRST_EXTERNAL + i)),
-];
-
-const FRAME = ['SS', 'RSP', 'RFLAGS', 'CS', 'RIP'];
-const PT_REGS = [
-  ...[
-    'orig_rax',
-    'rdi',
-    'rsi',
-    'rdx',
-    'rcx',
-    'rax',
-    'r8',
-    'r9',
-    'r10',
-    'r11',
-    'rbx',
-    'rbp',
-    'r12',
-    'r13',
-    'r14',
-    'r15',
-  ],
-];
-
-/** Slots from the top of the stack down; `from` is the offset of the first, highest word. */
-function slots(...list: readonly (readonly [string, readonly string[]])[]): Slot[] {
-  let from = 0;
-  return list.map(([name, words]) => {
-    const slot = { name, from: from - 8, words };
-    from -= 8 * words.length;
-    return slot;
-  });
-}
+const PT_REGS = savedRegisters('orig_rax');
 
 export const LINUX: Platform = {
   name: 'linux',
@@ -120,14 +54,11 @@ export const LINUX: Platform = {
     'smm-text': SMBASE + SMM_CODE,
   },
   smbase: SMBASE,
-  selectors: { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 },
-  gdt: new Map([
-    [0x10, codeSegment(0)],
-    [0x18, dataSegment(0)],
-    [0x28, dataSegment(3)],
-    [0x30, codeSegment(3)],
-  ]),
+  selectors: SELECTORS,
+  gdt: flatSegments(SELECTORS),
   idtBase: CPU_ENTRY_AREA,
+  // Read-only, as it is mapped there.
+  idtWritable: false,
   gdtBase: CPU_ENTRY_AREA + 0x1000n,
   tssBase: CPU_ENTRY_AREA + 0x3000n,
   stacks,
@@ -173,13 +104,15 @@ export const LINUX: Platform = {
   // CF PF AF ZF SF TF IF DF OF IOPL NT RF AC ID
   fmask: 0x257fd5n,
   userGsBase: 0x00007ffff7d84740n,
+  guestGsBase: undefined,
   cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
   ptRegsWords: 21,
+  ownWords: [],
   stackVariables: { cpu_current_top_of_stack: 'thread' },
   sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],
   work: ['work_pending'],
-  processorStride: { percpu: 0x40000n, tables: 0x40000n, stacks: 0x40000n },
+  processorStride: { percpu: 0x40000n, idt: 0n, tables: 0x40000n, stacks: 0x40000n },
   balanced: ['nmi_state', 'debug_stack_usage'],
   nmiLayouts: [
     {

@@ -46,6 +46,8 @@ export interface FredSetup {
 /** How far apart the things of two processors lie that each has for itself, in bytes. */
 export interface ProcessorStride {
   readonly percpu: bigint;
+  /** 0: they share one IDT. */
+  readonly idt: bigint;
   /** GDT and TSS. */
   readonly tables: bigint;
   readonly stacks: bigint;
@@ -85,6 +87,12 @@ export interface StackLayout {
   readonly slots: readonly Slot[];
 }
 
+export interface OwnWord {
+  readonly stack: string;
+  readonly offset: number;
+  readonly value: 'number' | 'percpu';
+}
+
 export interface Platform {
   readonly name: string;
   /** Assembly file, beside the handlers, with weak defaults that are linked to every image. */
@@ -104,6 +112,8 @@ export interface Platform {
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
   readonly idtBase: bigint;
+  /** Ring 0 can write to the IDT. */
+  readonly idtWritable: boolean;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
   readonly stacks: readonly Stack[];
@@ -125,12 +135,19 @@ export interface Platform {
   readonly star: bigint;
   readonly fmask: bigint;
   readonly userGsBase: bigint;
+  /**
+   * KERNEL_GS_BASE of a guest, where GS is the guest's in ring 0 too; undefined: SWAPGS exchanges the user's base and that of
+   * the per-CPU area.
+   */
+  readonly guestGsBase: bigint | undefined;
   /** Functions that are the C part of a handler: pt_regs pointer in RDI. */
   readonly cParts: readonly string[];
   /** Functions that serve an NMI, the most specific first: the first one that the image has is "the body". */
   readonly bodies: readonly string[];
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
+  /** Words by which the software finds out where it runs: bytes above the top of a stack, and the number or the per-CPU area. */
+  readonly ownWords: readonly OwnWord[];
   /** Per-CPU variables that get the top of a stack at start. */
   readonly stackVariables: Readonly<Record<string, string>>;
   /** Functions that may sleep: not to be entered while NMIs are blocked. */
@@ -150,6 +167,7 @@ export interface Platform {
 /** Where one processor has what is its own. */
 export interface ProcessorPlaces {
   readonly percpu: bigint;
+  readonly idtBase: bigint;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
   readonly stacks: readonly Stack[];
@@ -157,10 +175,11 @@ export interface ProcessorPlaces {
 
 /** The places of processor `n`, counted from 0. */
 export function processorOf(platform: Platform, n: number): ProcessorPlaces {
-  const { percpu, tables, stacks } = platform.processorStride;
+  const { percpu, idt, tables, stacks } = platform.processorStride;
   const k = BigInt(n);
   return {
     percpu: platform.layout.percpu + k * percpu,
+    idtBase: platform.idtBase + k * idt,
     gdtBase: platform.gdtBase + k * tables,
     tssBase: platform.tssBase + k * tables,
     stacks:

@@ -13,6 +13,9 @@ import { InputError } from '../errors.js';
 import { codeSegment, dataSegment, GateType, idtGate } from '../harness/descriptors.js';
 import type { SmmCode } from '../harness/smm.js';
 
+/** SMBASE of the first processor, where the firmware has put it. */
+export const SMBASE = 0x7f000000n;
+
 /** Offset of SMM code from SMBASE, and the room for it. */
 export const SMM_CODE = 0x8000n;
 const CODE_SIZE = 0x6000;

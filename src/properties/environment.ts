@@ -8,8 +8,10 @@ function wrong(m: Monitor): string[] {
   const u64 = m.machine.cpu.regs.u64;
   const list: string[] = [];
   const { percpu } = m.processor;
-  if (u64[Reg.GS_BASE] !== percpu) list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
-  if (u64[Reg.KERNEL_GS_BASE] !== platform.userGsBase) {
+  const ownGs = usesGs(m);
+  if (ownGs && u64[Reg.GS_BASE] !== percpu)
+    list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
+  if (ownGs && u64[Reg.KERNEL_GS_BASE] !== platform.userGsBase) {
     list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
@@ -32,6 +34,11 @@ export const environment: Property = {
   explain: (m) => wrong(m).join('; '),
 };
 
+/** The software reaches its per-CPU area by GS. */
+function usesGs({ subject }: Monitor): boolean {
+  return subject.platform.guestGsBase === undefined;
+}
+
 /** CR3 selects the kernel's mappings, which come first. */
 function inKernelSpace(m: Monitor): boolean {
   const { memory } = m.machine;
@@ -45,8 +52,9 @@ function sound(m: Monitor): boolean {
   const ss = u32[2 * Reg.SS]!;
   return (
     inKernelSpace(m) &&
-    m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
-    m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase &&
+    (!usesGs(m) ||
+      (m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
+        m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase)) &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&
     (ss === 0 || ss === platform.selectors.kernelSs) &&
     m.stackInUse()?.body === true

@@ -144,7 +144,7 @@ test('instructions that the machine does not model, with the place and how it wa
 
 test('names that there are not, with those that there are', async () => {
   await refused([
-    [['explore', NMI, '--platform', 'xen'], /^entrace: there is no platform 'xen'; the platforms are linux$/],
+    [['explore', NMI, '--platform', 'bsd'], /^entrace: there is no platform 'bsd'; the platforms are linux, xen$/],
     [
       ['explore', NMI, '--profile', 'via'],
       /^entrace: there is no profile 'via'; the profiles are intel, amd, fred, or the path of a .yaml file$/,

@@ -11,7 +11,7 @@ import { search } from '../../src/explore/explorer.js';
 import type { Failure, SearchOptions, SearchResult } from '../../src/explore/result.js';
 import type { Machine } from '../../src/harness/machine.js';
 import { ASM_DIRECTORY, buildSubject, machineFor, type Subject } from '../../src/platforms/boot.js';
-import { LINUX } from '../../src/platforms/linux.js';
+import { platformNamed } from '../../src/platforms/index.js';
 import { type Changes, chooseProfile, profileNamed } from '../../src/profiles/profile.js';
 import { selectProperties } from '../../src/properties/index.js';
 import { runs } from '../../src/report/names.js';
@@ -52,6 +52,7 @@ export function mutant(name: string, ...changes: readonly (readonly [string, str
 export interface Setting {
   /** A name of asm/contexts, or a file. */
   readonly context?: string;
+  readonly platform?: string;
   readonly events?: string;
   readonly at?: readonly string[];
   readonly property?: string;
@@ -82,13 +83,13 @@ export interface Explored {
 export function subjectOf(images: string | readonly string[], setting: Setting = {}): Subject {
   return buildSubject(assembler, {
     files: [images].flat().map(asm),
-    platform: LINUX,
+    platform: platformNamed(setting.platform ?? 'linux'),
     context: setting.context ?? 'kernel',
     ...(setting.defines ? { defines: setting.defines } : {}),
   });
 }
 
-/** Searches exhaustively, in this thread; context `kernel` and nmi=2,bp=1 unless the setting says otherwise. */
+/** Searches exhaustively, in this thread; platform `linux`, context `kernel` and nmi=2,bp=1 unless the setting says otherwise. */
 export function explore(images: string | readonly string[], setting: Setting = {}): Explored {
   const subject = subjectOf(images, setting);
   const machine = machineFor(subject, chooseProfile(setting.profile ?? 'intel', setting.knobs).profile);
@@ -96,7 +97,7 @@ export function explore(images: string | readonly string[], setting: Setting = {
   const { exact, maxStates, maxMemory, shouldStop, onProgress, part } = setting;
   const result = search(machine, subject, selectProperties(setting.property), {
     bound: boundOf(setting),
-    places: parsePlaces(setting.at ?? [], subject.image, LINUX, boundOf(setting)),
+    places: parsePlaces(setting.at ?? [], subject.image, subject.platform, boundOf(setting)),
     ...(exact === undefined ? {} : { exact }),
     ...(maxStates === undefined ? {} : { maxStates }),
     ...(maxMemory === undefined ? {} : { maxMemory }),

@@ -1,0 +1,23 @@
+/*
+ * Constants of the processor: flags, MSR numbers, the local APIC. Macros only, so that any .S file can include it.
+ */
+#ifndef ENTRACE_X86_H
+#define ENTRACE_X86_H
+
+/* The direction flag, bit 10. */
+#define RFLAGS_DF		0x400
+
+/* The GS base now in force. Linux's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
+#define MSR_GS_BASE		0xc0000101
+
+/* The local APIC: which mode it is in, and the end of an interrupt in each. */
+#define MSR_IA32_APIC_BASE	0x1b
+#define APIC_BASE_EXTD		(1 << 10)
+#define APIC_BASE_EN		(1 << 11)
+#define MSR_X2APIC_EOI		0x80b
+#define XAPIC_EOI		0xb0
+
+/* Machine check status: RIPV, EIPV, MCIP. */
+#define MSR_IA32_MCG_STATUS	0x17a
+
+#endif
