@@ -21,6 +21,7 @@
  *	CRASH_LATCHED		no enable_nmis
  *	CRASH_KEEPS_IST		the crashing processor's NMI gate gets trap_nop, and keeps its IST
  *	CRASH_KEEPS_HANDLER	its NMI gate is left as it is, IST and all
+ *	CRASH_STRIPS_OTHERS	the NMI gates of the others lose their IST
  *	CRASH_KEEPS_MC_IST	the IST of #MC stays
  *	CRASH_KEEPS_MC		machine_kexec leaves the handler of #MC as it is
  *	NOTES_DONE_FIRST	crash_save_done is set before the notes are saved
@@ -32,12 +33,18 @@
  * which the firmware left the local APICs, bits EN and EXTD of IA32_APIC_BASE; the default is x2APIC.
  */
 #include "include/xen.h"
+#include "include/xen_regs.h"
 
 #ifndef BOOT_APIC
 #define BOOT_APIC		(APIC_BASE_EN | APIC_BASE_EXTD)
 #endif
 
+#ifdef IDT_POISONED
 #define NR_CPUS			3
+#else
+#define NR_CPUS			2
+#endif
+
 /* Each turn lets the others run until they wait, so a few of them are as good as the second that Xen waits. */
 #define SHOOTDOWN_PATIENCE	3
 
@@ -278,7 +285,11 @@ nmi_shootdown_cpus:
 
 .Lshootdown_other:
 	leaq	nmi_crash(%rip), %rsi
+#ifdef CRASH_STRIPS_OTHERS
+	call	_set_gate_lower
+#else
 	call	_update_gate_addr_lower
+#endif
 .Lshootdown_next:
 	incl	%r12d
 	cmpl	$NR_CPUS, %r12d
@@ -344,8 +355,6 @@ idt_tables:
 	.quad	idt_table+0x1000
 #ifdef IDT_POISONED
 	.quad	0x8600111111111111
-#else
-	.quad	0
 #endif
 online_cpus:
 	.long	2

@@ -185,11 +185,10 @@ export function processorOf(platform: Platform, n: number): ProcessorPlaces {
     stacks:
       n === 0
         ? platform.stacks
-        : platform.stacks.map((s) => ({
-            ...s,
-            name: `${s.name} (CPU ${n})`,
-            base: s.base + k * stacks,
-            top: s.top + k * stacks,
-          })),
+        : platform.stacks.map((s) => {
+            // The first user stack is the highest: above it the addresses of user mode end.
+            const distance = s.user ? -k * stacks : k * stacks;
+            return { ...s, name: `${s.name} (CPU ${n})`, base: s.base + distance, top: s.top + distance };
+          }),
   };
 }

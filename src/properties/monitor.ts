@@ -722,11 +722,16 @@ export class Monitor {
       ? machine.processors.atEnd
       : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
     if (atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
-    else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
+    else if (events & EventState.HALTED && !this.#stillOwes(events) && !takesPending(machine, events))
       this.#end(End.HALT);
     // One of several is done; the path goes on with the others.
     const idle = w[Word.END] === End.CONTEXT || w[Word.END] === End.HALT;
     if (this.#several && idle && !machine.processors.allIdle) w[Word.END] = End.NONE;
+  }
+
+  /** An NMI is pending: a processor that halts with NMIs blocked comes to no end, unless it stops for good. */
+  #stillOwes(events: number): boolean {
+    return (events & EventState.NMI_PENDING) !== 0 && !this.stopped;
   }
 
   #end(why: number): void {
@@ -945,7 +950,9 @@ export class Monitor {
       if (
         same &&
         (!near ||
-          (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))
+          (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] &&
+            r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1] &&
+            !this.#beganAnew(record)))
       ) {
         break;
       }
@@ -967,6 +974,18 @@ export class Monitor {
     w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
     if (w[Word.CALLS]! > r[record + RecordWord.CALLS]!) w[Word.CALLS] = r[record + RecordWord.CALLS]!;
     this.changed = true;
+  }
+
+  /**
+   * Whether the delivery began the stack that it interrupted anew, from its top: then the handler's own RETs have the RSP of
+   * the code that it has overwritten, and say nothing.
+   */
+  #beganAnew(record: number): boolean {
+    const r = this.records;
+    const high = r[record + RecordWord.FRAME_HIGH]!;
+    const low = r[record + RecordWord.FRAME_LOW]!;
+    const above = high === r[record + 2 * Reg.RSP + 1] && low > r[record + 2 * Reg.RSP]!;
+    return above && this.#stackOf(high, low) === r[record + RecordWord.STACK];
   }
 
   /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */
@@ -1031,6 +1050,12 @@ export class Monitor {
   #givesUp(what: number): void {
     const w = this.words;
     w[Word.GIVEN_UP] = what;
+    // The C parts that have led here end here; those of handlers that they have interrupted never went on.
+    for (let i = w[Word.CALLS]! - 1; i >= 0; i--) {
+      const call = CALLS_AT + i * CallWord.SIZE;
+      if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) break;
+      if (w[call + CallWord.KIND]! & C_PART) for (const [j, p] of this.#leftC) if (p.leftC!(this, call)) this.fail(j);
+    }
     w[Word.DEPTH] = 0;
     w[Word.CALLS] = 0;
     w[Word.NMI_OWED] = 0;

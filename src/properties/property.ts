@@ -15,7 +15,7 @@ export interface Property {
   readonly returned?: (m: Monitor, record: number) => boolean;
   /** After a CALL to the C part of a handler. */
   readonly enteredC?: (m: Monitor) => boolean;
-  /** After the C part has returned; `call` is its offset into the monitor's words. */
+  /** After the C part has returned, or given up for good; `call` is its offset into the monitor's words. */
   readonly leftC?: (m: Monitor, call: number) => boolean;
   /** After a call of a function that may sleep. */
   readonly enteredSleeper?: (m: Monitor) => boolean;
