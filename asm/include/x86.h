@@ -10,11 +10,12 @@
 /* The GS base now in force. Linux's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
 #define MSR_GS_BASE		0xc0000101
 
-/* The local APIC: which mode it is in, and the end of an interrupt in each. */
+/* The local APIC: which mode it is in, the end of an interrupt in each, and an interrupt to oneself. */
 #define MSR_IA32_APIC_BASE	0x1b
 #define APIC_BASE_EXTD		(1 << 10)
 #define APIC_BASE_EN		(1 << 11)
 #define MSR_X2APIC_EOI		0x80b
+#define MSR_X2APIC_SELF_IPI	0x83f
 #define XAPIC_EOI		0xb0
 
 /* Its ID, the register that disables it, and that by which it sends; the xAPIC has the destination in a register apart. */

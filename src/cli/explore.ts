@@ -5,9 +5,9 @@ import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savePaths } from '../explore/path_file.js';
-import { type Failure, isShorter, type SearchResult } from '../explore/result.js';
+import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
-import { buildSubject, machineFor, type Subject } from '../platforms/boot.js';
+import { buildSubject, machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
 import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
@@ -15,8 +15,8 @@ import { PROPERTIES, selectProperties } from '../properties/index.js';
 import { type Compared, comparison, differencesToJson } from '../report/comparison.js';
 import { toJson } from '../report/json.js';
 import { plural } from '../report/names.js';
-import { reportPath } from '../report/path.js';
-import { type Heading, type Paint, paintFor, shortPath, summary, windows } from '../report/text.js';
+import { searchReport, verdictReport } from '../report/search_report.js';
+import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
 import { ProgressLine } from './progress_line.js';
@@ -100,8 +100,8 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     done.push({ chosen, heading, result });
     out.write(
       several
-        ? `${verdict(heading, subject, result, paint)}\n`
-        : `${report(heading, subject, profile, result, paint)}\n`,
+        ? `${verdictReport(heading, subject, result, paint)}\n`
+        : `${searchReport(heading, subject, profile, result, paint)}\n`,
     );
     const folder = folders[i];
     if (folder !== undefined && result.failures.length > 0) {
@@ -162,34 +162,12 @@ async function run(
   }
 }
 
-/** Verdict and figures, and what had to be made up. */
-function verdict(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
-  const lines = summary(heading, result, paint);
-  return subject.standIns.length > 0 ? `${lines}\n  stand-ins for: ${subject.standIns.join(', ')}` : lines;
-}
-
 function comparisonJson(profiles: readonly object[], done: readonly Searched[], left: readonly string[]): object {
   return {
     profiles,
     differences: differencesToJson(done.map(({ chosen, result }) => ({ name: chosen.base, result }))),
     ...(left.length > 0 ? { notExplored: left } : {}),
   };
-}
-
-/** The whole report: verdict, and for each property its windows and the shortest schedule in full. */
-function report(heading: Heading, subject: Subject, profile: Profile, result: SearchResult, paint: Paint): string {
-  const parts = [verdict(heading, subject, result, paint)];
-  for (const property of PROPERTIES) {
-    const failures = result.failures.filter((f) => f.property === property.name);
-    if (failures.length === 0) continue;
-    parts.push(windows(property.name, property.sentence, failures, paint));
-    parts.push(reportPath(subject, profile, property.name, shortest(failures).path, paint));
-  }
-  return parts.join('\n\n');
-}
-
-function shortest(failures: readonly Failure[]): Failure {
-  return failures.reduce((a, b) => (isShorter(b, a) ? b : a));
 }
 
 function writeJson(file: string, value: object): void {

@@ -1,5 +1,7 @@
 #!/usr/bin/env node
 /** The command `entrace`: one file for each subcommand, loaded when it is called. */
+import { availableParallelism } from 'node:os';
+import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../errors.js';
 import { EXIT } from './exit.js';
@@ -71,6 +73,35 @@ program
   .action(async (image: string[], options) => {
     const { explore } = await import('./explore.js');
     process.exitCode = await explore(image, options);
+  });
+
+program
+  .command('test')
+  .description('run scenarios, each in its bound, and compare what comes out with what must')
+  .argument('[path...]', 'scenario files (.yaml) and folders that hold some (scenarios, by default)')
+  .option('--filter <text>', 'only cases whose name, title or race contains this text')
+  .option('--short', 'leave out what is marked as long')
+  .option('--shard <i/n>', 'only the i-th of n parts of the suite')
+  .option(
+    '--reporter <name[=file]>',
+    'text, ktap, junit, json or catalogue; to a file if one is named (repeatable)',
+    collect,
+  )
+  .option('--cache [dir]', 'keep results, and explore again only what has changed (.entrace/cache, by default)')
+  .option('--save <dir>', 'where the paths of unexpected failures go', join('.entrace', 'paths'))
+  .option('--workers <n>', 'run in n processes', positive, availableParallelism())
+  .option('--timeout <seconds>', 'stop a scenario that gives no sign of life for so long', positive, 300)
+  .action(async (paths: string[], options) => {
+    const { test } = await import('./test.js');
+    process.exitCode = await test(paths, { ...options, reporter: options.reporter ?? ['text'] });
+  });
+
+program
+  .command('schema')
+  .description('print the JSON schema of scenario files')
+  .action(async () => {
+    const { schema } = await import('./schema.js');
+    process.exitCode = schema();
   });
 
 program

@@ -40,3 +40,37 @@ export class ProgressLine {
     this.#bar?.stop();
   }
 }
+
+/** A line that shows how far a suite has come and what is running; to be cleared before anything else is written. */
+export class SuiteProgress {
+  #bar: cliProgress.SingleBar | undefined;
+
+  constructor(
+    readonly stream: NodeJS.WriteStream,
+    readonly total: number,
+  ) {}
+
+  show(running: readonly { readonly name: string; readonly states: number }[], done: number): void {
+    if (!this.stream.isTTY) return;
+    if (!this.#bar) {
+      this.#bar = new cliProgress.SingleBar({
+        stream: this.stream,
+        clearOnComplete: true,
+        hideCursor: true,
+        gracefulExit: false,
+        barsize: 16,
+        format: '{bar} {value}/{total} {running}',
+      });
+      this.#bar.start(this.total, done, { running: '' });
+    }
+    const names = running.map(({ name, states }) =>
+      states > 0 ? `${name} (${states.toLocaleString('en-US')} states)` : name,
+    );
+    this.#bar.update(done, { running: names.join(', ') });
+  }
+
+  clear(): void {
+    this.#bar?.stop();
+    this.#bar = undefined;
+  }
+}

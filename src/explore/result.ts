@@ -40,6 +40,8 @@ export interface SearchResult {
   readonly bytesPerState: number;
   /** The kinds of events that have been fired at least once. */
   readonly fired: readonly string[];
+  /** Where the software stops itself on some path, if that is not among what is checked. */
+  readonly panicked?: string;
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
 }
@@ -81,13 +83,21 @@ export interface SearchOptions {
   readonly part?: { readonly index: number; readonly count: number };
 }
 
-/** A verdict about events that were never fired would say nothing: such a search is open. */
+/** A verdict about events that were never fired, or about paths that end in a panic, would say too little: such a search is open. */
 export function withoutVacuity(result: SearchResult, bound: Bound): SearchResult {
   if (result.verdict !== 'holds') return result;
+  if (result.panicked !== undefined) {
+    return { ...result, verdict: 'open', stopped: unchecked(result.panicked) };
+  }
   const never = kindsOf(bound).filter((kind) => bound[kind]! > 0 && !result.fired.includes(kind));
   if (never.length === 0) return result;
   const stopped = `${never.join(' and ')} could never be fired: no path reaches a place where ${never.length === 1 ? 'it' : 'they'} may fire; leave it out of --events, or name another place with --at`;
   return { ...result, verdict: 'open', stopped };
+}
+
+/** Why a search is open that comes to a panic, named so, and does not check for it. */
+export function unchecked(panic: string): string {
+  return `${panic} is reached, and nothing is known about what follows; check the property panic too`;
 }
 
 /** What decides which of two schedules is the shorter one. */

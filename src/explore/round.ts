@@ -16,6 +16,7 @@ import type { Machine } from '../harness/machine.js';
 import { onAccess, type Trigger } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
+import { panic } from '../properties/panic.js';
 import type { Property } from '../properties/property.js';
 import { kindsOf, type Place } from './bound.js';
 import { FIRST_KEY, type LiveWords, MasksFull } from './live_words.js';
@@ -90,6 +91,8 @@ export class Round {
   #runaways = 0;
   /** Why the space is not closed although the search went on to its end. */
   #open: string | undefined;
+  /** Where the software stops itself on some path. */
+  #panicked: string | undefined;
   /** Bit k: an event of kind k has been fired. */
   #firedKinds = 0;
   readonly #maxStates: number;
@@ -200,6 +203,7 @@ export class Round {
       transitions: this.#transitions,
       failures,
       stopped,
+      ...(this.#panicked === undefined || this.#monitor.properties.includes(panic) ? {} : { panicked: this.#panicked }),
       slots: this.#visited.slots,
       fired: kindsOf(this.#options.bound).filter((_, k) => this.#firedKinds & (1 << k)),
       first: this.#forksDone,
@@ -633,6 +637,7 @@ export class Round {
       if (slowChanged) this.#keepSlow();
       this.#push(row);
       if (monitor.ended) {
+        this.#panicked ??= monitor.panicked;
         outcome = monitor.failed;
         break;
       }

@@ -21,6 +21,7 @@ import {
   type Failure,
   isShorter,
   type Progress,
+  type SearchOptions,
   type SearchResult,
   withoutVacuity,
 } from './result.js';
@@ -112,6 +113,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
   // Each thread that another one has stopped only repeats that; the reason is the other one's.
   const reasons = results.flatMap((r) => r.stopped ?? []);
   const stopped = reasons.find((reason) => reason !== REASONS[2]) ?? reasons[0];
+  const panicked = results.find((r) => r.panicked !== undefined)?.panicked;
   return {
     verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
     states: results.reduce((n, r) => n + r.states, 0),
@@ -122,6 +124,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     stopped,
     covered: least(results.flatMap((r) => (r.covered ? [r.covered] : []))),
     bytesPerState: Math.max(...results.map((r) => r.bytesPerState)),
+    ...(panicked === undefined ? {} : { panicked }),
     fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
   };
@@ -143,23 +146,35 @@ export function revive(subject: Subject): Subject {
   };
 }
 
+/** The search in this thread; `part` is one of several threads' share of it. */
+export function searchHere(
+  request: SearchRequest,
+  options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
+): SearchResult {
+  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact } = request;
+  return search(
+    machineFor(subject, profile),
+    subject,
+    PROPERTIES.filter((p) => properties.includes(p.name)),
+    {
+      bound,
+      places,
+      ...(maxStates !== undefined ? { maxStates } : {}),
+      ...(maxMemory !== undefined ? { maxMemory } : {}),
+      exact: exact ?? false,
+      ...options,
+    },
+  );
+}
+
 function runInThread(data: ThreadData): void {
   const port = parentPort!;
   const { request, part, control } = data;
   try {
-    const subject = revive(request.subject);
-    const machine = machineFor(subject, request.profile);
     let last = 0;
-    const result = search(
-      machine,
-      subject,
-      PROPERTIES.filter((p) => request.properties.includes(p.name)),
+    const result = searchHere(
+      { ...request, subject: revive(request.subject) },
       {
-        bound: request.bound,
-        places: request.places,
-        ...(request.maxStates !== undefined ? { maxStates: request.maxStates } : {}),
-        ...(request.maxMemory !== undefined ? { maxMemory: request.maxMemory } : {}),
-        exact: request.exact ?? false,
         part,
         shouldStop: () => REASONS[Atomics.load(control, 0)],
         onProgress: (progress) => {

@@ -3,6 +3,7 @@ import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import type { Machine } from '../harness/machine.js';
 import type { Image } from '../image/image.js';
+import { nearNames } from '../suggestion.js';
 
 /** Addresses from `start` up to, and not including, `end`. */
 export interface Range {
@@ -26,7 +27,7 @@ export function addressOf(image: Image, text: string): bigint {
   if (address !== undefined) return address;
   const label = text.replace(/\+\d+$/, '');
   if (image.find(label)) throw new InputError(`'${text}': there are not so many instructions after ${label}`);
-  const near = [...image.globals.keys()].filter((name) => name.includes(label) || label.includes(name)).slice(0, 5);
+  const near = nearNames(label, image.labels, 4);
   throw new InputError(
     `there is no label '${label}' in the image${near.length > 0 ? `; did you mean ${near.join(' or ')}?` : ''}`,
   );

@@ -102,6 +102,11 @@ export class Image {
     return location ? `${location.label}+${location.instructions}` : `0x${address.toString(16)}`;
   }
 
+  /** The names that boundaries can have. */
+  get labels(): string[] {
+    return [...this.#labels.values()].flatMap((list) => list.map((s) => s.name));
+  }
+
   /** The symbol a name means: a global one, or the only local one of that name. */
   find(name: string): ImageSymbol | undefined {
     const global = this.globals.get(name);

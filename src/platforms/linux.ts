@@ -112,6 +112,8 @@ export const LINUX: Platform = {
   stackVariables: { cpu_current_top_of_stack: 'thread' },
   sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],
   work: ['work_pending'],
+  workBeforeUser: [],
+  panics: ['panic', 'mce_panic'],
   processorStride: { percpu: 0x40000n, idt: 0n, tables: 0x40000n, stacks: 0x40000n },
   balanced: ['nmi_state', 'debug_stack_usage'],
   nmiLayouts: [

@@ -155,6 +155,10 @@ export interface Platform {
   /** Variables that note work to be done (not zero: there is some): not to be slept on. */
   readonly work: readonly string[];
   readonly crash?: CrashPath;
+  /** Those of them that must be back at zero before user mode goes on. */
+  readonly workBeforeUser: readonly string[];
+  /** Functions at which the software stops itself for good. */
+  readonly panics: readonly string[];
   readonly processorStride: ProcessorStride;
   /** Variables that must be back at their start value when the interrupted code goes on. */
   readonly balanced: readonly string[];

@@ -138,6 +138,8 @@ export const XEN: Platform = {
     takesOver: ['crash_kernel'],
     notes: ['crash_notes'],
   },
+  workBeforeUser: ['softirq_pending'],
+  panics: ['fatal_trap', 'panic', 'machine_halt', 'machine_restart'],
   processorStride: { percpu: 0x40000n, idt: 0x1000n, tables: 0x40000n, stacks: STACK_SIZE },
   balanced: ['nmi_state'],
   nmiLayouts: [

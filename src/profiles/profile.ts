@@ -1,9 +1,9 @@
 /** What differs between processors, as data. The profiles lie in profiles/; `--knob` changes single values of one. */
 import { createHash } from 'node:crypto';
 import { InputError } from '../errors.js';
+import { didYouMean } from '../suggestion.js';
 import { conflictOf, isKnob, KNOB_NAMES, KNOBS, type Knobs, type KnobValue } from './knobs.js';
 import { BUILT_IN, isProfileFile, profileDocument, valuesOf } from './profile_file.js';
-import { didYouMean } from './suggestion.js';
 
 /** The rules of a processor: plain data, one field for each knob. */
 export interface Profile extends Knobs {

@@ -1,16 +1,12 @@
 /** A profile as a YAML file: reading and checking. Errors name file:line:column. */
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join, relative, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
-import { refuseEndless } from '../files.js';
+import { didYouMean } from '../suggestion.js';
+import { mapping, type Names, shown, text, YamlFile, type YamlPath } from '../yaml_file.js';
 import { conflictOf, KNOB_NAMES, KNOBS, type KnobName, type Knobs, type KnobValue } from './knobs.js';
-import { didYouMean } from './suggestion.js';
-
-/** Bytes; the profiles here have a few thousand. */
-const MAX_FILE = 1 << 20;
 
 /** Where the profiles that come with entrace lie. */
 const PROFILE_DIRECTORY = fileURLToPath(new URL('../../../profiles', import.meta.url));
@@ -34,8 +30,6 @@ export interface ProfileDocument {
   readonly settings: { readonly [K in KnobName]: Setting };
 }
 
-const text = z.string({ error: 'expected text' }).trim().min(1, { error: 'is empty' });
-
 const profileFile = z.strictObject(
   {
     name: text.regex(/^[A-Za-z]\w*(?:[.-]\w+)*$/, { error: 'expected letters, digits, - and _, a letter first' }),
@@ -58,11 +52,6 @@ const profileFile = z.strictObject(
   },
   { error: mapping('name:, title: and knobs:') },
 );
-
-/** A message for what is no mapping; other issues of the object keep their own. */
-function mapping(what: string): (issue: { readonly code?: string }) => string | undefined {
-  return (issue) => (issue.code === 'invalid_type' ? `expected a mapping with ${what}` : undefined);
-}
 
 /** Whether `profile` is the path of a file, and not a name. */
 export function isProfileFile(profile: string): boolean {
@@ -98,57 +87,32 @@ function documentIn(file: string, outer: readonly string[]): ProfileDocument {
   return document;
 }
 
-/** A file as a person would name it. */
-function shown(file: string): string {
-  const short = relative(process.cwd(), file);
-  return short.startsWith('..') ? file : short;
-}
-
 class ProfileFile {
-  readonly #lines = new LineCounter();
-  readonly #yaml: Document.Parsed;
+  readonly #yaml: YamlFile;
 
   constructor(readonly file: string) {
-    this.#yaml = parseDocument(this.#text(), { lineCounter: this.#lines, prettyErrors: false });
-    const wrong = this.#yaml.errors[0] ?? this.#yaml.warnings[0];
-    if (wrong) {
-      const message =
-        wrong.code === 'MULTIPLE_DOCS' ? 'a second document begins here; a file holds one profile' : wrong.message;
-      throw this.#error(wrong.pos[0], `is not the YAML of a profile: ${message.replace(/\s+/g, ' ')}`);
-    }
-  }
-
-  #text(): string {
-    refuseEndless(this.file, 'a profile (.yaml)', MAX_FILE);
-    try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(this.file));
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      const why =
-        code === 'ENOENT'
-          ? 'there is no such file'
-          : code === 'EISDIR'
-            ? 'is a directory; name a profile (.yaml)'
-            : code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-              ? 'is no text; name a profile (.yaml)'
-              : `cannot be read (${code})`;
-      throw new InputError(`${shown(this.file)}: ${why}`);
-    }
+    this.#yaml = new YamlFile(file, 'profile');
   }
 
   document(chain: readonly string[]): ProfileDocument {
-    const { name, title, extends: base, knobs: given } = this.#checked();
+    const { name, title, extends: base, knobs: given } = this.#yaml.checked(profileFile, namesAt);
     if ((BUILT_IN as readonly string[]).includes(name) && this.file !== pathOf(name)) {
-      throw this.#at(['name'], `name: ${name} is the name of a profile of entrace; choose another one`);
+      throw this.#yaml.at(['name'], `name: ${name} is the name of a profile of entrace; choose another one`);
     }
     const inherited = base === undefined ? undefined : this.#base(base, chain);
     const own = given as Partial<Record<KnobName, Setting>>;
-    this.#refuseCutText(Object.keys(own));
+    this.#yaml.refuseCutText([
+      ['title'],
+      ...Object.keys(own).flatMap((knob) => [
+        ['knobs', knob, 'source'],
+        ['knobs', knob, 'note'],
+      ]),
+    ]);
     const settings: Partial<Record<KnobName, Setting>> = {};
     for (const knob of KNOB_NAMES) {
       const setting = own[knob] ?? inherited?.settings[knob];
       if (!setting) {
-        throw this.#at(['knobs'], `knobs: ${knob} is missing; add it, or take it over with "extends: intel"`);
+        throw this.#yaml.at(['knobs'], `knobs: ${knob} is missing; add it, or take it over with "extends: intel"`);
       }
       settings[knob] = setting;
     }
@@ -156,94 +120,29 @@ class ProfileFile {
     const conflict = conflictOf(valuesOf(all));
     if (conflict) {
       const knob = conflict.knobs.findLast((k) => own[k]);
-      throw this.#at(knob ? ['knobs', knob, 'value'] : ['knobs'], `knobs: ${conflict.text}`);
+      throw this.#yaml.at(knob ? ['knobs', knob, 'value'] : ['knobs'], `knobs: ${conflict.text}`);
     }
     return { name, title, extends: base, settings: all };
   }
 
-  #checked(): z.infer<typeof profileFile> {
-    let content: unknown;
-    try {
-      content = this.#yaml.toJS({ maxAliasCount: 0 });
-    } catch {
-      throw this.#error(0, 'uses an alias (*NAME); write the value out');
-    }
-    const parsed = profileFile.safeParse(content);
-    if (parsed.success) return parsed.data;
-    // An unknown name often stands where another one is then missing: it is the one to correct.
-    const issues = parsed.error.issues;
-    const issue = issues.find((i) => i.code === 'unrecognized_keys') ?? issues[0]!;
-    const path = issue.path as string[];
-    if (issue.code !== 'unrecognized_keys') {
-      const field = path.length > 0 ? `${path.join('.')}: ` : '';
-      if (path.length > 0 && !this.#yaml.hasIn(path)) {
-        throw this.#at(path.slice(0, -1), `${field}is missing; add it`);
-      }
-      const value = this.#yaml.getIn(path);
-      const found =
-        typeof value === 'object' || value === undefined || value === '' ? '' : `, not ${JSON.stringify(value)}`;
-      throw this.#at(path, `${field}${issue.message}${found}`);
-    }
-    const key = issue.keys[0]!;
-    const names =
-      path.length === 0
-        ? Object.keys(profileFile.shape)
-        : path[0] === 'knobs' && path.length === 1
-          ? KNOB_NAMES
-          : ['value', 'source', 'note'];
-    const what = names === KNOB_NAMES ? 'knob' : 'field';
-    const list = names === KNOB_NAMES ? 'entrace profiles lists them' : `the fields are ${names.join(', ')}`;
-    throw this.#at([...path, key], `there is no ${what} '${key}'${didYouMean(key, names)}; ${list}`, true);
-  }
-
-  /** ` #` begins a comment in YAML, and events are called #GP and #DB: a text that is cut off there is refused. */
-  #refuseCutText(knobs: readonly string[]): void {
-    const texts = [
-      ['title'],
-      ...knobs.flatMap((knob) => [
-        ['knobs', knob, 'source'],
-        ['knobs', knob, 'note'],
-      ]),
-    ];
-    for (const path of texts) {
-      const node = this.#yaml.getIn(path, true);
-      if (isScalar(node) && node.type === 'PLAIN' && node.comment) {
-        throw this.#at(path, `${path.join('.')}: what follows ' #' would be a comment; put the text in quotes`);
-      }
-    }
-  }
-
   #base(base: string, chain: readonly string[]): ProfileDocument {
     const file = pathOf(base, dirname(this.file));
-    if (file === undefined) throw this.#at(['extends'], `extends: ${noProfile(base)}`);
+    if (file === undefined) throw this.#yaml.at(['extends'], `extends: ${noProfile(base)}`);
     if (chain.includes(file)) {
       const round = [...chain.slice(chain.indexOf(file)), file].map(shown).join(' extends ');
-      throw this.#at(['extends'], `extends: goes round in a circle (${round}); let one of them stand on its own`);
+      throw this.#yaml.at(['extends'], `extends: goes round in a circle (${round}); let one of them stand on its own`);
     }
-    if (!existsSync(file)) throw this.#at(['extends'], `extends: there is no file ${shown(file)}`);
+    if (!existsSync(file)) throw this.#yaml.at(['extends'], `extends: there is no file ${shown(file)}`);
     return documentIn(file, chain);
   }
+}
 
-  /** An error at a node, or at the nearest one around it that the file has; `key`: at the name, not at the value. */
-  #at(path: readonly string[], message: string, key = false): InputError {
-    if (key) {
-      const map = path.length === 1 ? this.#yaml.contents : this.#yaml.getIn(path.slice(0, -1), true);
-      const pair = isMap(map)
-        ? map.items.find((p) => isScalar(p.key) && String(p.key.value) === path.at(-1))
-        : undefined;
-      if (pair && isNode(pair.key) && pair.key.range) return this.#error(pair.key.range[0], message);
-    }
-    for (let n = path.length; n >= 0; n--) {
-      const node = n === 0 ? this.#yaml.contents : this.#yaml.getIn(path.slice(0, n), true);
-      if (isNode(node) && node.range) return this.#error(node.range[0], message);
-    }
-    return this.#error(0, message);
+function namesAt(path: YamlPath): Names {
+  if (path[0] === 'knobs' && path.length === 1) {
+    return { names: KNOB_NAMES, what: 'knob', list: 'entrace profiles lists them' };
   }
-
-  #error(offset: number, message: string): InputError {
-    const { line, col } = this.#lines.linePos(offset);
-    return new InputError(`${shown(this.file)}:${Math.max(1, line)}:${Math.max(1, col)}: ${message}`);
-  }
+  const names = path.length === 0 ? Object.keys(profileFile.shape) : ['value', 'source', 'note'];
+  return { names, what: 'field', list: `the fields are ${names.join(', ')}` };
 }
 
 export function valuesOf(settings: ProfileDocument['settings']): Knobs {

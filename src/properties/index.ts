@@ -11,6 +11,7 @@ import { handlerView } from './handler_view.js';
 import { masking } from './masking.js';
 import { nmiLatch } from './nmi_latch.js';
 import { nmiLedger } from './nmi_ledger.js';
+import { panic } from './panic.js';
 import { progress } from './progress.js';
 import type { Property } from './property.js';
 import { ring0UserCode } from './ring0_user_code.js';
@@ -21,7 +22,7 @@ import { untrustedStack } from './untrusted_stack.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
-  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, crashNotes],
+  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crashNotes],
 ];
 
 /** The properties that a comma-separated list names; all of them without a list. */

@@ -52,7 +52,7 @@ const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
 /** Words in front of `words` that say something about the state. */
 export const HEADER_WORDS = Word.NEXT_RECORD;
 
-export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5 } as const;
+export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5, PANIC: 6 } as const;
 
 /** Nothing; all that it was to do, and it has stopped; all that it has interrupted, for another kernel. */
 export const Given = { NOTHING: 0, STOPPED: 1, TAKEN_OVER: 2 } as const;
@@ -152,6 +152,12 @@ interface Entry {
   readonly kind: number;
 }
 
+interface Address {
+  readonly name: string;
+  readonly low: number;
+  readonly high: number;
+}
+
 /** Addresses with the same upper half. */
 interface Span {
   readonly high: number;
@@ -237,6 +243,8 @@ export class Monitor {
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
   readonly #notes: readonly (readonly { readonly offset: number; readonly size: number }[])[];
+  /** Where the software stops itself. */
+  readonly #panics: readonly Address[];
   readonly #lanes = new Lanes();
   readonly #scratch = new Uint32Array(4);
   /** How the path without events ends; undefined until it has been seen. */
@@ -287,6 +295,10 @@ export class Monitor {
       });
     }
     this.#entries = [...entries.values()];
+    this.#panics = platform.panics.flatMap((name) => {
+      const address = image.globals.get(name)?.address;
+      return address === undefined ? [] : [{ name, low: Number(address & 0xffffffffn), high: Number(address >> 32n) }];
+    });
     this.#systemCount = machine.rareChanged ? SYSTEM_REGISTERS.length : 1;
     this.#recordSize = RecordWord.SYSTEM + 2 * this.#systemCount;
     const [end] = machine.processors.ends;
@@ -364,10 +376,25 @@ export class Monitor {
     return list.filter((item) => item.offset >= 0);
   }
 
-  /** The name of a variable that notes work and is not zero; undefined if all are. */
-  get workPending(): string | undefined {
+  /** Where the software has stopped itself; undefined if it has not. */
+  get panicked(): string | undefined {
+    return this.words[Word.END] === End.PANIC ? this.#panicAt() : undefined;
+  }
+
+  #panicAt(): string | undefined {
+    const { u32 } = this.machine;
+    for (let i = 0; i < this.#panics.length; i++) {
+      const { name, low, high } = this.#panics[i]!;
+      if (u32[2 * Reg.RIP] === low && u32[2 * Reg.RIP + 1] === high) return name;
+    }
+    return undefined;
+  }
+
+  /** The name of a variable that notes work and is not zero; undefined if all are. With `among`, one of these. */
+  workPending(among?: readonly string[]): string | undefined {
     const { memory, cpu, processors } = this.machine;
     for (const { name, offset } of this.#work[processors.running]!) {
+      if (among !== undefined && !among.includes(name)) continue;
       cpu.noteRead(offset >>> 3);
       if (memory.view.getUint32(offset, true) !== 0) return name;
     }
@@ -716,6 +743,12 @@ export class Monitor {
           if (p.stepped!(this)) this.fail(n);
         }
       }
+    }
+    if (this.#panicAt() !== undefined) {
+      w[Word.END] = End.PANIC;
+      this.changed = true;
+      this.failNamed('panic');
+      return;
     }
     const events = u32[2 * Reg.EVENTS]!;
     const atEnd = this.#several

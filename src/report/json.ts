@@ -23,7 +23,7 @@ export function toJson(heading: Heading, image: string, result: SearchResult): o
   };
 }
 
-function failureToJson(failure: Failure): object {
+export function failureToJson(failure: Failure): object {
   return {
     property: failure.property,
     boundary: failure.boundary,

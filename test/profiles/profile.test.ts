@@ -16,7 +16,7 @@ import {
   profileNamed,
 } from '../../src/profiles/profile.js';
 import { profileDocument } from '../../src/profiles/profile_file.js';
-import { didYouMean } from '../../src/profiles/suggestion.js';
+import { didYouMean } from '../../src/suggestion.js';
 
 const directory = mkdtempSync(join(tmpdir(), 'entrace-profiles-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));

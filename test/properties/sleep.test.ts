@@ -50,3 +50,46 @@ test('an idle loop that never halts with work', () => {
   const spinning = 'cmpl $0, %gs:work_pending\n\tjne 2f\n\tnop\n2:\tmovl $0, %gs:work_pending';
   assert.deepEqual(verdict(MAKING_WORK, { context: idle(spinning), events: 'nmi=1', property: 'sleep' }), HOLDS);
 });
+
+/** A context of a Xen guest; the NMI handler may raise a softirq, and may ask for an interrupt that serves it. */
+function guest(pieces: { readonly raise?: string; readonly ask?: string }): object {
+  const own = source(`#include "include/xen.h"
+	.text
+	.globl	nmi, interrupt_0xfc
+nmi:
+	pushq	%rax
+	pushq	%rcx
+	pushq	%rdx
+	${pieces.raise ?? ''}
+	${pieces.ask ?? ''}
+	popq	%rdx
+	popq	%rcx
+	popq	%rax
+	iretq
+interrupt_0xfc:
+	movl	$0, softirq_pending(%rip)
+	pushq	%rax
+	pushq	%rcx
+	pushq	%rdx
+	movl	$MSR_X2APIC_EOI, %ecx
+	xorl	%eax, %eax
+	xorl	%edx, %edx
+	wrmsr
+	popq	%rdx
+	popq	%rcx
+	popq	%rax
+	iretq
+	.data
+softirq_pending:
+	.long	0
+`);
+  return verdict(own, { platform: 'xen', context: 'user', events: 'nmi=1', property: 'sleep' });
+}
+
+test('user mode does not go on with work that comes first', () => {
+  const raise = 'movl $1, softirq_pending(%rip)';
+  const ask = 'movl $MSR_X2APIC_SELF_IPI, %ecx\n\tmovl $EVENT_CHECK_VECTOR, %eax\n\txorl %edx, %edx\n\twrmsr';
+  assert.deepEqual(guest({}), HOLDS);
+  assert.deepEqual(guest({ raise, ask }), HOLDS);
+  assert.deepEqual(guest({ raise }), { verdict: 'fails', sleep: { nmi: 'context_start+0..+12' } });
+});

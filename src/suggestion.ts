@@ -12,6 +12,21 @@ export function didYouMean(word: string, names: readonly string[]): string {
   return best && best.wrong <= Math.max(1, Math.floor(SHARE * best.name.length)) ? ` (did you mean ${best.name}?)` : '';
 }
 
+/** The `most` names that are nearest to a word: near misses first, then names that hold it or are held in it. */
+export function nearNames(word: string, names: readonly string[], most: number): string[] {
+  const small = word.toLowerCase();
+  const ranked = [...new Set(names)].flatMap((name) => {
+    const other = name.toLowerCase();
+    const wrong = distance(small, other);
+    const near = wrong <= Math.max(1, Math.floor(SHARE * name.length));
+    return near || other.includes(small) || small.includes(other) ? [{ name, rank: near ? wrong : 1000 + wrong }] : [];
+  });
+  return ranked
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, most)
+    .map(({ name }) => name);
+}
+
 /** Letters to insert, delete, replace or exchange with their neighbour. */
 function distance(a: string, b: string): number {
   const rows = [Array.from({ length: b.length + 1 }, (_, j) => j)];

@@ -1,0 +1,238 @@
+/** Runs one scenario under one profile in one context, and compares what comes out with what must. */
+import { Assembler } from '../assembler/index.js';
+import { InputError } from '../errors.js';
+import { describePlaces, parsePlaces } from '../explore/bound.js';
+import { savePaths } from '../explore/path_file.js';
+import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
+import type { SearchRequest } from '../explore/threads.js';
+import { addressOf } from '../hooks/triggers.js';
+import { buildSubject, type Subject } from '../platforms/boot.js';
+import { platformNamed } from '../platforms/index.js';
+import { type ChosenProfile, chooseProfile } from '../profiles/profile.js';
+import { PROPERTIES } from '../properties/index.js';
+import { traceOf } from '../report/path.js';
+import { searchReport } from '../report/search_report.js';
+import { counterexample, type Heading, type Paint, shortPath } from '../report/text.js';
+import { differences } from './boundary_set.js';
+import type { Cache } from './cache.js';
+import type { Case } from './scenario.js';
+
+/** What came out, without regard to what must: this is what a cache keeps. */
+export interface Result {
+  readonly verdict: SearchResult['verdict'];
+  readonly states: number;
+  readonly transitions: number;
+  /** Of the search itself. */
+  readonly seconds: number;
+  readonly stopped: string | undefined;
+  readonly failures: readonly Failure[];
+}
+
+/**
+ * How a case went. `met`: exactly what must come out; `unmet`: something else; `open`: the search was stopped, or fired not
+ * all that it should; `bad-input`: it could not be run; `crashed` and `hung`: the process that ran it.
+ */
+export type Status = 'met' | 'unmet' | 'open' | 'bad-input' | 'crashed' | 'hung';
+
+export interface Outcome {
+  readonly name: string;
+  readonly title: string;
+  readonly status: Status;
+  /** One line for each thing that is wrong. */
+  readonly problems: readonly string[];
+  /** For what failed otherwise than it must: the report of the search. */
+  readonly report: string | undefined;
+  /** Path files that have been written. */
+  readonly saved: readonly string[];
+  readonly result: Result | undefined;
+  readonly cached: boolean;
+  /** From start to end, assembling included. */
+  readonly seconds: number;
+}
+
+export interface CaseOptions {
+  readonly paint: Paint;
+  /** How a search is run: in this thread, or in one of its own. */
+  readonly search: (request: SearchRequest) => SearchResult | Promise<SearchResult>;
+  readonly cache?: Cache;
+  /** Where the paths of unexpected failures are saved. */
+  readonly save?: string;
+}
+
+let assembler: Promise<Assembler> | undefined;
+
+/** Never rejects for bad input: that is an outcome. */
+export async function runCase(one: Case, options: CaseOptions): Promise<Outcome> {
+  const began = performance.now();
+  const { scenario, name } = one;
+  const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome => ({
+    name,
+    title: scenario.title,
+    problems: [],
+    report: undefined,
+    saved: [],
+    result: undefined,
+    cached: false,
+    seconds: (performance.now() - began) / 1000,
+    ...rest,
+  });
+  try {
+    assembler ??= Assembler.create();
+    const subject = buildSubject(await assembler, {
+      files: scenario.files.map(shortPath),
+      platform: platformNamed(scenario.platform),
+      context: one.context,
+      defines: scenario.defines,
+    });
+    const profile = chooseProfile(one.profile, scenario.knobs);
+    // A boundary that does not exist is an error of the scenario, whatever comes out.
+    differences(subject.image, scenario.fails, []);
+    const key = options.cache?.key(one, subject, profile.profile);
+    const known = key === undefined ? undefined : options.cache!.get(key);
+    const searched = known ?? (await run(one, subject, profile, options));
+    if (key !== undefined && known === undefined && searched.result.verdict !== 'open')
+      options.cache!.put(key, searched);
+    const { result, report } = searched;
+    const problems = differences(subject.image, scenario.fails, result.failures);
+    if (result.verdict === 'open' || result.stopped !== undefined) {
+      problems.push(`not closed: ${result.stopped}`);
+      return outcome({ status: 'open', problems, report, result });
+    }
+    const cached = known !== undefined;
+    if (problems.length === 0) return outcome({ status: 'met', result, cached });
+    return outcome({
+      status: 'unmet',
+      problems,
+      report,
+      saved: options.save === undefined ? [] : save(one, subject, profile, result, options.save),
+      result,
+      cached,
+    });
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    return outcome({ status: 'bad-input', problems: [[error.message, ...error.notes].join('; ')] });
+  }
+}
+
+/** A result with its report: what is known about a case once it has been run. */
+export interface Searched {
+  readonly result: Result;
+  readonly report: string;
+}
+
+async function run(one: Case, subject: Subject, chosen: ChosenProfile, options: CaseOptions): Promise<Searched> {
+  return one.scenario.schedule ? runSchedule(one, subject, chosen, options) : runSearch(one, subject, chosen, options);
+}
+
+async function runSearch(
+  { scenario, context }: Case,
+  subject: Subject,
+  { profile, changes }: ChosenProfile,
+  { search, paint }: CaseOptions,
+): Promise<Searched> {
+  const bound = scenario.bound!;
+  const inField = <T>(field: string, body: () => T): T => {
+    try {
+      return body();
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new InputError(`${scenario.places[field]}: ${error.message}`, error.notes);
+    }
+  };
+  const field = scenario.at.length > 0 ? 'at' : 'events';
+  const places = inField(field, () => parsePlaces(scenario.at, subject.image, subject.platform, bound));
+  const { verdict, states, transitions, seconds, stopped, failures, ...rest } = await search({
+    subject,
+    profile,
+    properties: scenario.properties ?? PROPERTIES.map((p) => p.name),
+    bound,
+    places,
+    ...(scenario.maxStates === undefined ? {} : { maxStates: scenario.maxStates }),
+  });
+  const result = { verdict, states, transitions, seconds, stopped, failures };
+  const heading: Heading = {
+    files: scenario.files.map(shortPath),
+    platform: scenario.platform,
+    profile: profile.name,
+    knobs: changes,
+    context,
+    bound,
+    places: describePlaces(places, bound, subject.image),
+    properties: scenario.properties,
+  };
+  return { result, report: searchReport(heading, subject, profile, { ...result, ...rest }, paint) };
+}
+
+function runSchedule(
+  { scenario }: Case,
+  subject: Subject,
+  { profile }: ChosenProfile,
+  { paint }: CaseOptions,
+): Searched {
+  const began = performance.now();
+  const path = scenario.schedule!.map((firing) => {
+    try {
+      return { ...firing, address: addressOf(subject.image, firing.boundary) };
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      throw new InputError(`${firing.place}: ${error.message}`, error.notes);
+    }
+  });
+  let trace: ReturnType<typeof traceOf>;
+  try {
+    trace = traceOf(subject, profile, path);
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${scenario.places.schedule}: ${error.message}`, error.notes);
+  }
+  const checked = scenario.properties;
+  const broken = trace.broken.filter((b) => checked === undefined || checked.includes(b.property));
+  const last = path.at(-1);
+  const failures: Failure[] = [...new Set(broken.map((b) => b.property))].map((property) => ({
+    property,
+    boundary: last?.boundary ?? subject.image.name(trace.steps[0]!.address),
+    address: last?.address ?? trace.steps[0]!.address,
+    event: last?.event ?? 'none',
+    instructions: broken.find((b) => b.property === property)!.step,
+    path,
+  }));
+  const panic = trace.broken.find((b) => b.property === 'panic');
+  const stopped =
+    panic !== undefined && !broken.includes(panic)
+      ? unchecked(trace.run.monitor.panicked!)
+      : trace.run.ending === 'limit'
+        ? `the path has not ended after ${trace.steps.length} transitions`
+        : undefined;
+  const report = broken
+    .map((b) => `${paint('red', b.property)}: ${b.sentence}\n${counterexample(trace, b, path, paint)}`)
+    .join('\n\n');
+  return {
+    result: {
+      verdict: failures.length > 0 ? 'fails' : stopped === undefined ? 'holds' : 'open',
+      states: trace.steps.length,
+      transitions: trace.steps.length,
+      seconds: (performance.now() - began) / 1000,
+      stopped: failures.length > 0 ? undefined : stopped,
+      failures,
+    },
+    report,
+  };
+}
+
+/** One path file for each failure that was not expected; returns their names. */
+function save(one: Case, subject: Subject, chosen: ChosenProfile, result: Result, directory: string): string[] {
+  const { scenario } = one;
+  const failures = result.failures.filter((f) =>
+    differences(subject.image, scenario.fails, [f]).some((line) => / not expected/.test(line)),
+  );
+  return savePaths(directory, failures, {
+    image: subject.image.hash,
+    files: [...scenario.files],
+    defines: { ...scenario.defines },
+    platform: scenario.platform,
+    profile: chosen.given,
+    ...(Object.keys(chosen.changes).length > 0 ? { knobs: chosen.changes } : {}),
+    ...(chosen.rules === undefined ? {} : { rules: chosen.rules }),
+    context: one.context,
+  });
+}

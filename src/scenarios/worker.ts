@@ -1,0 +1,58 @@
+/** A process that runs cases one after the other, as `pool.ts` hands them to it. */
+import { searchHere } from '../explore/threads.js';
+import { paintFor } from '../report/text.js';
+import { Cache } from './cache.js';
+import { type Outcome, runCase } from './run_case.js';
+import type { Case } from './scenario.js';
+
+/** What a worker is told once, as its argument. */
+export interface WorkerOptions {
+  readonly colours: boolean;
+  readonly cache: { readonly directory: string; readonly program: string } | undefined;
+}
+
+/** What a worker is told for each case. */
+export interface Job {
+  readonly case: Case;
+  readonly save: string;
+}
+
+/** What it says: that it is at work, or that it is done. */
+export type Told =
+  | { readonly kind: 'alive'; readonly states: number }
+  | { readonly kind: 'done'; readonly outcome: Outcome; readonly memory: number };
+
+/** A sign of life each so many ms. */
+const BEAT = 500;
+
+const options = JSON.parse(process.argv[2]!) as WorkerOptions;
+const cache = options.cache && new Cache(options.cache.directory, options.cache.program);
+const paint = paintFor({ isTTY: options.colours });
+
+function tell(told: Told): void {
+  process.send!(told);
+}
+
+process.on('message', (job: Job) => {
+  let last = performance.now();
+  runCase(job.case, {
+    paint,
+    ...(cache ? { cache } : {}),
+    save: job.save,
+    search: (request) =>
+      searchHere(request, {
+        onProgress: ({ states }) => {
+          if (performance.now() - last < BEAT) return;
+          last = performance.now();
+          tell({ kind: 'alive', states });
+        },
+      }),
+  }).then(
+    (outcome) => tell({ kind: 'done', outcome, memory: process.memoryUsage.rss() }),
+    (error: Error) => {
+      process.stderr.write(`${process.env.ENTRACE_DEBUG ? error.stack : error.message}\n`, () => process.exit(1));
+    },
+  );
+});
+// The parent has gone: nobody wants the results.
+process.on('disconnect', () => process.exit(0));
