@@ -33,7 +33,7 @@
  * which the firmware left the local APICs, bits EN and EXTD of IA32_APIC_BASE; the default is x2APIC.
  */
 #include "include/xen.h"
-#include "include/xen_regs.h"
+#include "include/xen_frame.S"
 
 #ifndef BOOT_APIC
 #define BOOT_APIC		(APIC_BASE_EN | APIC_BASE_EXTD)
@@ -85,15 +85,8 @@ do_nmi:
 	ret
 do_nmi_end:
 
-	.globl	do_machine_check
-	.globl	do_machine_check_end
-do_machine_check:
-	movl	$MSR_IA32_MCG_STATUS, %ecx
-	xorl	%eax, %eax
-	xorl	%edx, %edx
-	wrmsr
-	ret
-do_machine_check_end:
+#include "include/xen_machine_check.S"
+#include "include/xen_fatal.S"
 
 #include "xen_gates.S"
 

@@ -6,10 +6,10 @@
  * 77ad1faa6b61; seed 002_b809f1a81997fd97).
  *
  *	change_handlers		gives NMI and #MC other handlers, by the helpers of xen_gates.S
- *	strip_ists, restore_ists	takes their stacks from them, and gives them back
- *	install_handlers	fills empty gates of NMI and #MC
  *	load_system_tables	fills the TSS anew, with the values that it has
- *	copy_idt		makes the second processor's IDT from the first one's
+ *	hvm_context		takes their stacks from NMI and #MC for a while
+ *	copy_idt		makes the second processor's gates from the first one's, at any time
+ *	init_ists		gives #DF, NMI and #MC their stacks
  *
  * What is broken on purpose, besides the macros of xen_gates.S:
  *
@@ -20,7 +20,7 @@
  * A fault in the hypervisor is the end of it: fatal_trap.
  */
 #include "include/xen.h"
-#include "include/xen_regs.h"
+#include "include/xen_frame.S"
 
 /* The IST numbers of the platform, and those of 2012, when X-5 was found: an index that is off by one hits another stack. */
 #define IST_MCE			1
@@ -28,6 +28,9 @@
 #define OLD_IST_DF		1
 #define OLD_IST_NMI		2
 #define OLD_IST_MCE		3
+
+/* How far the IDTs of two processors are apart. */
+#define IDT_STRIDE		0x1000
 
 /* Bytes of a TSS; RSP0 and the first IST slot. */
 #define TSS_SIZE		0x68
@@ -60,37 +63,8 @@ do_nmi:
 	ret
 do_nmi_end:
 
-	.globl	do_machine_check
-	.globl	do_machine_check_end
-do_machine_check:
-	movl	$MSR_IA32_MCG_STATUS, %ecx
-	xorl	%eax, %eax
-	xorl	%edx, %edx
-	wrmsr
-	ret
-do_machine_check_end:
-
-	.globl	general_protection
-general_protection:
-	jmp	fatal_trap
-
-	.globl	segment_not_present
-segment_not_present:
-	jmp	fatal_trap
-
-	.globl	page_fault
-page_fault:
-	jmp	fatal_trap
-
-	.globl	invalid_op
-invalid_op:
-	jmp	fatal_trap
-
-	.globl	fatal_trap
-fatal_trap:
-	cli
-	hlt
-	jmp	fatal_trap
+#include "include/xen_machine_check.S"
+#include "include/xen_fatal.S"
 
 #include "xen_gates.S"
 
@@ -105,27 +79,87 @@ change_handlers:
 	call	_update_gate_addr_lower
 	ret
 
+/* strip_ists, restore_ists: for NMI and #MC in the IDT at rbx. */
 	.globl	strip_ists
 strip_ists:
+	leaq	16*TRAP_nmi(%rbx), %rdi
 	xorl	%esi, %esi
-	call	.Lset_nmi_ist
+	call	set_ist
+	leaq	16*TRAP_machine_check(%rbx), %rdi
 	xorl	%esi, %esi
-	jmp	.Lset_machine_check_ist
+	jmp	set_ist
 
 	.globl	restore_ists
 restore_ists:
+	leaq	16*TRAP_nmi(%rbx), %rdi
 	movl	$IST_NMI, %esi
-	call	.Lset_nmi_ist
+	call	set_ist
+	leaq	16*TRAP_machine_check(%rbx), %rdi
 	movl	$IST_MCE, %esi
-	jmp	.Lset_machine_check_ist
-
-.Lset_nmi_ist:
-	movq	idt(%rip), %rdi
-	addq	$16*TRAP_nmi, %rdi
 	jmp	set_ist
-.Lset_machine_check_ist:
-	movq	idt(%rip), %rdi
-	addq	$16*TRAP_machine_check, %rdi
+
+/*
+ * hvm_context: the first processor runs an HVM guest, and comes back. On AMD the guest's SYSCALL and SYSRET registers are in
+ * force meanwhile, and with them no stack is needed: the gap after SYSCALL is the guest's own affair.
+ */
+	.globl	hvm_context
+hvm_context:
+	movq	idt(%rip), %rbx
+	call	strip_ists
+	nop
+	call	restore_ists
+	ret
+
+/*
+ * copy_idt: gives the second processor the first one's gates, 0 to 31. Whatever the first one does at this moment, a
+ * processor that has just been started serves PV guests.
+ */
+	.globl	copy_idt
+copy_idt:
+	movq	idt(%rip), %rsi
+	leaq	IDT_STRIDE(%rsi), %rdi
+	movq	%rdi, %rbx
+	movl	$2*32, %ecx
+	rep movsq
+#ifndef IDT_COPIED_AS_IS
+	call	restore_ists
+#endif
+	ret
+
+/*
+ * init_ists: the stacks of #DF, NMI and #MC under the numbers of 2012. Numbers in gates count from 1, and the field ist[] of
+ * the structure from 0.
+ */
+#ifdef TSS_OFF_BY_ONE
+#define IST_FIELD(number)	TSS_IST+8*(number)
+#else
+#define IST_FIELD(number)	TSS_IST+8*((number)-1)
+#endif
+	.globl	init_ists
+init_ists:
+	movabsq	$tss_page, %rdi
+	xorl	%eax, %eax
+	movl	$7, %ecx
+.Lno_stack:
+	movq	%rax, TSS_IST-8(%rdi,%rcx,8)
+	decl	%ecx
+	jnz	.Lno_stack
+	leaq	tss_values+TSS_IST(%rip), %rsi
+	movq	8*3(%rsi), %rax
+	movq	%rax, IST_FIELD(OLD_IST_DF)(%rdi)
+	movq	8*(IST_NMI-1)(%rsi), %rax
+	movq	%rax, IST_FIELD(OLD_IST_NMI)(%rdi)
+	movq	8*(IST_MCE-1)(%rsi), %rax
+	movq	%rax, IST_FIELD(OLD_IST_MCE)(%rdi)
+	movq	idt(%rip), %rbx
+	leaq	16*8(%rbx), %rdi
+	movl	$OLD_IST_DF, %esi
+	call	set_ist
+	leaq	16*TRAP_nmi(%rbx), %rdi
+	movl	$OLD_IST_NMI, %esi
+	call	set_ist
+	leaq	16*TRAP_machine_check(%rbx), %rdi
+	movl	$OLD_IST_MCE, %esi
 	jmp	set_ist
 
 /*
