@@ -203,6 +203,7 @@ load_system_tables:
 	jnz	.Lslot
 #endif
 	ret
+load_system_tables_end:
 
 	/* Far enough away that both fields of 16 bits of the address differ, and a mixture of them is the address of an UD2. */
 	.balign	16
