@@ -1,8 +1,9 @@
 # Every target that needs it does the set-up first; on a system that is set up this takes a fraction of a second.
 BIN := node_modules/.bin
 ENTRACE := node build/src/cli/main.js
+CACHE := build/suite
 
-.PHONY: build help setup run test conformance lint format bench clean distclean
+.PHONY: build help setup run test suite catalogue ablation conformance lint format bench clean distclean
 
 build: setup
 	@$(BIN)/tsc -b
@@ -13,6 +14,10 @@ help:
 	@echo 'make setup       install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
 	@echo 'make run         explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
 	@echo 'make test        lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
+	@echo '                 and then the scenarios that are not marked as long'
+	@echo 'make suite       run all scenarios; OPTIONS="--filter L-3 --reporter ktap" is passed on'
+	@echo 'make catalogue   run all scenarios, and write docs/catalogue.md'
+	@echo 'make ablation    alter each instruction of asm/linux_nmi.S, and write docs/ablation.md (takes minutes)'
 	@echo 'make conformance compare the machine with QEMU and Bochs, and write CONFORMANCE.md; installs what it needs;'
 	@echo '                 OPTIONS="--programs N --seed S --peer qemu" is passed on'
 	@echo 'make lint        check style and formatting'
@@ -37,6 +42,17 @@ run: build
 test: build lint
 	@scripts/setup.sh conformance || true
 	@node scripts/test.mjs $(TESTS)
+	@if [ -z "$(TESTS)" ]; then $(ENTRACE) test --short --cache $(CACHE); fi
+
+# The cache is keyed by content: what make test has just run is not run again.
+suite: build
+	@$(ENTRACE) test --cache $(CACHE) $(OPTIONS)
+
+catalogue: build
+	@$(ENTRACE) test --reporter text --reporter catalogue=docs/catalogue.md
+
+ablation: build
+	@$(ENTRACE) ablate scenarios/ablation --known scenarios/ablation/linux_nmi.survivors.yaml --markdown docs/ablation.md --cache $(CACHE)
 
 # Exit status 1: something differs that is on no list.
 conformance: build

@@ -96,6 +96,50 @@ program
     process.exitCode = await test(paths, { ...options, reporter: options.reporter ?? ['text'] });
   });
 
+/** The options of SearchOptions; `what` they are for. */
+function searchOptions(command: Command, what: string): Command {
+  return command
+    .option('--platform <name>', `${what}: as for explore`, 'linux')
+    .option('--profile <list>', `${what}: as for explore`, 'intel')
+    .option('--knob <name=value>', `${what}: as for explore`, collect)
+    .option('--context <list>', `${what}: contexts, separated by commas`, 'kernel')
+    .option('--events <bound>', `${what}: as for explore`, 'nmi=2,bp=1')
+    .option('--at <kind=range>', `${what}: as for explore`, collect)
+    .option('--property <list>', `${what}: as for explore`)
+    .option('-D, --define <name=value>', `${what}: define a preprocessor macro`, define);
+}
+
+searchOptions(program.command('ablate'), 'for assembly files')
+  .description('alter one instruction, constant or order at a time, and print which alterations a search notices')
+  .argument('<image|scenario...>', 'assembly files that hold, or scenarios (.yaml) of one image')
+  .option('--only <range>', 'alter only LABEL..LABEL or LABEL+n (repeatable)', collect)
+  .option('--mutant <name>', "only this alteration, as it is printed: 'remove nmi+3' (repeatable)", collect)
+  .option('--known <file>', 'a .yaml file with survivors: and why each survives; any other one is an error')
+  .option('--markdown <file>', 'write the result as a page')
+  .option('--verbose', 'print what is caught too')
+  .option('--cache [dir]', 'keep results, and explore again only what has changed (.entrace/cache, by default)')
+  .option('--workers <n>', 'run in n processes', positive, availableParallelism())
+  .option('--timeout <seconds>', 'stop a search that gives no sign of life for so long', positive, 300)
+  .action(async (files: string[], options) => {
+    const { ablate } = await import('./ablate.js');
+    process.exitCode = await ablate(files, options);
+  });
+
+searchOptions(program.command('diff'), 'for assembly files')
+  .description('explore two versions of the same code, and print what the new one mends and breaks')
+  .argument(
+    '<old>',
+    'assembly files, separated by commas, or a result: of explore --json, or test --reporter json=FILE',
+  )
+  .argument('<new>', 'the same')
+  .option('--json', 'print one JSON object')
+  .option('--workers <n>', 'run in n processes', positive, availableParallelism())
+  .option('--timeout <seconds>', 'stop a search that gives no sign of life for so long', positive, 300)
+  .action(async (before: string, after: string, options) => {
+    const { diff } = await import('./diff.js');
+    process.exitCode = await diff(before, after, options);
+  });
+
 program
   .command('schema')
   .description('print the JSON schema of scenario files')

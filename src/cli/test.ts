@@ -2,10 +2,10 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { InputError } from '../errors.js';
-import { chooseReporter, type Ran, type Reporter } from '../report/suite.js';
 import { paintFor } from '../report/text.js';
-import { programHash } from '../scenarios/cache.js';
+import { chooseCache } from '../scenarios/cache.js';
 import { Pool } from '../scenarios/pool.js';
+import { chooseReporter, type Ran, type Reporter } from '../scenarios/reporters/reporter.js';
 import { fileNameOf, parseShard, suiteOf } from '../scenarios/suite.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
@@ -24,7 +24,6 @@ export interface TestOptions {
 
 /** Where scenarios are looked for without a path. */
 const DEFAULT_PATH = 'scenarios';
-const DEFAULT_CACHE = join('.entrace', 'cache');
 
 export async function test(paths: readonly string[], options: TestOptions): Promise<number> {
   if (paths.length === 0 && !existsSync(DEFAULT_PATH)) {
@@ -42,6 +41,7 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     ...(options.shard === undefined ? {} : { shard: parseShard(options.shard) }),
     short: options.short ?? false,
   });
+  const cache = chooseCache(options.cache);
   const sources = cases.flatMap(({ scenario }) => scenario.files);
   const outputs = reporters.map(({ file, make }) => {
     if (file === undefined) return new Output(make(paintFor(process.stdout)), undefined);
@@ -59,15 +59,16 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
   };
   for (const output of outputs) output.write(output.reporter.begin?.(cases.length + refused.length));
   for (const outcome of refused) report({ case: undefined, outcome });
-  const cache = options.cache === undefined ? undefined : options.cache === true ? DEFAULT_CACHE : options.cache;
-  let next = 0;
-  const pool = new Pool(cases, {
+  const jobs = cases.map((one) => {
+    const save = join(options.save, fileNameOf(one));
+    return { name: one.name, title: one.scenario.title, cases: [one], save };
+  });
+  const pool = new Pool(jobs, {
     workers: options.workers,
     timeout: options.timeout,
     colours: process.stdout.isTTY === true && !process.env.NO_COLOR,
-    cache: cache === undefined ? undefined : { directory: cache, program: programHash() },
-    saveTo: (one) => join(options.save, fileNameOf(one)),
-    onOutcome: (outcome) => report({ case: cases[next++]!, outcome }),
+    cache,
+    onOutcome: (outcome, index) => report({ case: cases[index]!, outcome }),
     onProgress: (running, done) => progress.show(running, done),
   });
   const onInterrupt = (): void => pool.stop();
@@ -80,7 +81,7 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     process.off('SIGINT', onInterrupt);
     process.off('SIGTERM', onInterrupt);
   }
-  const left = cases.length - next;
+  const left = cases.length + refused.length - ran.length;
   const end = { ran, left, seconds: (performance.now() - began) / 1000 };
   for (const output of outputs) output.close(output.reporter.end(end));
   return statusOf(ran, left);

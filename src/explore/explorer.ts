@@ -7,7 +7,7 @@ import { Run } from '../hooks/run.js';
 import { atHit } from '../hooks/triggers.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Property } from '../properties/property.js';
-import type { Bound } from './bound.js';
+import { type Bound, printBound } from './bound.js';
 import { LiveWords, MasksFull } from './live_words.js';
 import { type Failure, type SearchOptions, type SearchResult, withoutVacuity } from './result.js';
 import { RareRegisters, Round } from './round.js';
@@ -48,6 +48,9 @@ export function search(
       continue;
     }
     const full = limit >= most;
+    if (options.untilFailure && !full && result.stopped === undefined && result.failures.length > 0) {
+      result = { ...result, stopped: `one failure is enough: found with ${printBound(bound)}` };
+    }
     // A stopped search ends here whatever the table has learnt.
     if (result.stopped !== undefined || (full && !live.grown)) {
       machine.restore(start);

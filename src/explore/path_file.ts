@@ -112,8 +112,8 @@ export function savePaths(
   });
 }
 
-/** Makes the directory that --save names, unless it is there. */
-export function makeDirectory(directory: string): void {
+/** Makes the directory that an option names, unless it is there. */
+export function makeDirectory(directory: string, option = '--save'): void {
   try {
     // Node's own `recursive` never returns where a file system has no directories to make, as in /proc.
     const missing: string[] = [];
@@ -121,7 +121,9 @@ export function makeDirectory(directory: string): void {
     for (const at of missing) mkdirSync(at);
     if (!statSync(directory).isDirectory()) throw Object.assign(new Error('is a file'), { code: 'ENOTDIR' });
   } catch (error) {
-    throw new InputError(`--save ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code})`);
+    throw new InputError(
+      `${option} ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code})`,
+    );
   }
 }
 

@@ -76,6 +76,8 @@ export interface SearchOptions {
   readonly maxMemory?: number;
   /** Keep every memory word in the state, dead or not: slower, for checking the reduction. */
   readonly exact?: boolean;
+  /** One failure is enough: a smaller bound that has one is not followed by a larger one. */
+  readonly untilFailure?: boolean;
   /** Asked every few thousand transitions; a text stops the search and says why. */
   readonly shouldStop?: () => string | undefined;
   readonly onProgress?: (progress: Progress) => void;

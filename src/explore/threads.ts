@@ -38,6 +38,8 @@ export interface SearchRequest {
   readonly maxMemory?: number;
   readonly exact?: boolean;
   readonly workers?: number;
+  /** One failure is enough. */
+  readonly untilFailure?: boolean;
 }
 
 interface ThreadData {
@@ -151,7 +153,7 @@ export function searchHere(
   request: SearchRequest,
   options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
 ): SearchResult {
-  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact } = request;
+  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure } = request;
   return search(
     machineFor(subject, profile),
     subject,
@@ -162,6 +164,7 @@ export function searchHere(
       ...(maxStates !== undefined ? { maxStates } : {}),
       ...(maxMemory !== undefined ? { maxMemory } : {}),
       exact: exact ?? false,
+      untilFailure: untilFailure ?? false,
       ...options,
     },
   );

@@ -3,10 +3,11 @@
  * rules, what is fired and checked. What must come out is no part of it: it is compared each time.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InputError } from '../errors.js';
+import { makeDirectory } from '../explore/path_file.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
 import type { Searched } from './run_case.js';
@@ -14,8 +15,16 @@ import type { Case } from './scenario.js';
 
 const PROGRAM = fileURLToPath(new URL('..', import.meta.url));
 
+/** Where results are kept if --cache names no directory. */
+const DEFAULT_DIRECTORY = join('.entrace', 'cache');
+
+/** The cache that `--cache [DIR]` asks for; undefined without it. */
+export function chooseCache(option: string | true | undefined): Cache | undefined {
+  return option === undefined ? undefined : new Cache(option === true ? DEFAULT_DIRECTORY : option, programHash());
+}
+
 /** SHA-256 of the program's own code: another version may come to another result. */
-export function programHash(): string {
+function programHash(): string {
   const hash = createHash('sha256');
   const files = readdirSync(PROGRAM, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.js'));
   for (const name of files.sort()) hash.update(`${name}\n`).update(readFileSync(join(PROGRAM, name)));
@@ -27,13 +36,7 @@ export class Cache {
     readonly directory: string,
     readonly program: string,
   ) {
-    try {
-      mkdirSync(directory, { recursive: true });
-    } catch (error) {
-      throw new InputError(
-        `--cache ${directory}: cannot make the directory (${(error as NodeJS.ErrnoException).code}); name another one`,
-      );
-    }
+    makeDirectory(directory, '--cache');
   }
 
   key({ scenario, context }: Case, { image }: Subject, profile: Profile): string {

@@ -1,11 +1,10 @@
 /**
- * Runs cases in processes of their own: one that crashes or hangs takes only its case with it. Results come in the order of
- * the cases, whichever is done first.
+ * Runs jobs in processes of their own: one that crashes or hangs takes only its job with it. Results come in the order of
+ * the jobs, whichever is done first.
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import type { Outcome } from './run_case.js';
-import type { Case } from './scenario.js';
 import type { Job, Told, WorkerOptions } from './worker.js';
 
 export interface PoolOptions extends WorkerOptions {
@@ -13,10 +12,8 @@ export interface PoolOptions extends WorkerOptions {
   readonly workers: number;
   /** Seconds without a sign of life after which a process counts as hung. */
   readonly timeout: number;
-  /** Where the paths of a case are saved. */
-  readonly saveTo: (one: Case) => string;
-  /** Called for each case, in the order of the cases. */
-  readonly onOutcome: (outcome: Outcome) => void;
+  /** Called for each job, in the order of the jobs. */
+  readonly onOutcome: (outcome: Outcome, index: number) => void;
   /** Called when something moves, for a progress line. */
   readonly onProgress?: (running: readonly { readonly name: string; readonly states: number }[], done: number) => void;
   /** The module that a process runs; another one for tests. */
@@ -25,7 +22,7 @@ export interface PoolOptions extends WorkerOptions {
 
 const MODULE = fileURLToPath(new URL('worker.js', import.meta.url));
 
-/** A process that has grown to more bytes than this is not given another case: the engine's memory is not given back. */
+/** A process that has grown to more bytes than this is not given another job: the engine's memory is not given back. */
 const MOST_MEMORY = 1.5 * 2 ** 30;
 
 /** How much of what a crashed process has said last is repeated, in characters. */
@@ -34,23 +31,24 @@ const LAST_WORDS = 400;
 export class Pool {
   readonly #outcomes: (Outcome | undefined)[];
   readonly #queue: number[];
-  readonly #running = new Map<ChildProcess, { readonly name: string; states: number }>();
+  readonly #running = new Map<Process, { readonly name: string; states: number }>();
   #reported = 0;
   #stopped = false;
 
   constructor(
-    readonly cases: readonly Case[],
+    readonly jobs: readonly Job[],
     readonly options: PoolOptions,
   ) {
-    this.#outcomes = cases.map(() => undefined);
+    this.#outcomes = jobs.map(() => undefined);
     // The long ones first, so that none is left to run alone at the end.
-    const order = cases.map((_, i) => i);
-    this.#queue = [...order.filter((i) => cases[i]!.scenario.long), ...order.filter((i) => !cases[i]!.scenario.long)];
+    const order = jobs.map((_, i) => i);
+    const isLong = (i: number): boolean => jobs[i]!.cases.some(({ scenario }) => scenario.long);
+    this.#queue = [...order.filter(isLong), ...order.filter((i) => !isLong(i))];
   }
 
-  /** The outcomes of all cases; without those that had not been done when the pool was stopped. */
+  /** The outcomes of all jobs; without those that had not been done when the pool was stopped. */
   async run(): Promise<Outcome[]> {
-    const count = Math.min(this.options.workers, this.cases.length);
+    const count = Math.min(this.options.workers, this.jobs.length);
     await Promise.all(Array.from({ length: count }, () => this.#lane()));
     return this.#outcomes.filter((o) => o !== undefined);
   }
@@ -58,100 +56,56 @@ export class Pool {
   /** Ends all processes; what they were at is not done. */
   stop(): void {
     this.#stopped = true;
-    for (const child of this.#running.keys()) child.kill('SIGKILL');
+    for (const process of this.#running.keys()) process.kill();
   }
 
-  /** One process after the other, until no case is left. */
+  /** One process after the other, until no job is left. */
   async #lane(): Promise<void> {
-    let child: ChildProcess | undefined;
+    let process: Process | undefined;
     for (;;) {
       const index = this.#stopped ? undefined : this.#queue.shift();
       if (index === undefined) break;
-      child ??= this.#fork();
-      const { outcome, reusable } = await this.#runOne(child, index);
-      if (!reusable) {
-        if (child.connected) child.disconnect();
-        child = undefined;
+      process ??= new Process(this.options);
+      const outcome = await this.#runOne(process, index);
+      if (process.spent) {
+        process.end();
+        process = undefined;
       }
       if (outcome) this.#done(index, outcome);
     }
-    if (child?.connected) child.disconnect();
+    process?.end();
   }
 
-  #fork(): ChildProcess {
-    const { colours, cache, module } = this.options;
-    const options: WorkerOptions = { colours, cache };
-    return fork(module ?? MODULE, [JSON.stringify(options)], {
-      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-      serialization: 'advanced',
-    });
-  }
-
-  #runOne(child: ChildProcess, index: number): Promise<{ outcome: Outcome | undefined; reusable: boolean }> {
-    const one = this.cases[index]!;
+  async #runOne(process: Process, index: number): Promise<Outcome | undefined> {
+    const job = this.jobs[index]!;
     const began = performance.now();
-    const running = { name: one.name, states: 0 };
-    this.#running.set(child, running);
-    return new Promise((resolve) => {
-      let words = '';
-      let hung = false;
-      let timer: NodeJS.Timeout;
-      const watch = (): void => {
-        clearTimeout(timer);
-        timer = setTimeout(() => {
-          hung = true;
-          child.kill('SIGKILL');
-        }, this.options.timeout * 1000);
-      };
-      const finish = (outcome: Outcome | undefined, reusable: boolean): void => {
-        clearTimeout(timer);
-        child.removeAllListeners();
-        child.stderr!.removeAllListeners();
-        this.#running.delete(child);
-        resolve({ outcome, reusable });
-      };
-      const lost = (status: 'crashed' | 'hung', problem: string): Outcome => ({
-        name: one.name,
-        title: one.scenario.title,
-        status,
-        problems: [problem],
-        report: undefined,
-        saved: [],
-        result: undefined,
-        cached: false,
-        seconds: (performance.now() - began) / 1000,
-      });
-      child.stderr!.on('data', (data) => {
-        words = `${words}${data}`.slice(-LAST_WORDS);
-      });
-      child.on('message', (told: Told) => {
-        if (told.kind === 'alive') {
-          running.states = told.states;
-          watch();
-          this.#progress();
-        } else finish(told.outcome, told.memory < MOST_MEMORY);
-      });
-      child.on('error', () => undefined);
-      child.on('close', (code, signal) => {
-        if (this.#stopped) finish(undefined, true);
-        else if (hung)
-          finish(lost('hung', `no sign of life for ${this.options.timeout} s: stopped (--timeout)`), false);
-        else {
-          const last = words.trim().replace(/\s+/g, ' ');
-          const how = signal ? `by ${signal}` : `with status ${code}`;
-          finish(lost('crashed', `the process that ran it has ended ${how}${last ? `: ${last}` : ''}`), false);
-        }
-      });
-      watch();
-      child.send({ case: one, save: this.options.saveTo(one) } satisfies Job);
+    const running = { name: job.name, states: 0 };
+    this.#running.set(process, running);
+    this.#progress();
+    const ended = await process.run(job, this.options.timeout, (states) => {
+      running.states = states;
       this.#progress();
     });
+    this.#running.delete(process);
+    if (this.#stopped) return undefined;
+    if ('outcome' in ended) return ended.outcome;
+    return {
+      name: job.name,
+      title: job.title,
+      status: ended.status,
+      problems: [ended.problem],
+      report: undefined,
+      saved: [],
+      result: undefined,
+      cached: false,
+      seconds: (performance.now() - began) / 1000,
+    };
   }
 
   #done(index: number, outcome: Outcome): void {
     this.#outcomes[index] = outcome;
-    for (let next = this.#outcomes[this.#reported]; next; next = this.#outcomes[++this.#reported]) {
-      this.options.onOutcome(next);
+    for (let next = this.#outcomes[this.#reported]; next; next = this.#outcomes[this.#reported]) {
+      this.options.onOutcome(next, this.#reported++);
     }
     this.#progress();
   }
@@ -159,5 +113,81 @@ export class Pool {
   #progress(): void {
     const done = this.#outcomes.reduce((n, o) => n + (o ? 1 : 0), 0);
     this.options.onProgress?.([...this.#running.values()], done);
+  }
+}
+
+type Ended = { readonly outcome: Outcome } | { readonly status: 'crashed' | 'hung'; readonly problem: string };
+
+/** A process that runs one job after the other. */
+class Process {
+  /** Not to be given another job. */
+  spent = false;
+  readonly #child: ChildProcess;
+  #lastWords = '';
+  #told: (told: Told) => void = () => undefined;
+  #closed: (code: number | null, signal: string | null) => void = () => undefined;
+
+  constructor({ colours, cache, module }: PoolOptions) {
+    const kept = cache && { directory: cache.directory, program: cache.program };
+    const options: WorkerOptions = { colours, cache: kept };
+    this.#child = fork(module ?? MODULE, [JSON.stringify(options)], {
+      stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
+      serialization: 'advanced',
+    });
+    this.#child.stderr!.on('data', (data) => {
+      this.#lastWords = `${this.#lastWords}${data}`.slice(-LAST_WORDS);
+    });
+    this.#child.on('message', (told: Told) => this.#told(told));
+    // A message to a process that has just ended: its end is what counts.
+    this.#child.on('error', () => undefined);
+    this.#child.on('close', (code, signal) => this.#closed(code, signal));
+  }
+
+  /** How the job went; `alive` is called with the number of states for each sign of life. */
+  run(job: Job, timeout: number, alive: (states: number) => void): Promise<Ended> {
+    return new Promise((resolve) => {
+      let hung = false;
+      let timer: NodeJS.Timeout | undefined;
+      const watch = (): void => {
+        clearTimeout(timer);
+        timer = setTimeout(() => {
+          hung = true;
+          this.kill();
+        }, timeout * 1000);
+      };
+      this.#told = (told) => {
+        if (told.kind === 'alive') {
+          watch();
+          alive(told.states);
+          return;
+        }
+        clearTimeout(timer);
+        this.spent = told.memory > MOST_MEMORY;
+        resolve({ outcome: told.outcome });
+      };
+      this.#closed = (code, signal) => {
+        clearTimeout(timer);
+        this.spent = true;
+        if (hung) return resolve({ status: 'hung', problem: `no sign of life for ${timeout} s: stopped (--timeout)` });
+        const words = this.#lastWords.trim().replace(/\s+/g, ' ');
+        const how = signal ? `by ${signal}` : `with status ${code}`;
+        resolve({
+          status: 'crashed',
+          problem: `the process that ran it has ended ${how}${words ? `: ${words}` : ''}`,
+        });
+      };
+      watch();
+      if (this.#child.connected) this.#child.send(job);
+      else this.#closed(this.#child.exitCode, this.#child.signalCode);
+    });
+  }
+
+  kill(): void {
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Lets it go: it ends by itself. */
+  end(): void {
+    if (this.#child.connected) this.#child.disconnect();
   }
 }

@@ -1,4 +1,5 @@
 /** Runs one scenario under one profile in one context, and compares what comes out with what must. */
+import { type Mutant, mutated } from '../ablation/mutants.js';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
@@ -57,6 +58,8 @@ export interface CaseOptions {
   readonly cache?: Cache;
   /** Where the paths of unexpected failures are saved. */
   readonly save?: string;
+  /** The image is altered by it, and the first failure is enough. */
+  readonly mutant?: Mutant;
 }
 
 let assembler: Promise<Assembler> | undefined;
@@ -78,12 +81,14 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
   });
   try {
     assembler ??= Assembler.create();
-    const subject = buildSubject(await assembler, {
+    const built = buildSubject(await assembler, {
       files: scenario.files.map(shortPath),
       platform: platformNamed(scenario.platform),
       context: one.context,
       defines: scenario.defines,
     });
+    const { mutant } = options;
+    const subject = mutant ? { ...built, image: mutated(built.image, mutant) } : built;
     const profile = chooseProfile(one.profile, scenario.knobs);
     // A boundary that does not exist is an error of the scenario, whatever comes out.
     differences(subject.image, scenario.fails, []);
@@ -94,7 +99,7 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
       options.cache!.put(key, searched);
     const { result, report } = searched;
     const problems = differences(subject.image, scenario.fails, result.failures);
-    if (result.verdict === 'open' || result.stopped !== undefined) {
+    if (result.verdict === 'open' || (result.stopped !== undefined && !(mutant && problems.length > 0))) {
       problems.push(`not closed: ${result.stopped}`);
       return outcome({ status: 'open', problems, report, result });
     }
@@ -128,7 +133,7 @@ async function runSearch(
   { scenario, context }: Case,
   subject: Subject,
   { profile, changes }: ChosenProfile,
-  { search, paint }: CaseOptions,
+  { search, paint, mutant }: CaseOptions,
 ): Promise<Searched> {
   const bound = scenario.bound!;
   const inField = <T>(field: string, body: () => T): T => {
@@ -148,6 +153,7 @@ async function runSearch(
     bound,
     places,
     ...(scenario.maxStates === undefined ? {} : { maxStates: scenario.maxStates }),
+    untilFailure: mutant !== undefined && scenario.fails.length === 0,
   });
   const result = { verdict, states, transitions, seconds, stopped, failures };
   const heading: Heading = {

@@ -191,16 +191,21 @@ function firing(text: string): Omit<Firing, 'place'> {
   return { event: eventNamed(match[1]!).name, boundary: match[2]!, hit: Number(match[3] ?? 1) };
 }
 
-/** The file of this name in `directory`, or in the nearest folder above it that has one. */
-function nearest(file: string, directory: string, field: string): string {
+/** A folder with one of these is a project: what lies above it is another's. */
+const PROJECT = ['.git', 'package.json'];
+
+/** The file of this name in `directory`, or in the nearest folder above it that has one, within the project. */
+function nearest(file: string, start: string, field: string): string {
   if (isAbsolute(file)) {
     if (existsSync(file)) return file;
     throw new InputError(`${field}: there is no file ${file}`);
   }
+  const directory = resolve(start);
   for (let folder = directory; ; folder = dirname(folder)) {
     const path = join(folder, file);
     if (existsSync(path)) return path;
-    if (dirname(folder) === folder) break;
+    const top = folder === process.cwd() || PROJECT.some((name) => existsSync(join(folder, name)));
+    if (top || dirname(folder) === folder) break;
   }
   throw new InputError(
     `${field}: there is no file ${file}, neither in ${shown(directory) || '.'} nor in a folder above it`,

@@ -1,4 +1,5 @@
 /** A process that runs cases one after the other, as `pool.ts` hands them to it. */
+import type { Mutant } from '../ablation/mutants.js';
 import { searchHere } from '../explore/threads.js';
 import { paintFor } from '../report/text.js';
 import { Cache } from './cache.js';
@@ -11,10 +12,15 @@ export interface WorkerOptions {
   readonly cache: { readonly directory: string; readonly program: string } | undefined;
 }
 
-/** What a worker is told for each case. */
+/** What a worker is told: cases to be run one after the other, up to the first that does not come to what it must. */
 export interface Job {
-  readonly case: Case;
-  readonly save: string;
+  readonly name: string;
+  readonly title: string;
+  readonly cases: readonly Case[];
+  /** The image is altered by it. */
+  readonly mutant?: Mutant;
+  /** Where the paths of unexpected failures are saved. */
+  readonly save?: string;
 }
 
 /** What it says: that it is at work, or that it is done. */
@@ -33,21 +39,31 @@ function tell(told: Told): void {
   process.send!(told);
 }
 
-process.on('message', (job: Job) => {
+async function run(job: Job): Promise<Outcome> {
   let last = performance.now();
-  runCase(job.case, {
-    paint,
-    ...(cache ? { cache } : {}),
-    save: job.save,
-    search: (request) =>
-      searchHere(request, {
-        onProgress: ({ states }) => {
-          if (performance.now() - last < BEAT) return;
-          last = performance.now();
-          tell({ kind: 'alive', states });
-        },
-      }),
-  }).then(
+  let outcome: Outcome | undefined;
+  for (const one of job.cases) {
+    outcome = await runCase(one, {
+      paint,
+      ...(cache ? { cache } : {}),
+      ...(job.mutant ? { mutant: job.mutant } : {}),
+      ...(job.save === undefined ? {} : { save: job.save }),
+      search: (request) =>
+        searchHere(request, {
+          onProgress: ({ states }) => {
+            if (performance.now() - last < BEAT) return;
+            last = performance.now();
+            tell({ kind: 'alive', states });
+          },
+        }),
+    });
+    if (outcome.status !== 'met') break;
+  }
+  return { ...outcome!, name: job.name };
+}
+
+process.on('message', (job: Job) => {
+  run(job).then(
     (outcome) => tell({ kind: 'done', outcome, memory: process.memoryUsage.rss() }),
     (error: Error) => {
       process.stderr.write(`${process.env.ENTRACE_DEBUG ? error.stack : error.message}\n`, () => process.exit(1));

@@ -1,14 +1,14 @@
 /** How a run of a suite is reported: what every reporter has in common, and the reporters by name. */
-import { InputError } from '../errors.js';
-import type { Outcome } from '../scenarios/run_case.js';
-import type { Case } from '../scenarios/scenario.js';
-import { didYouMean } from '../suggestion.js';
-import { catalogueReporter } from './suite_catalogue.js';
-import { jsonReporter } from './suite_json.js';
-import { junitReporter } from './suite_junit.js';
-import { ktapReporter } from './suite_ktap.js';
-import { textReporter } from './suite_text.js';
-import type { Paint } from './text.js';
+import { InputError } from '../../errors.js';
+import type { Paint } from '../../report/text.js';
+import { didYouMean } from '../../suggestion.js';
+import type { Outcome } from '../run_case.js';
+import type { Case } from '../scenario.js';
+import { catalogueReporter } from './catalogue.js';
+import { jsonReporter } from './json.js';
+import { junitReporter } from './junit.js';
+import { ktapReporter } from './ktap.js';
+import { textReporter } from './text.js';
 
 /** A case that has been run; files that could not be read have an outcome alone. */
 export interface Ran {

@@ -1,7 +1,7 @@
 /** KTAP version 1, the kernel's test format (Documentation/dev-tools/ktap.rst). */
 import { stripVTControlCharacters } from 'node:util';
-import type { Status } from '../scenarios/run_case.js';
-import { passed, type Reporter } from './suite.js';
+import type { Status } from '../run_case.js';
+import { passed, type Reporter } from './reporter.js';
 
 /** The directive of a result that says more than ok or not ok. */
 const DIRECTIVES: Readonly<Partial<Record<Status, string>>> = {

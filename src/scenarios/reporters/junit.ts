@@ -2,8 +2,8 @@
 import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { XMLBuilder } from 'fast-xml-parser';
-import { passed, type Ran, type Reporter, type SuiteEnd } from './suite.js';
-import { shortPath } from './text.js';
+import { shortPath } from '../../report/text.js';
+import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const builder = new XMLBuilder({ ignoreAttributes: false, format: true, suppressEmptyNode: true });
 

@@ -1,7 +1,7 @@
 /** The run of a suite as one JSON object. */
 import { stripVTControlCharacters } from 'node:util';
-import { failureToJson } from './json.js';
-import { passed, type Ran, type Reporter } from './suite.js';
+import { failureToJson } from '../../report/json.js';
+import { passed, type Ran, type Reporter } from './reporter.js';
 
 export function jsonReporter(): Reporter {
   return {

@@ -1,10 +1,10 @@
 /** The report of a suite that a person reads: a line for each case, all of what failed, a table at the end. */
 import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
-import type { Outcome, Result, Status } from '../scenarios/run_case.js';
-import { count, plural } from './names.js';
-import { passed, type Ran, type Reporter, type SuiteEnd } from './suite.js';
-import { type Paint, shortPath } from './text.js';
+import { count, plural } from '../../report/names.js';
+import { type Paint, shortPath } from '../../report/text.js';
+import type { Outcome, Result, Status } from '../run_case.js';
+import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const WORDS: Readonly<Record<Status, string>> = {
   met: 'ok',

@@ -1,7 +1,7 @@
 /** The catalogue of races as Markdown: for each race, where the broken handler fails, what holds, under which rules, how long it took. */
-import type { Failure } from '../explore/result.js';
-import { runs } from './names.js';
-import { passed, type Ran, type Reporter, type SuiteEnd } from './suite.js';
+import type { Failure } from '../../explore/result.js';
+import { runs } from '../../report/names.js';
+import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 export function catalogueReporter(): Reporter {
   return { end: (end) => page(end) };

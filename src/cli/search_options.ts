@@ -1,0 +1,42 @@
+/** The options by which a search is described, for commands that run several: as a scenario that holds. */
+import { resolve } from 'node:path';
+import { InputError } from '../errors.js';
+import { parseBound } from '../explore/bound.js';
+import { parseChanges } from '../profiles/profile.js';
+import type { Scenario } from '../scenarios/scenario.js';
+import { scenarioFrom } from '../scenarios/scenario_file.js';
+
+export interface SearchOptions {
+  readonly platform: string;
+  readonly profile: string;
+  readonly knob?: readonly string[];
+  readonly context: string;
+  readonly events: string;
+  readonly at?: readonly string[];
+  readonly property?: string;
+  readonly define?: Readonly<Record<string, string>>;
+}
+
+export function scenarioOfOptions(files: readonly string[], options: SearchOptions): Scenario {
+  const places: Record<string, string[]> = {};
+  for (const text of options.at ?? []) {
+    const [, kind, place] = /^([^=]+)=(.+)$/s.exec(text) ?? [];
+    if (kind === undefined) throw new InputError(`--at '${text}': expected KIND=LABEL..LABEL`);
+    places[kind] = [...(places[kind] ?? []), place!];
+  }
+  const list = (text: string): string[] => text.split(',').map((item) => item.trim());
+  const fields = {
+    title: files.join(' '),
+    image: files.map((file) => resolve(file)),
+    platform: options.platform,
+    profile: list(options.profile),
+    knobs: parseChanges(options.knob ?? []),
+    context: list(options.context),
+    define: options.define ?? {},
+    events: parseBound(options.events),
+    ...(Object.keys(places).length > 0 ? { at: places } : {}),
+    ...(options.property === undefined ? {} : { properties: list(options.property) }),
+    expect: 'holds',
+  };
+  return scenarioFrom(fields, '.');
+}
