@@ -135,7 +135,7 @@ export const XEN: Platform = {
   crash: {
     serves: ['trap_nop', 'do_nmi_crash'],
     stops: ['crash_stopped'],
-    takesOver: ['crash_kernel'],
+    takesOver: ['crash_kernel', '__start_xen'],
     notes: ['crash_notes'],
   },
   workBeforeUser: ['softirq_pending'],
