@@ -20,7 +20,8 @@
  *	- a second NMI, once something has unblocked NMIs: the IRET of a fault in the handler (1), a fault in a machine check or
  *	  its IRET (2), an IRET in SMM (3), or because the first one was no NMI (4, 6);
  *	- a second machine check, once MCIP is clear (7), or because the first one was none (5, 6).
- * What was interrupted in the hypervisor is lost then. What was interrupted in the guest is safe from the copy on.
+ * What was interrupted in the hypervisor is lost then, and the handler returns into itself. What was interrupted in the guest
+ * is safe from the copy on; within the copy it can come to the guest's RIP with the hypervisor's CS.
  *
  * Macros:
  *	NMI_SKIPS_EVENTS	An NMI from the guest goes straight to the IRET (d463b005bb). Without it the way out looks for
@@ -28,6 +29,9 @@
  *				look would have found, an interrupt to oneself finds.
  *	NO_SELF_IPI		… but there is none: softirqs wait for whatever comes next.
  *	SELF_IPI_FROM_XEN	An NMI that has interrupted the hypervisor sends it too: the look may have been over.
+ *	MC_LEAVES_IST		A machine check moves what it has saved from the hypervisor to the stack that has been interrupted,
+ *				while MCIP still keeps others off. That trusts the RSP that it finds: between the guest's SYSCALL and
+ *				the load of Xen's it is the guest's.
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"
@@ -45,8 +49,8 @@ handle_ist_exception:
 	jz	.Lon_ist_stack
 
 	/*
-	 * The guest's. Xen's own stack is empty, and holds the registers of a guest while the hypervisor runs. (A processor may
-	 * take an event between two words of the copy; here it is one instruction, and the boundary before it stands for them.)
+	 * The guest's. Xen's own stack is empty, and holds the registers of a guest while the hypervisor runs. An event may come
+	 * between any two words of the copy.
 	 */
 	GET_STACK_END(%rdi)
 	leaq	STACK_CPUINFO_FIELD(CPUINFO_guest_cpu_user_regs)(%rdi), %rdi
@@ -58,7 +62,7 @@ ist_stack_free:
 .Lon_ist_stack:
 	movq	%rsp, %rdi
 	cmpb	$TRAP_nmi, UREGS_entry_vector(%rsp)
-	jne	.Lmachine_check
+	jne	ist_machine_check
 	call	do_nmi
 nmi_done:
 #ifdef NMI_SKIPS_EVENTS
@@ -83,7 +87,19 @@ nmi_done:
 	jmp	ret_from_intr
 #endif
 
-.Lmachine_check:
+ist_machine_check:
+#ifdef MC_LEAVES_IST
+	testb	$3, UREGS_cs(%rsp)
+	jnz	.Lmc_off_ist
+	movq	UREGS_rsp(%rsp), %rdi
+	subq	$UREGS_kernel_sizeof, %rdi
+	movq	%rsp, %rsi
+	movl	$UREGS_kernel_sizeof/8, %ecx
+	movq	%rdi, %rsp
+	rep movsq
+	movq	%rsp, %rdi
+.Lmc_off_ist:
+#endif
 	call	do_machine_check
 	jmp	ret_from_intr
 

@@ -15,6 +15,7 @@
 #define FLAT_RING3_CS64		0xe033
 
 /* The stacks of a processor: 8 pages, aligned to their size. */
+#define PAGE_SIZE		4096
 #define STACK_SIZE		0x8000
 
 /*

@@ -9,6 +9,7 @@ ret_from_intr:
 	testb	$3, UREGS_cs(%rsp)
 	jz	restore_all_xen
 
+	.globl	test_all_events
 test_all_events:
 	/* From the test to the return nothing may be raised by an interrupt. */
 	cli
