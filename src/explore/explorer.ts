@@ -10,7 +10,7 @@ import type { Property } from '../properties/property.js';
 import { type Bound, printBound } from './bound.js';
 import { LiveWords, MasksFull } from './live_words.js';
 import { type Failure, type SearchOptions, type SearchResult, withoutVacuity } from './result.js';
-import { RareRegisters, Round } from './round.js';
+import { MAX_CHAIN, RareRegisters, Round } from './round.js';
 
 /** Explores everything that the bound allows from the machine's current state. */
 export function search(
@@ -58,9 +58,12 @@ export function search(
       const { slots: _, first, forks, ...rest } = result;
       if (result.stopped !== undefined) {
         // An unfinished round may have merged states that it would have told apart later: only what a run confirms counts.
+        const wasAsked = options.shouldStop?.() !== undefined;
+        const stopNow = (): boolean => !wasAsked && options.shouldStop?.() !== undefined;
         const failures = rest.failures.filter((failure) => {
+          if (stopNow()) return false;
           machine.restore(start);
-          return breaks(machine, subject, properties, failure);
+          return breaks(machine, subject, properties, failure, stopNow);
         });
         machine.restore(start);
         rest.failures = failures;
@@ -85,12 +88,23 @@ export function search(
   }
 }
 
-/** Whether the failure's schedule, run strictly, breaks its property. */
-function breaks(machine: Machine, subject: Subject, properties: readonly Property[], failure: Failure): boolean {
+/** Transitions after the last event in which a failure shows: the search follows no chain for longer. */
+const SHOWS_WITHIN = 4 * MAX_CHAIN;
+const CHECK_EVERY = 4096;
+
+/** Whether the failure's schedule, run strictly, breaks its property; not known, hence false, if `stopNow` says so. */
+function breaks(
+  machine: Machine,
+  subject: Subject,
+  properties: readonly Property[],
+  failure: Failure,
+  stopNow: () => boolean,
+): boolean {
   const run = new Run(subject, machine.profile, properties, machine);
   const bit = 1 << properties.findIndex((p) => p.name === failure.property);
   const broken = (): boolean => (run.monitor.failed & bit) !== 0;
   const schedule = failure.path.map((e) => ({ event: e.event, trigger: atHit(e.address, e.hit), where: e.boundary }));
-  run.follow(schedule, broken);
+  const last = failure.instructions + SHOWS_WITHIN;
+  run.follow(schedule, () => broken() || run.transitions > last || (run.transitions % CHECK_EVERY === 0 && stopNow()));
   return broken();
 }

@@ -8,11 +8,12 @@ import { PROPERTIES } from '../properties/index.js';
 import { counterexample, type Paint } from './text.js';
 import { Trace } from './trace.js';
 
-/** The schedule's run, with everything that it did. */
+/** The schedule's run, with everything that it did: to its end, or until `property` is broken. */
 export function traceOf(
   subject: Subject,
   profile: Profile,
   path: readonly { readonly boundary: string; readonly hit: number; readonly event: string }[],
+  property?: string,
 ): Trace {
   const run = new Run(subject, profile, PROPERTIES);
   const trace = new Trace(run);
@@ -22,6 +23,7 @@ export function traceOf(
       trigger: atHit(addressOf(subject.image, e.boundary), e.hit),
       where: `${e.boundary}${e.hit > 1 ? ` (time ${e.hit})` : ''}`,
     })),
+    () => property !== undefined && trace.broken.some((b) => b.property === property),
   );
   return trace;
 }
@@ -34,7 +36,7 @@ export function reportPath(
   path: readonly ScheduledEvent[],
   paint: Paint,
 ): string {
-  const trace = traceOf(subject, profile, path);
+  const trace = traceOf(subject, profile, path, property);
   const broken = trace.broken.find((b) => b.property === property);
   if (!broken) throw new Error(`the schedule that breaks ${property} does not break it when it is run again`);
   return counterexample(trace, broken, path, paint);
