@@ -21,6 +21,7 @@
  *	CRASH_LATCHED		no enable_nmis
  *	CRASH_KEEPS_IST		the crashing processor's NMI gate gets trap_nop, and keeps its IST
  *	CRASH_KEEPS_HANDLER	its NMI gate is left as it is, IST and all
+ *	CRASH_TEST_AND_SET	a processor takes the crash for itself by a test and a store
  *	CRASH_STRIPS_OTHERS	the NMI gates of the others lose their IST
  *	CRASH_KEEPS_MC_IST	the IST of #MC stays
  *	CRASH_KEEPS_MC		machine_kexec leaves the handler of #MC as it is
@@ -88,7 +89,7 @@ do_nmi_end:
 #include "include/xen_machine_check.S"
 #include "include/xen_fatal.S"
 
-#include "xen_gates.S"
+#include "include/xen_gates.S"
 
 /* The handlers of a crash. */
 
@@ -237,9 +238,15 @@ kexec_crash:
 	GET_STACK_END(%rax)
 	movq	STACK_CPUINFO_FIELD(CPUINFO_per_cpu_offset)(%rax), %rbx
 	movl	STACK_CPUINFO_FIELD(CPUINFO_processor_id)(%rax), %ebp
+#ifdef CRASH_TEST_AND_SET
+	cmpl	$-1, crashing_cpu(%rip)
+	jne	.Lalready_crashing
+	movl	%ebp, crashing_cpu(%rip)
+#else
 	movl	$-1, %eax
 	lock cmpxchgl %ebp, crashing_cpu(%rip)
 	jne	.Lalready_crashing
+#endif
 	call	kexec_crash_save_cpu
 	call	nmi_shootdown_cpus
 	jmp	machine_kexec

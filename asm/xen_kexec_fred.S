@@ -81,7 +81,7 @@ kexec_reloc:
 #endif
 	jmp	crash_kernel
 
-#include "xen_gates.S"
+#include "include/xen_gates.S"
 #include "include/xen_fatal.S"
 
 	.data

@@ -66,7 +66,7 @@ do_nmi_end:
 #include "include/xen_machine_check.S"
 #include "include/xen_fatal.S"
 
-#include "xen_gates.S"
+#include "include/xen_gates.S"
 
 	.globl	change_handlers
 change_handlers:

@@ -1,6 +1,6 @@
 /*
- * The crash kernel of the contexts here, which include this file last: crash_kernel is entered by a jump, context_end is
- * its end.
+ * The crash kernel of the contexts here, which include this file last. It is entered by a jump to crash_kernel, and halts when
+ * it is prepared; context_end is for a context that does not crash.
  *
  * What relocates a crash kernel leaves it an empty IDT, and it fills one of its own in time. An event in between is the end
  * of the processor. Here it executes one IRET too early, as "make this processor see the code that was just written" does, which
@@ -41,7 +41,9 @@ crash_kernel_unlatched:
 	lidt	own_idt(%rip)
 	.globl	crash_kernel_prepared
 crash_kernel_prepared:
-	nop
+	/* Whichever processor has come here, its path ends. */
+	hlt
+	jmp	crash_kernel_prepared
 	.globl	context_end
 context_end:
 	jmp	context_end

@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import { balance } from './balance.js';
 import { bodyReentry } from './body_reentry.js';
 import { context } from './context.js';
-import { crashNotes } from './crash_notes.js';
+import { crash } from './crash.js';
 import { environment } from './environment.js';
 import { faultState } from './fault_state.js';
 import { flags } from './flags.js';
@@ -22,7 +22,7 @@ import { untrustedStack } from './untrusted_stack.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
-  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crashNotes],
+  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crash],
 ];
 
 /** The properties that a comma-separated list names; all of them without a list. */

@@ -406,6 +406,13 @@ export class Monitor {
     return this.words[Word.GIVEN_UP] === Given.STOPPED;
   }
 
+  /** How many of the processors have given up in this way (see Given). */
+  givenUp(what: number): number {
+    const { count, running } = this.machine.processors;
+    const at = (n: number): number => (n === running ? 0 : TOTAL * (1 + n)) + Word.GIVEN_UP;
+    return Array.from({ length: count }, (_, n) => this.words[at(n)]).filter((given) => given === what).length;
+  }
+
   /** Whether a processor has notes that are not complete: the running one, or, once another kernel has taken over, any. */
   get notesIncomplete(): boolean {
     const { running } = this.machine.processors;

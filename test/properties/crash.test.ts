@@ -1,4 +1,4 @@
-/** crash-notes, and what a processor that has given up is no longer asked for. */
+/** crash, and what a processor that has given up is no longer asked for. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { source, verdict } from '../support/search.js';
@@ -67,7 +67,7 @@ test('notes that are not complete where the processor stops', () => {
   for (const notes of ['', '\tmovq $1, crash_notes(%rax)\n', '\tmovq $2, crash_notes+8(%rax)\n']) {
     assert.deepEqual(verdict(handler(notes + STOP('crash_stopped')), ONE), {
       verdict: 'fails',
-      'crash-notes': { nmi: 'context_start+0' },
+      crash: { nmi: 'context_start+0' },
     });
   }
 });
@@ -81,7 +81,7 @@ test('when another kernel takes over, the notes of every processor are complete'
   // The second one writes its notes once the first one lets it run: before, at these boundaries, or after the takeover.
   assert.deepEqual(verdict(handler('\tret\n'), { ...setting, context: both(WRITE) }), {
     verdict: 'fails',
-    'crash-notes': { none: 'context_start+0' },
+    crash: { none: 'context_start+0' },
   });
   const waiting = `1:\tpause\n\tcmpl $0, ready(%rip)\n\tje 1b\n${WRITE}${TAKES_OVER}`;
   const announcing = `${WRITE}\tmovl $1, ready(%rip)\n`;
@@ -93,7 +93,7 @@ test('what another kernel takes over is neither given back nor missed', () => {
   // The jump out of the handler leaves the interrupted code behind; without a takeover that is what is wrong.
   const leaving = (label: string): string =>
     `${NOTES}\tjmp ${label}\n\t.globl ${label}\n${label}:\n\tjmp context_end\n`;
-  const setting = { ...ONE, events: 'nmi=1', property: 'context,nmi-latch,nmi-ledger,crash-notes' };
+  const setting = { ...ONE, events: 'nmi=1', property: 'context,nmi-latch,nmi-ledger,crash' };
   assert.deepEqual(verdict(handler(leaving('crash_kernel')), setting), {
     verdict: 'fails',
     'nmi-latch': { nmi: 'context_start+0' },
@@ -118,7 +118,7 @@ test('a handler that may be entered anew from the top of its stack: its own retu
   // A machine check unblocks NMIs just where the call comes back to; the second NMI makes the same call, at the same RSP.
   const again = `\tcall callee\n\tnop\n${NOTES}${STOP('crash_stopped')}callee:\n\tret\n`;
   const setting = { platform: 'xen', context: NOTHING, events: 'nmi=2,mc=1', at: ['mc=do_nmi+4'] };
-  assert.deepEqual(verdict(handler(again), { ...setting, property: 'handler-view,crash-notes' }), HOLDS);
+  assert.deepEqual(verdict(handler(again), { ...setting, property: 'handler-view,crash' }), HOLDS);
 });
 
 test('an NMI that a handler ignores on purpose is served', () => {
@@ -130,4 +130,23 @@ test('an NMI that a handler ignores on purpose is served', () => {
     verdict: 'fails',
     'nmi-ledger': { nmi: 'context_start+0' },
   });
+});
+
+test('one processor enters the other kernel: not two, and not none', () => {
+  const setting = { platform: 'xen', events: 'switch=1', property: 'crash' };
+  const enters = `${WRITE}\tjmp crash_kernel\n`;
+  const stops = `${WRITE}\tjmp crash_stopped\n`;
+  const places = '\t.globl crash_kernel, crash_stopped\ncrash_kernel:\n\thlt\n\tnop\ncrash_stopped:\n\thlt\n';
+  const image = handler(`\tret\n${places}`);
+  // Both have their notes before either goes on.
+  const meet = (n: number): string =>
+    `${WRITE}\tmovl $1, here_${n}(%rip)\n1:\tpause\n\tcmpl $0, here_${1 - n}(%rip)\n\tje 1b\n`;
+  const data = '\t.data\nhere_0:\t.long 0\nhere_1:\t.long 0\n\t.text\n';
+  const verdictOf = (first: string, second: string): object =>
+    verdict(image, { ...setting, context: context(data + meet(0) + first, meet(1) + second) });
+  assert.deepEqual(verdictOf(enters, stops), HOLDS);
+  assert.deepEqual(verdictOf(stops, enters), HOLDS);
+  for (const both of [enters, stops]) {
+    assert.deepEqual(verdictOf(both, both), { verdict: 'fails', crash: { none: 'context_start+0' } });
+  }
 });
