@@ -8,6 +8,8 @@
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"
+#include "include/xen_ist_handler.S"
+#include "include/x2apic_self_nmi.S"
 
 	.text
 
@@ -18,16 +20,7 @@ tboot:
 	call	self_nmi
 	ud2
 
-	.globl	nmi
-nmi:
-	pushq	$0
-	movl	$TRAP_nmi, 4(%rsp)
-	SAVE_ALL
-	movq	%rsp, %rdi
-	call	do_nmi
-	RESTORE_ALL
-	addq	$8, %rsp
-	iretq
+	ist_handler	nmi, TRAP_nmi, do_nmi
 
 	.globl	do_nmi
 	.globl	do_nmi_end
@@ -58,14 +51,8 @@ alternative_instructions:
 	je	.Lwait_for_nmi
 	jmp	context_end
 
-/* self_nmi: by the x2APIC. */
 self_nmi:
-	movl	$MSR_X2APIC_ID, %ecx
-	rdmsr
-	movl	%eax, %edx
-	movl	$(ICR_NMI | ICR_ASSERT), %eax
-	movl	$MSR_X2APIC_ICR, %ecx
-	wrmsr
+	X2APIC_SELF_NMI
 	ret
 
 #include "include/xen_enable_nmis.S"

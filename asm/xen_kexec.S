@@ -35,6 +35,8 @@
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"
+#include "include/xen_ist_handler.S"
+#include "include/x2apic_self_nmi.S"
 
 #ifndef BOOT_APIC
 #define BOOT_APIC		(APIC_BASE_EN | APIC_BASE_EXTD)
@@ -53,27 +55,8 @@
 
 /* The handlers of every day, on IST stacks. */
 
-	.globl	nmi
-nmi:
-	pushq	$0
-	movl	$TRAP_nmi, 4(%rsp)
-	SAVE_ALL
-	movq	%rsp, %rdi
-	call	do_nmi
-	RESTORE_ALL
-	addq	$8, %rsp
-	iretq
-
-	.globl	machine_check
-machine_check:
-	pushq	$0
-	movl	$TRAP_machine_check, 4(%rsp)
-	SAVE_ALL
-	movq	%rsp, %rdi
-	call	do_machine_check
-	RESTORE_ALL
-	addq	$8, %rsp
-	iretq
+	ist_handler	nmi, TRAP_nmi, do_nmi
+	ist_handler	machine_check, TRAP_machine_check, do_machine_check
 
 	.globl	do_nmi
 	.globl	do_nmi_end
@@ -200,12 +183,7 @@ crash_self_nmi:
 	testl	$APIC_BASE_EXTD, %eax
 	jz	.Lself_nmi_xapic
 #endif
-	movl	$MSR_X2APIC_ID, %ecx
-	rdmsr
-	movl	%eax, %edx
-	movl	$(ICR_NMI | ICR_ASSERT), %eax
-	movl	$MSR_X2APIC_ICR, %ecx
-	wrmsr
+	X2APIC_SELF_NMI
 .Lself_nmi_done:
 	ret
 .Lself_nmi_xapic:

@@ -21,6 +21,7 @@
  */
 #include "include/xen.h"
 #include "include/xen_frame.S"
+#include "include/xen_ist_handler.S"
 
 /* The IST numbers of the platform, and those of 2012, when X-5 was found: an index that is off by one hits another stack. */
 #define IST_MCE			1
@@ -36,20 +37,6 @@
 #define TSS_SIZE		0x68
 #define TSS_RSP0		0x04
 #define TSS_IST			0x24
-
-	.macro	ist_handler	name, trap, function
-	.balign	16
-	.globl	\name
-\name:
-	pushq	$0
-	movl	$\trap, 4(%rsp)
-	SAVE_ALL
-	movq	%rsp, %rdi
-	call	\function
-	RESTORE_ALL
-	addq	$8, %rsp
-	iretq
-	.endm
 
 	.text
 
