@@ -13,6 +13,7 @@
  *
  * What is broken on purpose, besides the macros of xen_gates.S:
  *
+ *	FAULTS_RETURN		the handlers of faults return at once
  *	TSS_ASSIGNED		the TSS is zeroed and copied, as assigning a structure is compiled (X-6)
  *	TSS_OFF_BY_ONE		the IST numbers of the gates are used as indices from 0 (X-5)
  *	IDT_COPIED_AS_IS	what the other processor has in its IDT is not looked at (X-7)
@@ -51,7 +52,9 @@ do_nmi:
 do_nmi_end:
 
 #include "include/xen_machine_check.S"
+#ifndef FAULTS_RETURN
 #include "include/xen_fatal.S"
+#endif
 
 #include "include/xen_gates.S"
 

@@ -9,6 +9,7 @@ import { faultState } from './fault_state.js';
 import { flags } from './flags.js';
 import { handlerView } from './handler_view.js';
 import { masking } from './masking.js';
+import { mcLedger } from './mc_ledger.js';
 import { nmiLatch } from './nmi_latch.js';
 import { nmiLedger } from './nmi_ledger.js';
 import { panic } from './panic.js';
@@ -22,7 +23,7 @@ import { untrustedStack } from './untrusted_stack.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
-  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crash],
+  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crash, mcLedger],
 ];
 
 /** The properties that a comma-separated list names; all of them without a list. */

@@ -37,14 +37,16 @@ export const Word = {
   USER_RSP: 5,
   /** What the processor has given up for good: see Given. */
   GIVEN_UP: 6,
+  /** 1 if a machine check has come and the fault of its delivery was delivered in its place. */
+  MC_LOST: 7,
   /** Why the path is over: see End. */
-  END: 7,
+  END: 8,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 8,
+  FIRED: 9,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 12,
+  NEXT_RECORD: 13,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 13,
+  OPEN: 14,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -886,6 +888,8 @@ export class Monitor {
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
       if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = this.#entryHere() & SERVES ? 0 : 1;
     }
+    const machineCheck = happened.requestedVector === Vector.MC && happened.requestedOrigin === Origin.EXTERNAL;
+    if (machineCheck && happened.vector !== Vector.MC) w[Word.MC_LOST] = 1;
     const told = happened.vector === Vector.PF ? Reg.CR2 : happened.vector === Vector.DB ? Reg.DR6 : -1;
     r[record + RecordWord.FAULT_LOW] = told < 0 ? 0 : machine.u32[2 * told]!;
     r[record + RecordWord.FAULT_HIGH] = told < 0 ? 0 : machine.u32[2 * told + 1]!;
@@ -1099,6 +1103,7 @@ export class Monitor {
     w[Word.DEPTH] = 0;
     w[Word.CALLS] = 0;
     w[Word.NMI_OWED] = 0;
+    w[Word.MC_LOST] = 0;
     for (const [i, p] of this.#gaveUp) if (p.gaveUp!(this)) this.fail(i);
   }
 
