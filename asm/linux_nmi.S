@@ -39,12 +39,19 @@
  * the SYSCALL flag mask. What no handler of this kind can bear is something that unblocks NMIs (a machine
  * check, an SMI with an IRET) before the hardware frame is out of harm's way: up to repeat_nmi in the kernel
  * path, up to the push of the saved rdx in the user path.
+ *
+ * Variants:
+ *	ESPFIX64	both returns go through native_iret (include/native_iret.S)
  */
 #include "include/linux.h"
+#ifdef ESPFIX64
+#include "include/native_iret.S"
+#endif
 
 	.text
 
 	.globl	nmi
+	.globl	user_return
 nmi:
 	pushq	%rdx
 
@@ -114,7 +121,11 @@ swapgs_restore_regs_and_return_to_usermode:
 	addq	$8, %rsp		/* orig_rax */
 	swapgs
 user_return:
+#ifdef ESPFIX64
+	jmp	native_iret
+#else
 	iretq
+#endif
 
 nmi_from_kernel:
 	/*
@@ -268,7 +279,11 @@ nmi_restore:
 	std
 	movq	$0, 40(%rsp)
 irq_return:
+#ifdef ESPFIX64
+	jmp	native_iret
+#else
 	iretq
+#endif
 
 /*
  * do_nmi(pt_regs *regs, long error_code): what Linux has in C around the body, default_do_nmi.

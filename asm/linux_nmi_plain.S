@@ -87,3 +87,5 @@ nmi_restore:
 
 irq_return:
 	iretq
+
+	.globl	irq_return

@@ -191,3 +191,5 @@ repeat_nmi:
 	jmp	restart_nmi
 end_repeat_nmi:
 	int3				/* not reached: gives the label an address of its own */
+
+	.globl	irq_return

@@ -5,8 +5,10 @@
  *
  * Mended: any number of NMIs within each other, whatever unblocks them, and of machine checks, once MCIP is clear; NMIs and
  * machine checks within each other, as long as no frame is lost; the way out to the guest, which is always an IRET.
- * Panics: exactly where a frame is overwritten that is still needed (asm/include/xen_ist_entry.S).
- * Not to be helped: a machine check while MCIP is set, which shuts the processor down.
+ * Panics: exactly where a frame is overwritten that is still needed (asm/include/xen_ist_entry.S): no loss that the scenarios
+ * could bring about goes unnoticed, and no panic comes without one.
+ * Not to be helped, nor to be noticed: a machine check while MCIP is set, which shuts the processor down; and an NMI that SMM code
+ * itself lets in by an IRET, which goes to the firmware.
  *
  * Macros, each of which shows what a test is for:
  *	LOST_FRAMES_IGNORED	No panic: whatever follows from the loss follows.

@@ -24,18 +24,7 @@ do_nmi:
 do_nmi_end:
 	int3				/* not reached: gives the label an address of its own */
 
-/* The guest's SYSCALL, as in asm/contexts/xen/syscall-gap.S: the first three instructions have the guest's RSP. */
-	.globl	lstar_enter
-lstar_enter:
-	movabsq	%rax, stack_bottom-8
-	movq	%rsp, %rax
-	movabsq	$stack_bottom-8, %rsp
-	pushq	%rax
-	movq	8(%rsp), %rax
-	movq	$FLAT_RING3_SS64, 8(%rsp)
-	pushq	%r11
-	pushq	$FLAT_RING3_CS64
-	pushq	%rcx
+#include "include/xen_lstar.S"
 	pushq	$0
 	movl	$TRAP_syscall, 4(%rsp)
 	SAVE_ALL

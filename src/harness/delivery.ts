@@ -31,7 +31,7 @@ export const Origin = {
 const ErrorCode = { EXT: 1, IDT: 2 } as const;
 
 /** Faults (as opposed to traps and aborts): RF is set in the pushed RFLAGS (SDM vol. 3, 17.3.1.1). */
-const FAULTS: ReadonlySet<number> = new Set([
+export const FAULTS: ReadonlySet<number> = new Set([
   ...[Vector.DE, Vector.BR, Vector.UD, Vector.NM, Vector.TS, Vector.NP, Vector.SS, Vector.GP, Vector.PF, Vector.MF],
   ...[Vector.AC, Vector.XM, Vector.CP, Vector.VC],
 ]);

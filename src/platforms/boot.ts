@@ -19,7 +19,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
+import { type Platform, type ProcessorPlaces, processorOf, type Stack, type VectorEntry } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -327,17 +327,27 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
+/** The IST slot of a gate: the image's choice, or the platform's. */
+function istOf(image: Image, { vector, ist }: VectorEntry): number {
+  const chosen = image.globals.get(`ist_${vector}`);
+  if (chosen === undefined) return ist;
+  if (chosen.address > MAX_IST) throw new InputError(`${chosen.module}: ist_${vector} must be from 0 to ${MAX_IST}`);
+  return Number(chosen.address);
+}
+
 function loadGates(memory: GuestMemory, { image, platform }: Subject, n: number): void {
   const { idtBase } = processorOf(platform, n);
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, entry.ist, entry.dpl, GateType.INTERRUPT);
+    const ist = istOf(image, entry);
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, entry.dpl, GateType.INTERRUPT);
     memory.load64(idtBase + BigInt(entry.vector * 16), low);
     memory.load64(idtBase + BigInt(entry.vector * 16 + 8), high);
   }
 }
 
+const MAX_IST = 7n;
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
 const CR4_PAE_MCE_FSGSBASE = 0x10060n;
 const CR4_LA57 = 1n << 12n;
@@ -382,7 +392,21 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
   u64[Reg.TR_BASE] = own.tssBase;
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
+  setLdt(u64, subject);
   if (machine.profile.fred) setUpFred(u64, subject, n);
+}
+
+/** LDTR, with what LLDT would have read from the GDT: all processors run threads of one process. */
+function setLdt(u64: BigUint64Array, { image, platform }: Subject): void {
+  const table = platform.ldt && image.globals.get(platform.ldt.marker);
+  if (!platform.ldt || !table) return;
+  if (table.size === 0n)
+    throw new InputError(
+      `${table.module}: ${table.name} has no size; put .size ${table.name}, .-${table.name} after it`,
+    );
+  u64[Reg.LDTR] = BigInt(platform.ldt.selector);
+  u64[Reg.LDTR_BASE] = table.address;
+  u64[Reg.LDTR_LIMIT] = table.size - 1n;
 }
 
 function setUpFred(u64: BigUint64Array, subject: Subject, n: number): void {

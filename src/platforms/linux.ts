@@ -98,6 +98,8 @@ export const LINUX: Platform = {
   kernelStack: 'thread',
   userStack: 'user',
   vectors,
+  ldt: { marker: 'ldt', selector: 0x50 },
+  exceptionTable: '__ex_table',
   syscallEntry: 'entry_SYSCALL_64',
   // SYSCALL loads CS 0x10 and SS 0x18; SYSRET loads CS 0x23 + 16 and SS 0x23 + 8.
   star: (0x23n << 48n) | (0x10n << 32n),

@@ -65,7 +65,10 @@ export interface CrashPath {
   readonly notes: readonly string[];
 }
 
-/** A vector of the IDT. The first of `symbols` that the image defines is the handler. */
+/**
+ * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
+ * the vector N gives that IST slot to it instead.
+ */
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
@@ -111,6 +114,8 @@ export interface Platform {
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
+  /** An image that defines the symbol `marker`, with its size, has a local descriptor table there; LDTR holds it from the start. */
+  readonly ldt?: { readonly marker: string; readonly selector: number };
   readonly idtBase: bigint;
   /** Ring 0 can write to the IDT. */
   readonly idtWritable: boolean;
@@ -144,6 +149,8 @@ export interface Platform {
   readonly cParts: readonly string[];
   /** Functions that serve an NMI, the most specific first: the first one that the image has is "the body". */
   readonly bodies: readonly string[];
+  /** The section of the exception table: pairs of addresses, of an instruction that may fault and of where the code goes on then. */
+  readonly exceptionTable?: string;
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
   /** Words by which the software finds out where it runs: bytes above the top of a stack, and the number or the per-CPU area. */

@@ -115,6 +115,8 @@ export const XEN: Platform = {
     interrupts: 'common_interrupt',
     ist: { 1: 3, 2: 2, 8: 4, 18: 1 },
   }),
+  ldt: { marker: 'ldt', selector: 0xe050 },
+  exceptionTable: '__ex_table',
   syscallEntry: 'lstar_enter',
   // SYSCALL loads CS 0xe008 and SS 0xe010; SYSRET loads CS 0xe023 + 16 and SS 0xe023 + 8.
   star: (0xe023n << 48n) | (0xe008n << 32n),

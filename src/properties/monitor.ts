@@ -8,7 +8,7 @@ import { Mnemonic } from 'iced-x86';
 import { Vector } from '../cpu/cpu.js';
 import { Flag, RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
-import { Origin } from '../harness/delivery.js';
+import { FAULTS, Origin } from '../harness/delivery.js';
 import { Tss } from '../harness/descriptors.js';
 import { EventState } from '../harness/event_state.js';
 import { FredFrame, fredEnabled } from '../harness/fred.js';
@@ -167,6 +167,30 @@ interface Span {
   readonly endLow: number;
 }
 
+/** An entry of the exception table, in halves. */
+interface Fixup {
+  readonly fromLow: number;
+  readonly fromHigh: number;
+  readonly toLow: number;
+  readonly toHigh: number;
+}
+
+/** The exception table of the image: pairs of 8-byte addresses, of an instruction that may fault and of where to go on then. */
+function fixupsOf({ image, platform }: Subject): Fixup[] {
+  return image.sections
+    .filter((section) => section.name === platform.exceptionTable)
+    .flatMap(({ data }) => {
+      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+      const half = (entry: number, i: number): number => view.getUint32(16 * entry + 4 * i, true);
+      return Array.from({ length: Math.floor(data.byteLength / 16) }, (_, i) => ({
+        fromLow: half(i, 0),
+        fromHigh: half(i, 1),
+        toLow: half(i, 2),
+        toHigh: half(i, 3),
+      }));
+    });
+}
+
 /** A stack with its bounds as two halves: the inner loop has no BigInt. */
 interface Bounds {
   readonly stack: Stack;
@@ -218,6 +242,8 @@ export class Monitor {
   changed = true;
   /** Offset of the record that is being closed while `returned` hooks run; -1 otherwise. */
   closing = -1;
+  /** Whether that return goes to the place that the exception table names for the interrupted instruction, and not to itself. */
+  #fixedUp = false;
   /** Called for each property that breaks, right when it does. */
   onFailure: ((property: Property) => void) | undefined;
   readonly names: { readonly body: string | undefined; readonly cParts: readonly string[] };
@@ -241,6 +267,7 @@ export class Monitor {
   readonly #several: boolean;
   readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
+  readonly #fixups: readonly Fixup[];
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
@@ -322,6 +349,7 @@ export class Monitor {
       baseLow: Number(stack.base & 0xffffffffn),
       topLow: Number(stack.top & 0xffffffffn),
     }));
+    this.#fixups = fixupsOf(subject);
     const numbers = Array.from({ length: machine.processors.count }, (_, n) => n);
     this.#balanced = numbers.map((n) => this.#findBalanced(n));
     this.#work = numbers.map((n) =>
@@ -493,10 +521,16 @@ export class Monitor {
     const w = this.words;
     if (!this.#several) return w[Word.END] === End.HALT && w[Word.DEPTH]! > 0;
     // As long as one of several runs, it may wake the others.
-    const { processors } = this.machine;
+    const { processors, u32 } = this.machine;
     if (!processors.allIdle) return false;
-    const parked = Array.from({ length: processors.count }, (_, n) => w[TOTAL * (1 + n) + Word.DEPTH]!);
-    return w[Word.DEPTH]! > 0 || parked.some((depth) => depth > 0);
+    for (let n = 0; n < processors.count; n++) {
+      const depth = w[(n === processors.running ? 0 : TOTAL * (1 + n)) + Word.DEPTH]!;
+      const rip = processors.place(n, Reg.RIP);
+      const end = processors.ends[n]!;
+      // One that has come to the end of its context waits for nothing, whatever it has left behind.
+      if (depth > 0 && (u32[rip] !== end.low || u32[rip + 1] !== end.high)) return true;
+    }
+    return false;
   }
 
   /** Deliveries, or C calls, have gone on within each other for too long. */
@@ -531,7 +565,8 @@ export class Monitor {
   sameRegisters(record: number): boolean {
     const w = this.records;
     const u32 = this.machine.u32;
-    for (let i = 0; i < 34; i++) if (w[record + i] !== u32[i]) return false;
+    // RIP comes last of these; a fault that is fixed up goes on at another place, with everything else as it was.
+    for (let i = 0; i < (this.#fixedUp ? 32 : 34); i++) if (w[record + i] !== u32[i]) return false;
     const debugged = w[record + RecordWord.VECTOR] === Vector.DB;
     if ((w[record + 34]! ^ u32[2 * Reg.RFLAGS]!) & ~(debugged ? DEBUGGER_FLAGS : Flag.RF)) return false;
     if (w[record + RecordWord.CS] !== u32[2 * Reg.CS] || w[record + RecordWord.SS] !== u32[2 * Reg.SS]) return false;
@@ -552,7 +587,8 @@ export class Monitor {
     const check = (what: string, expected: bigint, found: bigint): void => {
       if (expected !== found) list.push({ what, expected, found });
     };
-    for (let r = 0; r < 17; r++) check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
+    for (let r = 0; r < (this.#fixedUp ? 16 : 17); r++)
+      check(REGISTER_NAMES[r]!, this.recorded(record + 2 * r), u64[r]!);
     const debugged = this.records[record + RecordWord.VECTOR] === Vector.DB;
     const flags = ~BigInt(debugged ? DEBUGGER_FLAGS : Flag.RF);
     check('rflags', this.recorded(record + 34) & flags, u64[Reg.RFLAGS]! & flags);
@@ -987,9 +1023,9 @@ export class Monitor {
     let depth = w[Word.DEPTH]!;
     while (depth > 0) {
       const record = w[Word.OPEN + depth - 1]!;
+      this.#fixedUp = this.#fixups.length > 0 && this.#isFixup(record, low, high);
       const same =
-        r[record + 2 * Reg.RIP] === low &&
-        r[record + 2 * Reg.RIP + 1] === high &&
+        ((r[record + 2 * Reg.RIP] === low && r[record + 2 * Reg.RIP + 1] === high) || this.#fixedUp) &&
         r[record + RecordWord.CS] === u32[2 * Reg.CS];
       if (
         same &&
@@ -1003,6 +1039,7 @@ export class Monitor {
       depth--;
     }
     if (depth === 0) {
+      this.#fixedUp = false;
       if (!near) for (const [i, p] of this.#returned) if (p.returned!(this, -1)) this.fail(i);
       return;
     }
@@ -1013,6 +1050,7 @@ export class Monitor {
       if (p.returned!(this, record)) this.fail(n);
     }
     this.closing = -1;
+    this.#fixedUp = false;
     w[Word.DEPTH] = depth - 1;
     w[Word.STACK] = r[record + RecordWord.STACK]!;
     w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
@@ -1030,6 +1068,18 @@ export class Monitor {
     const low = r[record + RecordWord.FRAME_LOW]!;
     const above = high === r[record + 2 * Reg.RSP + 1] && low > r[record + 2 * Reg.RSP]!;
     return above && this.#stackOf(high, low) === r[record + RecordWord.STACK];
+  }
+
+  /** Whether high:low is where the exception table lets a fault of the instruction go on that `record` has interrupted. */
+  #isFixup(record: number, low: number, high: number): boolean {
+    const r = this.records;
+    const vector = r[record + RecordWord.VECTOR]!;
+    for (let i = 0; i < this.#fixups.length; i++) {
+      const f = this.#fixups[i]!;
+      if (f.toLow !== low || f.toHigh !== high || !FAULTS.has(vector)) continue;
+      if (f.fromLow === r[record + 2 * Reg.RIP] && f.fromHigh === r[record + 2 * Reg.RIP + 1]) return true;
+    }
+    return false;
   }
 
   /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */

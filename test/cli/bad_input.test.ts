@@ -151,7 +151,7 @@ test('names that there are not, with those that there are', async () => {
     ],
     [
       ['explore', NMI, '--context', 'idle'],
-      /^entrace: there is no context 'idle'; the contexts are kernel, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
+      /^entrace: there is no context 'idle'; the contexts are kernel, ldtss, syscall, syscall-gap, user, user-rsp, or the path of a \.S file$/,
     ],
     [
       ['explore', NMI, '--events', 'xyz=1'],

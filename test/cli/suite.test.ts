@@ -164,7 +164,7 @@ test('ablate: what is caught and by what, what survives; known survivors, a page
     `survivors:\n  'constant nmi+1: 3 -> 2': only rings 0 and 3 are used\n  'constant nmi+1: 3 -> 1': the same\n  'take nmi+2': one NMI needs no second path\n`,
   );
   const args = ['ablate', image, ...only, '--events', 'nmi=1', '--context', 'kernel,user', '--cache', 'kept'];
-  const good = await entrace([...args, '--known', known, '--markdown', 'page.md']);
+  const good = await entrace([...args, '--known', known, '--markdown', 'page.md', '--verbose']);
   assert.equal(good.status, 0, good.stdout);
   assert.match(good.stdout, /survived constant nmi\+1: 3 -> 2 .*: only rings 0 and 3 are used\n/);
   const page = readFileSync(join(directory, 'page.md'), 'utf8');

@@ -198,3 +198,27 @@ context_end_1:
     progress: { nmi: 'context_start+0' },
   });
 });
+
+test('a processor that leaves its handler for the end of the context has not halted in it', () => {
+  const leaving = source('\t.text\n\t.globl\tnmi\nnmi:\n\tjmp\tcontext_end\n');
+  const context = source(
+    `	.text
+	.globl	context_start, context_end, context_start_1, context_end_1
+context_start:
+	nop
+context_end:
+	jmp	context_end
+context_start_1:
+	nop
+context_end_1:
+	jmp	context_end_1
+`,
+    'context.S',
+  );
+  const setting = { context, events: 'nmi=1', at: ['nmi=context_start'] };
+  assert.deepEqual(verdict(leaving, { ...setting, property: 'progress' }), HOLDS);
+  assert.deepEqual(verdict(leaving, { ...setting, property: 'context' }), {
+    verdict: 'fails',
+    context: { nmi: 'context_start+0' },
+  });
+});

@@ -1,7 +1,10 @@
 /** panic: the software does not stop itself. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { plainHandler, verdict } from '../support/search.js';
+import { parseBound } from '../../src/explore/bound.js';
+import { startSearch } from '../../src/explore/threads.js';
+import { profileNamed } from '../../src/profiles/profile.js';
+import { plainHandler, subjectOf, verdict } from '../support/search.js';
 
 const HOLDS = { verdict: 'holds' };
 
@@ -41,4 +44,13 @@ test('what ends in a panic does not hold when panics are not checked: nothing is
     verdict: 'open',
     stopped: 'panic is reached, and nothing is known about what follows; check the property panic too',
   });
+});
+
+test('a search in several threads says so too', async () => {
+  const { result } = startSearch({
+    ...{ subject: subjectOf(plainHandler({ before: 'call panic' })), profile: profileNamed('intel'), places: {} },
+    ...{ properties: ['context'], bound: parseBound('nmi=1'), workers: 2 },
+  });
+  const { verdict: found, panicked } = await result;
+  assert.deepEqual([found, panicked], ['open', 'panic']);
 });

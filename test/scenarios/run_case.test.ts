@@ -191,3 +191,23 @@ test('the cache keeps what was found, and forgets it when anything else could co
   assert.deepEqual(await searches(open), ['1', false, 'open']);
   assert.deepEqual(await searches(open), ['1', false, 'open']);
 });
+
+test('what ends in a panic is open when panics are not checked, as a search and as a schedule', async () => {
+  const image = asm('xen_entry_detect.S');
+  const lost = { platform: 'xen', image, properties: ['context'], expect: 'holds' };
+  const stopped =
+    'not closed: fatal_trap is reached, and nothing is known about what follows; check the property panic too';
+  const events = { 'intr:2': 1, nmi: 1 };
+  const searched = await run({ ...lost, events, at: { 'intr:2': 'context_start+2', nmi: 'nmi..nmi_end' } });
+  assert.deepEqual([searched.status, searched.problems], ['open', [stopped]]);
+  const schedule = ['intr:2@context_start+2', 'nmi@nmi+1'];
+  const followed = await run({ ...lost, schedule });
+  assert.deepEqual([followed.status, followed.problems], ['open', [stopped]]);
+  const expected = { ...lost, schedule, properties: ['context', 'panic'], expect: { fails: 'panic' } };
+  assert.equal((await run(expected)).status, 'met');
+});
+
+test('a context that a platform has of its own', async () => {
+  const xen = { platform: 'xen', image: asm('xen_entry.S'), events: { mc: 1 } };
+  assert.equal((await run({ ...xen, context: 'syscall-gap', expect: 'holds' })).status, 'met');
+});

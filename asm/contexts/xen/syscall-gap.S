@@ -1,9 +1,6 @@
 /*
- * Context "syscall-gap" on Xen: SYSCALL from a PV guest with an RSP that points into the NMI stack, and DF set.
- *
- * SYSCALL loads CS and SS, but not RSP: for three instructions the hypervisor runs with a stack pointer that the guest
- * chose. There is no per-CPU segment; each processor has a stub of its own that knows its stack. RAX waits in the word
- * that will be the guest's SS.
+ * Context "syscall-gap" on Xen: SYSCALL from a PV guest with an RSP that points into the NMI stack, and DF set. The path
+ * ends behind the gap.
  */
 #include "../../include/xen.h"
 
@@ -20,19 +17,8 @@ after_syscall:
 
 	.text
 
-	.globl	lstar_enter
 	.globl	context_end
-lstar_enter:
-	movabsq	%rax, stack_bottom-8
-	movq	%rsp, %rax
-	movabsq	$stack_bottom-8, %rsp
-	/* The gap ends here. What SYSCALL has left in registers goes where IRETQ would want it. */
-	pushq	%rax
-	movq	8(%rsp), %rax
-	movq	$FLAT_RING3_SS64, 8(%rsp)
-	pushq	%r11
-	pushq	$FLAT_RING3_CS64
-	pushq	%rcx
+#include "../../include/xen_lstar.S"
 	movq	24(%rsp), %r12		/* the guest's RSP */
 context_end:
 	jmp	context_end
