@@ -120,6 +120,7 @@ swapgs_restore_regs_and_return_to_usermode:
 	popq	%rdi
 	addq	$8, %rsp		/* orig_rax */
 	swapgs
+	.globl	user_return		/* for those who handle its faults */
 user_return:
 #ifdef ESPFIX64
 	jmp	native_iret

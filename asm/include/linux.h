@@ -14,6 +14,18 @@
 #define __USER_DS		0x2b
 #define __USER_CS		0x33
 
+/* The limit of this segment is the number of the processor: for LSL. */
+#define __CPUNODE_SEG		0x7b
+
+/* How far the per-CPU areas of two processors lie apart. */
+#define PERCPU_STRIDE		0x40000
+
+/* The bit of CR3 that tells user mode's page tables from the kernel's. */
+#define CR3_USER		0x1000
+
+/* Where slot n of the interrupt stack table lies in the TSS. */
+#define TSS_IST(n)		(36 + 8 * ((n) - 1))
+
 /* Size of the NMI stack. Its top, the IST value, is 16-byte aligned and called T+48 in the handlers' comments. */
 #define EXCEPTION_STKSZ		4096
 
@@ -43,6 +55,9 @@
 #define PT_RSP			152
 #define PT_SS			160
 #define PT_SIZE			168
+
+/* Bit 1 of RFLAGS, which is always set. */
+#define RFLAGS_FIXED		0x2
 
 /* The end of an interrupt in the xAPIC page, which 32 bits reach. */
 #define END_INTERRUPT_IN_PAGE	movl $0, local_apic_page+XAPIC_EOI

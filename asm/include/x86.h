@@ -4,11 +4,19 @@
 #ifndef ENTRACE_X86_H
 #define ENTRACE_X86_H
 
-/* The direction flag, bit 10. */
+/* The interrupt flag, bit 9, and the direction flag, bit 10. */
+#define RFLAGS_IF		0x200
 #define RFLAGS_DF		0x400
 
 /* The GS base now in force. Linux's per-CPU area lies in the upper half: bit 63 set, EDX negative after RDMSR. */
 #define MSR_GS_BASE		0xc0000101
+
+/* Restrictions of speculation; bit 0 is IBRS. */
+#define MSR_IA32_SPEC_CTRL	0x48
+#define SPEC_CTRL_IBRS		1
+
+/* RDPID gives what the lower half of this one holds. */
+#define MSR_TSC_AUX		0xc0000103
 
 /* The local APIC: which mode it is in, the end of an interrupt in each, and an interrupt to oneself. */
 #define MSR_IA32_APIC_BASE	0x1b

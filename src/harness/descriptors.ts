@@ -67,6 +67,13 @@ export function dataSegment(dpl: number): bigint {
   return flat(Segment.DEFAULT_BIG, dpl);
 }
 
+/** A data segment of ring 3 whose only use is its limit: LSL, which is allowed everywhere, reads the number from it. */
+export function numberSegment(n: number): bigint {
+  const high =
+    Segment.DEFAULT_BIG | Segment.CODE_OR_DATA | Segment.ACCESSED | Segment.PRESENT | (3 << Segment.DPL_SHIFT);
+  return (BigInt(high | (n & Segment.LIMIT_19_16)) << 32n) | BigInt(n & 0xffff);
+}
+
 /** The two words of the 16-byte descriptor of a busy 64-bit TSS. */
 export function tssDescriptor(base: bigint, limit: number): [bigint, bigint] {
   return systemDescriptor(base, limit, SystemType.BUSY_TSS);

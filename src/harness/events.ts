@@ -9,6 +9,7 @@ import { InputError } from '../errors.js';
 import { pend } from './debug.js';
 import { deliver, deliverFault, Origin } from './delivery.js';
 import { EventState } from './event_state.js';
+import { PINS } from './io_apic.js';
 import type { Machine } from './machine.js';
 import { machineCheck } from './machine_check.js';
 import { BROADCAST, DeliveryMode } from './message.js';
@@ -35,6 +36,8 @@ interface Kind {
   readonly synchronous: boolean;
   /** Lowest vector that it takes; undefined: it takes none. */
   readonly vectors?: number;
+  /** The number is no vector but one of so many pins. */
+  readonly pins?: number;
   readonly make: (vector: number) => Pick<Event, 'possible' | 'fire'> & Partial<Pick<Event, 'may' | 'held'>>;
 }
 
@@ -124,6 +127,18 @@ function messageSignalled(vector: number): ReturnType<Kind['make']> {
   };
 }
 
+/** The device at a pin of the I/O APIC wants service: what comes of it is for its redirection table entry to say. */
+function deviceRequest(pin: number): ReturnType<Kind['make']> {
+  return {
+    possible: (machine, events) => machine.apics.length > 0 && !(events & EventState.SHUTDOWN),
+    may: (machine) => machine.ioApic.wouldRequest(pin),
+    fire: (machine) => {
+      machine.ioApic.request(pin);
+      if (!takePending(machine)) machine.changedRegisters = 0;
+    },
+  };
+}
+
 /** All kinds, in the order in which they are fired and printed. */
 const KINDS: readonly Kind[] = [
   {
@@ -158,6 +173,7 @@ const KINDS: readonly Kind[] = [
       fire: (machine) => machine.processors.yield(),
     }),
   },
+  { kind: 'irq', synchronous: false, vectors: 0, pins: PINS, make: deviceRequest },
   { kind: 'bp', synchronous: true, make: () => software(Vector.BP) },
   {
     kind: 'db',
@@ -183,7 +199,9 @@ const KINDS: readonly Kind[] = [
 ];
 
 /** The names of all kinds as people write them: `nmi`, `swint:V`. */
-export const EVENT_NAMES: readonly string[] = KINDS.map((k) => (k.vectors === undefined ? k.kind : `${k.kind}:V`));
+export const EVENT_NAMES: readonly string[] = KINDS.map((k) =>
+  k.vectors === undefined ? k.kind : `${k.kind}:${k.pins === undefined ? 'V' : 'N'}`,
+);
 
 const known = new Map<string, Event>();
 
@@ -205,7 +223,12 @@ function parse(name: string): Event {
   if (kind.vectors === undefined) {
     if (number !== undefined) throw new InputError(`event '${name}': ${kind.kind} takes no vector`);
   } else {
-    if (number === undefined || rest.length > 0 || !/^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(number) || Number(number) > 255)
+    const digits = number !== undefined && rest.length === 0 && /^(0x[0-9a-f]{1,2}|\d{1,3})$/i.test(number);
+    if (kind.pins !== undefined && !(digits && Number(number) < kind.pins))
+      throw new InputError(
+        `event '${name}': expected ${kind.kind}:N with a pin N of the I/O APIC from 0 to ${kind.pins - 1}`,
+      );
+    if (!digits || Number(number) > 255)
       throw new InputError(
         `event '${name}': expected ${kind.kind}:V with a vector V from ${kind.vectors} to 255, for example ${kind.kind}:0x20`,
       );

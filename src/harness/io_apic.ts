@@ -13,7 +13,7 @@ export const IO_APIC = 'I/O APIC';
 /** The region through which software reaches it. */
 export const IO_APIC_PAGE = 'I/O APIC page';
 
-const PINS = 24;
+export const PINS = 24;
 
 /** Words of the state. */
 const Word = {
@@ -22,6 +22,8 @@ const Word = {
   ID: 1,
   /** Bit n: pin n is asserted. */
   LINES: 2,
+  /** Bit n: the device at pin n asserts its line until its interrupt has been ended. */
+  REQUESTS: 3,
   /** Redirection table entries, one word each. */
   TABLE: 8,
 } as const;
@@ -49,6 +51,8 @@ const WRITABLE = 0x7ff | Entry.LOGICAL | Entry.POLARITY | Entry.LEVEL | Entry.MA
 export class IoApic {
   readonly #machine: Machine;
   readonly #base: number;
+  /** For pins whose device also notes in memory that it has something: the word (buffer offset / 8) that it sets to 1. */
+  readonly status = new Map<number, number>();
 
   constructor(machine: Machine) {
     this.#machine = machine;
@@ -84,6 +88,32 @@ export class IoApic {
     if (asserted) this.#signal(pin);
   }
 
+  /** Whether a device at `pin` could request an interrupt that it has not requested already. */
+  wouldRequest(pin: number): boolean {
+    return this.#base >= 0 && (this.#low(Word.REQUESTS) & (1 << pin)) === 0;
+  }
+
+  /**
+   * A device at `pin` wants service. It notes so in memory, if it does, and pulses its line; or, at a level-triggered pin,
+   * holds it, and its driver has served it when the local APIC is told of the end.
+   */
+  request(pin: number): void {
+    const { memory } = this.#machine;
+    const status = this.status.get(pin);
+    if (status !== undefined) {
+      memory.willWrite(status);
+      memory.u32[2 * status] = 1;
+      memory.u32[2 * status + 1] = 0;
+    }
+    if (this.#low(Word.TABLE + pin) & Entry.LEVEL) {
+      this.#write(Word.REQUESTS, this.#low(Word.REQUESTS) | (1 << pin));
+      this.setLine(pin, true);
+      return;
+    }
+    this.setLine(pin, true);
+    this.setLine(pin, false);
+  }
+
   /** Sends the message of a pin that has risen or is asserted, if its entry lets it. */
   #signal(pin: number): void {
     const low = this.#low(Word.TABLE + pin);
@@ -113,6 +143,11 @@ export class IoApic {
       const low = this.#low(Word.TABLE + pin);
       if (!(low & Entry.REMOTE_IRR) || (low & 0xff) !== vector) continue;
       this.#write(Word.TABLE + pin, low & ~Entry.REMOTE_IRR, this.#high(Word.TABLE + pin));
+      const requests = this.#low(Word.REQUESTS);
+      if (requests & (1 << pin)) {
+        this.#write(Word.REQUESTS, requests & ~(1 << pin));
+        this.setLine(pin, false);
+      }
       if (this.#low(Word.LINES) & (1 << pin)) this.#signal(pin);
     }
   }

@@ -17,6 +17,7 @@ import { InterruptPin } from './interrupt_pin.js';
 import { IO_APIC_PAGE, IoApic } from './io_apic.js';
 import { LOCAL_APIC_PAGE, LocalApic, localApic } from './local_apic.js';
 import { MICROCODE, microcodeNumber } from './microcode/index.js';
+import { MSR_ACCESS } from './microcode/model_specific_registers.js';
 import { NmiLatch } from './nmi_latch.js';
 import { takePending, takesPending } from './priorities.js';
 import { Processors } from './processors.js';
@@ -90,6 +91,8 @@ export class Machine {
   readonly apics: readonly LocalApic[];
   readonly ioApic: IoApic;
   readonly pin: InterruptPin;
+  /** For VM entries and exits, which have lists of MSRs. */
+  readonly msrs = MSR_ACCESS;
   /** What the firmware has in SMRAM; without it there are no SMIs. Set when the machine is booted. */
   smm: SmmCode | undefined;
   readonly happened: Happened = {

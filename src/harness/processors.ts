@@ -9,6 +9,7 @@ import { REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { EventState } from './event_state.js';
 import type { Machine } from './machine.js';
 import { interruptDeliverable } from './priorities.js';
+import { openWindow } from './vmx.js';
 
 /** As many as fingerprints have places for. */
 export const MAX_PROCESSORS = 8;
@@ -63,6 +64,7 @@ export class Processors {
     const wakes =
       (events & (EventState.SMI_PENDING | EventState.INIT_PENDING | EventState.MC_PENDING)) !== 0 ||
       nmi.deliverableWith(events) ||
+      openWindow(this.machine, events, n) >= 0 ||
       interruptDeliverable(this.machine, events, n);
     return !wakes;
   }

@@ -3,7 +3,7 @@
  * load of the guest's state, and the injection of an event. Each check that can fail has a sentence of its own, with its
  * section, for those who ask why an entry has failed.
  *
- * Refused, since the machine lacks what they need: guests that are not in IA-32e mode, CR0 and CR4 masks, MSR lists.
+ * Refused, since the machine lacks what they need: guests that are not in IA-32e mode, CR0 and CR4 masks.
  */
 import { Vector } from '../cpu/cpu.js';
 import { NotModelled } from '../cpu/not_modelled.js';
@@ -13,6 +13,7 @@ import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT, SHADOWS } from './event
 import { EventType } from './fred.js';
 import type { Machine } from './machine.js';
 import { failEntry, loadGuestRegisters, PendingDebug } from './vm_exit.js';
+import { loadMsrsAtEntry, misalignedList } from './vm_msr_lists.js';
 import { currentVmcs, type FieldName, NO_VMCS, readField, readField32, setLaunched } from './vmcs.js';
 import {
   Activity,
@@ -20,6 +21,7 @@ import {
   type Allowed,
   EntryControl,
   ExitControl,
+  ExitReason,
   FIXED,
   Interruptibility,
   Interruption,
@@ -56,7 +58,7 @@ export function vmEntry(machine: Machine): number {
   const guest = guestFailure(machine);
   if (guest !== undefined) {
     machine.happened.failedCheck = guest;
-    failEntry(machine, guest === LINK_POINTER ? LINK_POINTER_QUALIFICATION : 0n);
+    failEntry(machine, ExitReason.INVALID_GUEST_STATE, guest === LINK_POINTER ? LINK_POINTER_QUALIFICATION : 0n);
     return 0;
   }
   enter(machine);
@@ -106,6 +108,8 @@ function controlsFailure(machine: Machine): string | undefined {
   if (outside(exit, ALLOWED.exit)) return `VM-exit controls 0x${exit.toString(16)} have reserved bits (SDM 26.2.1.2)`;
   if (outside(entry, ALLOWED.entry))
     return `VM-entry controls 0x${entry.toString(16)} have reserved bits (SDM 26.2.1.3)`;
+  const misaligned = misalignedList(machine);
+  if (misaligned !== undefined) return `${misaligned} is not a multiple of 16 (SDM 26.2.1.2)`;
   refuseMissing(machine, entry);
   return injectionFailure(machine);
 }
@@ -118,8 +122,6 @@ function refuseMissing(machine: Machine, entry: number): void {
   if (!(entry & EntryControl.GUEST_IA32E)) refuse('enters a guest that is not in IA-32e mode');
   if (readField(machine, 'CR0_MASK') !== 0n || readField(machine, 'CR4_MASK') !== 0n)
     refuse('enters a guest with a CR0 or CR4 guest/host mask');
-  const lists = ['EXIT_MSR_STORE_COUNT', 'EXIT_MSR_LOAD_COUNT', 'ENTRY_MSR_LOAD_COUNT'] as const;
-  if (lists.some((name) => readField32(machine, name) !== 0)) refuse('enters a guest with a list of MSRs');
   if (readField32(machine, 'CR3_TARGET_COUNT') !== 0) refuse('enters a guest with CR3-target values');
 }
 
@@ -296,8 +298,14 @@ function enter(machine: Machine): void {
   const entry = field('ENTRY_CONTROLS');
   const withDebug = (entry & EntryControl.LOAD_DEBUG) !== 0;
   loadGuestRegisters(machine, withDebug, (entry & EntryControl.LOAD_EFER) !== 0);
+  const unloaded = loadMsrsAtEntry(machine);
+  if (unloaded !== 0) {
+    machine.happened.failedCheck = `entry ${unloaded} of the list of MSRs to load cannot be loaded (SDM 26.4)`;
+    failEntry(machine, ExitReason.MSR_LOADING, BigInt(unloaded));
+    return;
+  }
   const { valid } = injection(machine);
-  setEvents(machine, valid);
+  setEvents(machine, valid, pendingDebug(machine));
   setLaunched(machine, currentVmcs(machine), true);
   machine.changed();
   machine.happened.vmEntry = true;
@@ -305,13 +313,27 @@ function enter(machine: Machine): void {
   if (valid) inject(machine);
 }
 
+/**
+ * The pending debug exceptions that the guest begins with (26.6.3). They are valid with BS or the enable-breakpoint bit, and an
+ * injected event takes their place: any but a software interrupt or software exception while MOV SS defers them. (Of one
+ * with a vector other than 3 and 4 the manual leaves it open; here they are then delivered after it.)
+ */
+function pendingDebug(machine: Machine): number {
+  const pending = readField32(machine, 'GUEST_PENDING_DEBUG');
+  if (!(pending & (PendingDebug.BS | PendingDebug.ENABLED_BREAKPOINT))) return 0;
+  const { valid, type } = injection(machine);
+  if (!valid) return pending;
+  const deferred = (readField32(machine, 'GUEST_INTERRUPTIBILITY') & Interruptibility.MOV_SS) !== 0;
+  const software = type === EventType.SOFTWARE_INTERRUPT || type === EventType.SOFTWARE_EXCEPTION;
+  return software && deferred ? pending : 0;
+}
+
 /** What the guest's non-register state and the controls make of EVENTS (26.6.1 and 26.6.2). */
-function setEvents(machine: Machine, vectoring: boolean): void {
+function setEvents(machine: Machine, vectoring: boolean, pending: number): void {
   const { u32 } = machine;
   const pin = readField32(machine, 'PIN_BASED_CONTROLS');
   const processor = readField32(machine, 'PROCESSOR_BASED_CONTROLS');
   const state = readField32(machine, 'GUEST_INTERRUPTIBILITY');
-  const pending = readField32(machine, 'GUEST_PENDING_DEBUG');
   const virtual = (pin & PinBased.VIRTUAL_NMIS) !== 0;
   const blocked = (state & Interruptibility.NMI) !== 0;
   const bits: readonly (readonly [boolean, number])[] = [

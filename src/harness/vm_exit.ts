@@ -6,7 +6,6 @@
  * not blocked (26.6.1), they are not blocked after any other exit from such a guest either, whatever the host had before.
  *
  * The machine keeps no hidden parts of segment registers but bases: limits and access rights are saved as those of flat segments.
- * There are no MSR lists.
  */
 import { Vector } from '../cpu/cpu.js';
 import { NotModelled } from '../cpu/not_modelled.js';
@@ -15,6 +14,7 @@ import { Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT, SHADOWS } from './event_state.js';
 import { EventType, eventType } from './fred.js';
 import type { Machine } from './machine.js';
+import { switchMsrsAtExit } from './vm_msr_lists.js';
 import { type FieldName, readField, readField32, writeField } from './vmcs.js';
 import { Activity, ENTRY_FAILURE, ExitControl, ExitReason, Interruptibility, Interruption, inGuest } from './vmx.js';
 
@@ -148,6 +148,7 @@ export function vmExit(machine: Machine, exit: VmExit): void {
   const controls = readField32(machine, 'EXIT_CONTROLS');
   const events = u32[EVENTS]!;
   saveGuest(machine, exit, controls, events);
+  switchMsrsAtExit(machine, false);
   writeField(machine, 'EXIT_REASON', BigInt(exit.reason));
   writeField(machine, 'EXIT_QUALIFICATION', exit.qualification ?? 0n);
   const unblocked = exit.event && happened.nmiUnblocked && !exit.original ? Interruption.NMI_UNBLOCKED : 0;
@@ -173,14 +174,14 @@ export function vmExit(machine: Machine, exit: VmExit): void {
   }
 }
 
-/** A VM entry has failed because of the guest's state: the host goes on as after an exit, and no guest state is saved (26.7). */
-export function failEntry(machine: Machine, qualification: bigint): void {
+/** A VM entry has failed for this reason: the host goes on as after an exit, and no guest state is saved (26.7). */
+export function failEntry(machine: Machine, reason: number, qualification: bigint): void {
   machine.leaveInstruction();
-  writeField(machine, 'EXIT_REASON', BigInt(ENTRY_FAILURE + ExitReason.INVALID_GUEST_STATE));
+  writeField(machine, 'EXIT_REASON', BigInt(ENTRY_FAILURE + reason));
   writeField(machine, 'EXIT_QUALIFICATION', qualification);
   loadHost(machine, readField32(machine, 'EXIT_CONTROLS'));
   machine.u32[EVENTS]! &= ~GUEST_EVENTS;
-  machine.happened.vmExit = ExitReason.INVALID_GUEST_STATE;
+  machine.happened.vmExit = reason;
 }
 
 function saveGuest(machine: Machine, exit: VmExit, controls: number, events: number): void {
@@ -268,6 +269,7 @@ function loadHost(machine: Machine, controls: number): void {
   u64[Reg.GDTR_LIMIT] = HOST_TABLE_LIMIT;
   u64[Reg.IDTR_LIMIT] = HOST_TABLE_LIMIT;
   u64[Reg.TR_LIMIT] = HOST_TSS_LIMIT;
+  switchMsrsAtExit(machine, true);
   machine.changed();
 }
 

@@ -172,9 +172,9 @@ export function fieldOffset(name: FieldName): number {
   return 8 * FIELDS[name].word;
 }
 
-/** The first word (buffer offset / 8) of the current VMCS; -1 if none is current. */
-export function currentVmcs(machine: Machine): number {
-  const pointer = machine.cpu.regs.u64[Reg.VMCS_POINTER]!;
+/** The first word (buffer offset / 8) of the current VMCS, of the running processor's or another's; -1 if none is current. */
+export function currentVmcs(machine: Machine, processor = machine.processors.running): number {
+  const pointer = machine.cpu.regs.u64[machine.processors.place(processor, Reg.VMCS_POINTER) / 2]!;
   return pointer === NO_VMCS ? -1 : machine.memory.physicalWord(pointer);
 }
 
@@ -195,8 +195,8 @@ export function readField(machine: Machine, name: FieldName): bigint {
 }
 
 /** The lower 32 bits of a field of the current VMCS, unsigned. */
-export function readField32(machine: Machine, name: FieldName): number {
-  const word = currentVmcs(machine) + FIELDS[name].word;
+export function readField32(machine: Machine, name: FieldName, processor?: number): number {
+  const word = currentVmcs(machine, processor) + FIELDS[name].word;
   machine.cpu.noteRead(word);
   return machine.memory.u32[2 * word]!;
 }

@@ -76,6 +76,7 @@ export const ExitReason = {
   RDMSR: 31,
   WRMSR: 32,
   INVALID_GUEST_STATE: 33,
+  MSR_LOADING: 34,
   INVEPT: 50,
   INVVPID: 53,
 } as const;
@@ -133,14 +134,18 @@ export function interruptExits(events: number): boolean {
   return (events & EventState.VMX_NON_ROOT) !== 0 && (events & EventState.INTERRUPT_EXITING) !== 0;
 }
 
-/** The exit reason of the window that is open at this boundary, of those that the host waits for; -1 if none is. */
-export function openWindow(machine: Machine, events: number): number {
+/**
+ * The exit reason of the window that is open at the boundary at which a processor with these EVENTS bits stands, of those that
+ * its host waits for; -1 if none is. It wakes a guest that is halted (25.2).
+ */
+export function openWindow(machine: Machine, events: number, processor = machine.processors.running): number {
   if (!(events & EventState.VMX_NON_ROOT) || !(events & EventState.WINDOW_EXITING)) return -1;
-  const controls = readField32(machine, 'PROCESSOR_BASED_CONTROLS');
+  const controls = readField32(machine, 'PROCESSOR_BASED_CONTROLS', processor);
   const shadows = EventState.MOV_SS_SHADOW | (machine.profile.stiShadowBlocksNmi ? EventState.STI_SHADOW : 0);
   if (controls & ProcessorBased.NMI_WINDOW_EXITING && !(events & (shadows | EventState.VIRTUAL_NMI_BLOCKED)))
     return ExitReason.NMI_WINDOW;
-  const interruptible = (machine.u32[2 * Reg.RFLAGS]! & Flag.IF) !== 0 && !(events & SHADOWS);
+  const interruptible =
+    (machine.u32[machine.processors.place(processor, Reg.RFLAGS)]! & Flag.IF) !== 0 && !(events & SHADOWS);
   return controls & ProcessorBased.INTERRUPT_WINDOW_EXITING && interruptible ? ExitReason.INTERRUPT_WINDOW : -1;
 }
 

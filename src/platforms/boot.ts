@@ -7,8 +7,9 @@ import { GuestMemory, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import { Flag, REGISTER_COUNT, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { DR6_RESET, DR7_RESET } from '../harness/debug.js';
-import { GateType, idtGate, Tss, tssDescriptor } from '../harness/descriptors.js';
+import { GateType, idtGate, numberSegment, Tss, tssDescriptor } from '../harness/descriptors.js';
 import { interruptRegions } from '../harness/interrupt_regions.js';
+import { PINS } from '../harness/io_apic.js';
 import { Machine } from '../harness/machine.js';
 import { enableMachineCheck, machineCheckRegion } from '../harness/machine_check.js';
 import { MISC_ENABLE_RESET, PAT_RESET } from '../harness/microcode/model_specific_registers.js';
@@ -19,7 +20,7 @@ import { link, segmentSpan, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { addressSpaces, apartSections, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, type ProcessorPlaces, processorOf, type Stack, type VectorEntry } from './platform.js';
+import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 
 /** Where the project's own assembly lies. */
@@ -30,6 +31,7 @@ export interface BuildOptions {
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
+  /** Macros for the files under test and the context. */
   readonly defines?: Readonly<Record<string, string>>;
 }
 
@@ -77,6 +79,7 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
   const context = assembler.assemble(contextFile, {
+    ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
@@ -285,8 +288,17 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
     const { address } = image.globals.get(contextSymbols(n)[1])!;
     return { low: Number(address & 0xffffffffn), high: Number(address >> 32n) };
   });
+  connectDevices(machine, subject);
   machine.replaced();
   return machine;
+}
+
+/** A word of the image `device_status_4` is where the device at pin 4 of the I/O APIC notes by DMA that it has something. */
+function connectDevices({ memory, ioApic }: Machine, { image }: Subject): void {
+  for (let pin = 0; pin < PINS; pin++) {
+    const symbol = image.globals.get(`device_status_${pin}`);
+    if (symbol) ioApic.status.set(pin, memory.translateAddress(symbol.address) >>> 3);
+  }
 }
 
 /** What processor `n` has for itself: per-CPU variables, GDT, TSS. */
@@ -311,6 +323,8 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
   const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
+  const { cpuNumber } = platform.selectors;
+  if (cpuNumber !== undefined) memory.load64(own.gdtBase + BigInt(cpuNumber), numberSegment(n));
   const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
   // The I/O map base, beyond the limit: no port is open to ring 3.
   memory.load64(own.tssBase + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
@@ -327,27 +341,30 @@ export function stackNamed(platform: Platform, name: string, n = 0): Stack {
   return processorOf(platform, n).stacks[place]!;
 }
 
-/** The IST slot of a gate: the image's choice, or the platform's. */
-function istOf(image: Image, { vector, ist }: VectorEntry): number {
-  const chosen = image.globals.get(`ist_${vector}`);
-  if (chosen === undefined) return ist;
-  if (chosen.address > MAX_IST) throw new InputError(`${chosen.module}: ist_${vector} must be from 0 to ${MAX_IST}`);
-  return Number(chosen.address);
-}
-
 function loadGates(memory: GuestMemory, { image, platform }: Subject, n: number): void {
   const { idtBase } = processorOf(platform, n);
   for (const entry of platform.vectors) {
     const handler = handlerOf(image, entry.symbols);
     if (!handler) continue;
-    const ist = istOf(image, entry);
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, entry.dpl, GateType.INTERRUPT);
+    const ist = gateAttribute(image, `ist_${entry.vector}`, 7) ?? entry.ist;
+    const dpl = gateAttribute(image, `dpl_${entry.vector}`, 3) ?? entry.dpl;
+    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, dpl, GateType.INTERRUPT);
     memory.load64(idtBase + BigInt(entry.vector * 16), low);
     memory.load64(idtBase + BigInt(entry.vector * 16 + 8), high);
   }
 }
 
-const MAX_IST = 7n;
+/** What an image says of its own gate, in an absolute symbol: `ist_18`, the IST slot of vector 18 (0: none), or `dpl_3`. */
+function gateAttribute(image: Image, name: string, highest: number): number | undefined {
+  const symbol = image.globals.get(name);
+  if (symbol === undefined) return undefined;
+  if (symbol.section !== 'absolute' || symbol.address > BigInt(highest)) {
+    const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
+    throw new InputError(`${at}: ${name} must be an absolute symbol from 0 to ${highest}; write .set ${name}, 0`);
+  }
+  return Number(symbol.address);
+}
+
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
 const CR4_PAE_MCE_FSGSBASE = 0x10060n;
 const CR4_LA57 = 1n << 12n;
@@ -365,6 +382,8 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   // Each register begins with a value that names it: 0x0d0d… for r13, and so on.
   for (let r = 0; r < 16; r++) u64[r] = 0x0101010101010101n * BigInt(r === 0 ? 0xa0 : r);
   u64[Reg.PROCESSOR] = BigInt(n);
+  // For RDPID, as system software sets it.
+  u64[Reg.TSC_AUX] = BigInt(n);
   u64[Reg.SMBASE] = smbaseOf(platform.smbase, n);
   u64[Reg.RSP] = stackNamed(platform, user ? platform.userStack : platform.kernelStack, n).top;
   u64[Reg.RIP] = start.address;
@@ -386,7 +405,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.IDTR_BASE] = own.idtBase;
   u64[Reg.IDTR_LIMIT] = 0xfffn;
   u64[Reg.GDTR_BASE] = own.gdtBase;
-  u64[Reg.GDTR_LIMIT] = BigInt(selectors.tss + 15);
+  u64[Reg.GDTR_LIMIT] = BigInt((selectors.cpuNumber ?? selectors.tss + 8) + 7);
   u64[Reg.TR] = BigInt(selectors.tss);
   u64[Reg.PAT] = PAT_RESET;
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;

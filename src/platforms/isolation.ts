@@ -8,7 +8,9 @@ import type { Subject } from './boot.js';
 import { type Platform, processorOf } from './platform.js';
 
 const KERNEL = 'kernel';
-const USER = 'user';
+/** Name of the address space of user mode, with isolation. */
+export const USER_SPACE = 'user';
+const SECOND_PROCESS = 'second process';
 
 /** Whether the image asks for isolation. */
 export function isIsolated({ image, platform }: Subject): boolean {
@@ -22,11 +24,16 @@ export function apartSections(modules: readonly Module[], { isolation }: Platfor
   return modules.some((module) => module.symbols.some(isMarker)) ? isolation.sections : [];
 }
 
-/** The address spaces of the machine: one for all, or the kernel's and the user's. */
-export function addressSpaces(subject: Subject): AddressSpace[] {
-  const { cr3, isolation } = subject.platform;
+/**
+ * The address spaces of the machine: one for all, or the kernel's and the user's. Without isolation an image can ask for the
+ * page tables of another process, which map the same.
+ */
+export function addressSpaces({ image, platform }: Subject): AddressSpace[] {
+  const { cr3, isolation, secondProcess } = platform;
   const kernel = { name: KERNEL, cr3 };
-  return isIsolated(subject) ? [kernel, { name: USER, cr3: isolation.cr3 }] : [kernel];
+  if (image.globals.has(isolation.marker)) return [kernel, { name: USER_SPACE, cr3: isolation.cr3 }];
+  if (secondProcess === undefined || !image.globals.has(secondProcess.marker)) return [kernel];
+  return [kernel, { name: SECOND_PROCESS, cr3: secondProcess.cr3 }];
 }
 
 /** The regions with their rights in each address space; one of which only some pages are shared is taken apart. */
@@ -39,11 +46,11 @@ export function inAddressSpaces(regions: readonly Region[], subject: Subject): R
   return regions.flatMap((region) => {
     if (region.hidden) return [region];
     const { perms } = region;
-    if (perms & Perm.USER) return [{ ...region, spaces: { [KERNEL]: perms & ~Perm.EXEC, [USER]: perms } }];
+    if (perms & Perm.USER) return [{ ...region, spaces: { [KERNEL]: perms & ~Perm.EXEC, [USER_SPACE]: perms } }];
     return runs(region, isShared).map(({ inBoth, ...run }) => ({
       ...region,
       ...run,
-      spaces: inBoth ? { [KERNEL]: perms, [USER]: perms } : { [KERNEL]: perms },
+      spaces: inBoth ? { [KERNEL]: perms, [USER_SPACE]: perms } : { [KERNEL]: perms },
     }));
   });
 }

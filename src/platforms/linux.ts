@@ -7,15 +7,19 @@ const PAGE = 0x1000n;
 /** The per-CPU entry areas: IDT, GDT, entry stack, TSS, exception stacks. */
 const CPU_ENTRY_AREA = 0xfffffe0000000000n;
 const ENTRY_STACK = CPU_ENTRY_AREA + 0x2000n;
+const GDT = CPU_ENTRY_AREA + 0x1000n;
+const TSS = CPU_ENTRY_AREA + 0x3000n;
 const EXCEPTION_STACKS = CPU_ENTRY_AREA + 0x5000n;
 const THREAD_STACK = 0xffffc90000010000n;
 const PERCPU = 0xffff88807fc00000n;
 /** In the fixed mappings at the top of the address space. */
 const INTERRUPT_PAGES = { localApic: 0xffffffffff5fd000n, ioApic: 0xffffffffff5fc000n };
+const KERNEL_CR3 = 0x1a0a000n;
 
 /**
  * The exception stacks lie one above the other without gaps, as in the kernels up to 4.14. Below the double fault stack,
- * the thread stack and the user's nothing is mapped; below the entry stack lies the GDT, which cannot be written.
+ * the thread stack, the user's and those of #VC (5.10) nothing is mapped; below the entry stack lies the GDT, which cannot be
+ * written.
  */
 const stacks: readonly Stack[] = [
   stack('double fault', EXCEPTION_STACKS, PAGE, {}),
@@ -25,11 +29,13 @@ const stacks: readonly Stack[] = [
   stack('thread', THREAD_STACK, 2n * PAGE, { context: true, body: true }),
   stack('user', 0x7fffffffe000n, PAGE, { context: true, user: true }),
   stack('entry', ENTRY_STACK, PAGE, {}),
+  stack('VC', EXCEPTION_STACKS + 5n * PAGE, PAGE, { body: true }),
+  stack('VC fallback', EXCEPTION_STACKS + 7n * PAGE, PAGE, { body: true }),
 ];
 
-const NMI_TOP = stacks[1]!.top;
+const topOf = (name: string): bigint => stacks.find((s) => s.name === name)!.top;
 
-const SELECTORS = { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40 };
+const SELECTORS = { kernelCs: 0x10, kernelSs: 0x18, userCs: 0x33, userSs: 0x2b, tss: 0x40, cpuNumber: 0x78 };
 
 const vectors = gates({
   // Since 5.8.
@@ -59,10 +65,10 @@ export const LINUX: Platform = {
   idtBase: CPU_ENTRY_AREA,
   // Read-only, as it is mapped there.
   idtWritable: false,
-  gdtBase: CPU_ENTRY_AREA + 0x1000n,
-  tssBase: CPU_ENTRY_AREA + 0x3000n,
+  gdtBase: GDT,
+  tssBase: TSS,
   stacks,
-  cr3: 0x1a0a000n,
+  cr3: KERNEL_CR3,
   isolation: {
     marker: 'pti',
     // The user's top-level table follows the kernel's: bit 12 tells them apart.
@@ -75,12 +81,14 @@ export const LINUX: Platform = {
     sections: ['.entry.text', '.data..percpu..user_mapped'],
     rsp0: 'entry',
   },
+  secondProcess: { marker: 'second_process', cr3: KERNEL_CR3 + 0x2000n },
   interruptPages: INTERRUPT_PAGES,
   ist: new Map([
     [1, 'double fault'],
     [2, 'NMI'],
     [3, 'debug'],
     [4, 'machine check'],
+    [5, 'VC'],
   ]),
   rsp0: 'thread',
   fred: {
@@ -107,7 +115,11 @@ export const LINUX: Platform = {
   fmask: 0x257fd5n,
   userGsBase: 0x00007ffff7d84740n,
   guestGsBase: undefined,
-  cParts: ['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug'],
+  cParts: [
+    ...['do_nmi', 'exc_nmi', 'do_debug', 'exc_debug', 'do_int3', 'do_general_protection', 'do_stack_segment'],
+    ...['do_segment_not_present', 'do_double_fault', 'do_machine_check', 'do_syscall_64', 'do_int80', 'do_IRQ'],
+    ...['exc_machine_check', 'exc_vmm_communication'],
+  ],
   bodies: ['default_do_nmi', 'do_nmi', 'exc_nmi'],
   ptRegsWords: 21,
   ownWords: [],
@@ -117,7 +129,7 @@ export const LINUX: Platform = {
   workBeforeUser: [],
   panics: ['panic', 'mce_panic'],
   processorStride: { percpu: 0x40000n, idt: 0n, tables: 0x40000n, stacks: 0x40000n },
-  balanced: ['nmi_state', 'debug_stack_usage'],
+  balanced: ['nmi_state', 'debug_stack_usage', 'update_debug_stack', 'nmi_warnings'],
   nmiLayouts: [
     {
       marker: 'restart_nmi',
@@ -148,7 +160,14 @@ export const LINUX: Platform = {
     },
   ],
   symbols: {
-    nmi_stack_top: NMI_TOP,
+    nmi_stack_top: topOf('NMI'),
+    thread_stack_top: topOf('thread'),
+    vc_stack_top: topOf('VC'),
+    vc_fallback_stack_top: topOf('VC fallback'),
+    percpu_area: PERCPU,
+    cpu_gdt: GDT,
+    cpu_tss: TSS,
+    kernel_cr3: KERNEL_CR3,
     local_apic_page: INTERRUPT_PAGES.localApic,
     io_apic_page: INTERRUPT_PAGES.ioApic,
   },

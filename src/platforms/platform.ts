@@ -111,6 +111,8 @@ export interface Platform {
     readonly userCs: number;
     readonly userSs: number;
     readonly tss: number;
+    /** A data segment whose limit is the number of the processor, for LSL; the last one of the GDT. */
+    readonly cpuNumber?: number;
   };
   /** Segment descriptors by selector. */
   readonly gdt: ReadonlyMap<number, bigint>;
@@ -125,6 +127,8 @@ export interface Platform {
   /** CR3 of the kernel; without isolation, of user mode too. */
   readonly cr3: bigint;
   readonly isolation: Isolation;
+  /** CR3 of another process, for images without isolation that define the global symbol `marker`. */
+  readonly secondProcess?: { readonly marker: string; readonly cr3: bigint };
   /** Where the pages of the local APIC and of the I/O APIC are mapped, for the kernel only. */
   readonly interruptPages: InterruptPages;
   /** Stack name for each IST slot. */

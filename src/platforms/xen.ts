@@ -124,7 +124,7 @@ export const XEN: Platform = {
   fmask: 0x74700n,
   userGsBase: 0x00007ffff7d84740n,
   guestGsBase: 0xffff888012340000n,
-  cParts: ['do_nmi', 'do_nmi_crash', 'do_machine_check', 'do_debug', 'do_int3', 'do_page_fault'],
+  cParts: ['do_nmi', 'do_nmi_crash', 'do_machine_check', 'do_debug', 'do_int3', 'do_page_fault', 'do_IRQ'],
   bodies: ['default_do_nmi', 'do_nmi'],
   ptRegsWords: 21,
   ownWords: [

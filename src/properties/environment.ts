@@ -1,6 +1,7 @@
 import { Reg } from '../cpu/registers.js';
+import { USER_SPACE } from '../platforms/isolation.js';
 import { hex } from './describe.js';
-import type { Monitor } from './monitor.js';
+import { type Monitor, RecordWord, Word } from './monitor.js';
 import type { Property } from './property.js';
 
 function wrong(m: Monitor): string[] {
@@ -11,7 +12,7 @@ function wrong(m: Monitor): string[] {
   const ownGs = usesGs(m);
   if (ownGs && u64[Reg.GS_BASE] !== percpu)
     list.push(`GS base is ${hex(u64[Reg.GS_BASE]!)}, not this CPU's ${hex(percpu)}`);
-  if (ownGs && u64[Reg.KERNEL_GS_BASE] !== platform.userGsBase) {
+  if (ownGs && !userBaseKept(m)) {
     list.push(`KERNEL_GS_BASE is ${hex(u64[Reg.KERNEL_GS_BASE]!)}, not the user's GS base ${hex(platform.userGsBase)}`);
   }
   if (u64[Reg.CS] !== BigInt(platform.selectors.kernelCs)) list.push(`CS is ${hex(u64[Reg.CS]!)}`);
@@ -39,10 +40,22 @@ function usesGs({ subject }: Monitor): boolean {
   return subject.platform.guestGsBase === undefined;
 }
 
-/** CR3 selects the kernel's mappings, which come first. */
+/** CR3 selects the kernel's mappings, in whatever process. */
 function inKernelSpace(m: Monitor): boolean {
-  const { memory } = m.machine;
-  return memory.space === memory.spaces[0]?.name;
+  return m.machine.memory.space !== USER_SPACE;
+}
+
+/**
+ * Whether KERNEL_GS_BASE holds the user's GS base. That may be one which the user has chosen: then it is a base of before the
+ * delivery. An entry that has loaded the kernel's without SWAPGS has left KERNEL_GS_BASE alone.
+ */
+function userBaseKept(m: Monitor): boolean {
+  const { u64 } = m.machine.cpu.regs;
+  const base = u64[Reg.KERNEL_GS_BASE]!;
+  if (base === m.subject.platform.userGsBase) return true;
+  if (u64[Reg.GS_BASE] !== m.processor.percpu || m.words[Word.DEPTH] === 0) return false;
+  const record = m.innermost;
+  return base === m.recorded(record + RecordWord.GS_BASE) || base === m.recorded(record + RecordWord.KERNEL_GS_BASE);
 }
 
 /** The same as `wrong` without making sentences: it runs at each entry. */
@@ -52,9 +65,7 @@ function sound(m: Monitor): boolean {
   const ss = u32[2 * Reg.SS]!;
   return (
     inKernelSpace(m) &&
-    (!usesGs(m) ||
-      (m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu &&
-        m.machine.cpu.regs.u64[Reg.KERNEL_GS_BASE] === platform.userGsBase)) &&
+    (!usesGs(m) || (m.machine.cpu.regs.u64[Reg.GS_BASE] === m.processor.percpu && userBaseKept(m))) &&
     u32[2 * Reg.CS] === platform.selectors.kernelCs &&
     (ss === 0 || ss === platform.selectors.kernelSs) &&
     m.stackInUse()?.body === true

@@ -7,6 +7,7 @@ import { crash } from './crash.js';
 import { environment } from './environment.js';
 import { faultState } from './fault_state.js';
 import { flags } from './flags.js';
+import { guestLedger } from './guest_ledger.js';
 import { handlerView } from './handler_view.js';
 import { masking } from './masking.js';
 import { mcLedger } from './mc_ledger.js';
@@ -20,10 +21,12 @@ import { shutdown } from './shutdown.js';
 import { sleep } from './sleep.js';
 import { stackBounds } from './stack_bounds.js';
 import { untrustedStack } from './untrusted_stack.js';
+import { vmEntry } from './vm_entry.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
   ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crash, mcLedger],
+  ...[vmEntry, guestLedger],
 ];
 
 /** The properties that a comma-separated list names; all of them without a list. */

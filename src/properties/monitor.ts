@@ -16,9 +16,10 @@ import { type Machine, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
-import { ExitReason } from '../harness/vmx.js';
+import { ExitReason, nmiExits } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
 import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 
 /** Words at the start of the monitor's array. */
@@ -39,14 +40,17 @@ export const Word = {
   GIVEN_UP: 6,
   /** 1 if a machine check has come and the fault of its delivery was delivered in its place. */
   MC_LOST: 7,
+  /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
+  GUEST_OWED: 8,
+  GUEST_SPARE: 9,
   /** Why the path is over: see End. */
-  END: 8,
+  END: 10,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 9,
+  FIRED: 11,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 13,
+  NEXT_RECORD: 15,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 14,
+  OPEN: 16,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -68,7 +72,7 @@ export const RecordWord = {
   GS_BASE: 40,
   KERNEL_GS_BASE: 42,
   VECTOR: 44,
-  /** Kind.CONTEXT or Kind.HANDLER. */
+  /** What was interrupted: see Kind. */
   KIND: 45,
   /** 1 if NMIs were blocked before the delivery. */
   LATCH: 46,
@@ -109,8 +113,11 @@ const SYSTEM_REGISTERS: readonly number[] = [
 const DEBUGGER_FLAGS = Flag.RF | Flag.TF;
 const DEBUGGER_REGISTERS: ReadonlySet<number> = new Set([Reg.DR0, Reg.DR1, Reg.DR2, Reg.DR3, Reg.DR7]);
 
-/** What was interrupted: the code around the handlers, or the code under test itself. */
-export const Kind = { CONTEXT: 0, HANDLER: 1 } as const;
+/**
+ * What was interrupted: the code around the handlers, the code under test itself, or an IRET of it that has faulted. The fault's
+ * handler need not go back to such an IRET: all that was left to do is to give back what the IRET was to give back.
+ */
+export const Kind = { CONTEXT: 0, HANDLER: 1, RETURN: 2 } as const;
 
 /** Words of a C call. */
 export const CallWord = {
@@ -272,6 +279,7 @@ export class Monitor {
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
   readonly #notes: readonly (readonly { readonly offset: number; readonly size: number }[])[];
+  readonly guestLedger: GuestLedger;
   /** Where the software stops itself. */
   readonly #panics: readonly Address[];
   readonly #lanes = new Lanes();
@@ -299,6 +307,7 @@ export class Monitor {
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
     const { image, platform } = subject;
+    this.guestLedger = new GuestLedger(machine, image);
     const body = platform.bodies.find((name) => image.globals.has(name));
     const cParts = platform.cParts.filter((name) => image.globals.has(name));
     this.names = { body, cParts };
@@ -538,11 +547,6 @@ export class Monitor {
     return this.words[Word.END] === End.TOO_DEEP;
   }
 
-  /** The stack that a push at RSP high:low goes to. */
-  stackBelow(high: number, low: number): Stack | undefined {
-    return this.#bounds[this.#stackOf(high, low) - 1]?.stack;
-  }
-
   #stackOf(high: number, low: number): number {
     for (let i = 0; i < this.#bounds.length; i++) {
       const b = this.#bounds[i]!;
@@ -722,10 +726,11 @@ export class Monitor {
     this.onFailure?.(this.properties[index]!);
   }
 
-  /** Breaks a property by name: for what only the search can see. */
-  failNamed(name: string): void {
+  /** Breaks a property by name, for what no hook can see; false if it is not checked. */
+  failNamed(name: string): boolean {
     const index = this.properties.findIndex((p) => p.name === name);
     if (index >= 0) this.fail(index);
+    return index >= 0;
   }
 
   // What happened ------------------------------------------------------------------------------------------------------
@@ -738,6 +743,13 @@ export class Monitor {
     if (happened.switchedFrom >= 0) {
       if (w[Word.END] === End.HALT) w[Word.END] = End.NONE;
       this.#switched(happened.switchedFrom);
+      return;
+    }
+    if (u32[2 * Reg.EVENTS]! & EventState.VMX_ROOT) this.#keepLedger();
+    if (happened.failedCheck !== undefined && this.failNamed('vm-entry')) {
+      // What a host does then, if anything, is no failure of its own.
+      w[Word.END] = End.BROKEN;
+      this.changed = true;
       return;
     }
     if (happened.vmEntry) this.#entered();
@@ -913,12 +925,15 @@ export class Monitor {
     }
     r[record + RecordWord.VECTOR] = happened.vector;
     const context = this.isContext(before[2 * Reg.RIP + 1]!, before[2 * Reg.RIP]!);
-    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : Kind.HANDLER;
+    const faultedReturn = happened.instruction?.mnemonic === Mnemonic.Iretq;
+    r[record + RecordWord.KIND] = context ? Kind.CONTEXT : faultedReturn ? Kind.RETURN : Kind.HANDLER;
     r[record + RecordWord.LATCH] = before[2 * Reg.EVENTS]! & EventState.NMI_BLOCKED ? 1 : 0;
-    // An NMI that has caused a VM exit is the host's to handle.
+    // An NMI that has caused a VM exit is the host's to handle; the virtual one that it injects is the guest's own business.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
+    const virtual = nmiExits(machine.u32[2 * Reg.EVENTS]!);
     // An NMI whose delivery has faulted is gone all the same.
-    if (nmiExit || (happened.requestedVector === Vector.NMI && happened.requestedOrigin === Origin.EXTERNAL)) {
+    const external = happened.requestedVector === Vector.NMI && happened.requestedOrigin === Origin.EXTERNAL;
+    if (nmiExit || (external && !virtual)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
@@ -981,6 +996,17 @@ export class Monitor {
       w[Word.STACK] = this.#stackOf(happened.stackTopHigh, happened.stackTopLow);
       w[Word.USER_RSP] = 0;
     }
+  }
+
+  /** What the transition has meant for the guest's ledger; a property that it breaks breaks here. */
+  #keepLedger(): void {
+    const { words: w } = this;
+    const { owed, spare, unasked } = this.guestLedger.after(w[Word.GUEST_OWED]!, w[Word.GUEST_SPARE]!);
+    if (unasked) this.failNamed('guest-ledger');
+    if (owed === w[Word.GUEST_OWED] && spare === w[Word.GUEST_SPARE]) return;
+    w[Word.GUEST_OWED] = owed;
+    w[Word.GUEST_SPARE] = spare;
+    this.changed = true;
   }
 
   /** A guest has been entered: code that an exit had interrupted goes on, before any event that is injected. */
@@ -1084,7 +1110,11 @@ export class Monitor {
 
   /** Whether inner records are still open when `record` closes: interrupted handlers that never go on. */
   abandons(record: number): boolean {
-    return record !== this.innermost;
+    const w = this.words;
+    for (let i = w[Word.DEPTH]! - 1; w[Word.OPEN + i] !== record; i--) {
+      if (this.records[w[Word.OPEN + i]! + RecordWord.KIND] !== Kind.RETURN) return true;
+    }
+    return false;
   }
 
   #maybeEntered(called: boolean): void {

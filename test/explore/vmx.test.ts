@@ -274,7 +274,7 @@ test("K-1, F-1': an interrupt that is injected whatever RFLAGS.IF is makes the V
   const setting = { context: MASKING_GUEST, events: 'intr:0x20=1', at: AT_GUEST };
   const explored = explore(hypervisor({ nmi: CALL_AND_ENABLE, interrupt: INJECT }), setting);
   // Between CLI and the end of STI; in the shadow of STI the interrupt does not exit yet.
-  assert.deepEqual(explored.windows, { progress: { 'intr:0x20': 'masked+0..+1' } });
+  assert.deepEqual(explored.windows, { 'vm-entry': { 'intr:0x20': 'masked+0..+1' } });
   const notes = runOf(explored, explored.result.failures[0]!).steps.map((step) => step.vmx);
   assert.deepEqual(
     notes.filter((note) => note !== undefined),

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import test from 'node:test';
 import { NotModelled } from '../../src/cpu/not_modelled.js';
 import { EventState } from '../../src/harness/event_state.js';
 import { Register } from '../../src/harness/local_apic.js';
 import * as broken from '../support/broken_apic.js';
 import { apicRegister, EOI, hasVector, withVectors } from '../support/interrupts.js';
-import type { Rig } from '../support/machine.js';
+import { Rig } from '../support/machine.js';
 import { type Make, rule } from '../support/rule.js';
 
 /** Writes a register of the I/O APIC through its index and its data register. */
@@ -110,4 +111,46 @@ rule('APIC-11: unmasking a level-triggered pin that is asserted interrupts', bro
 rule('APIC-10: other accesses to the page of the I/O APIC are refused with their line', broken.deafPages, (make) => {
   for (const access of ['movb $0, io_apic_page', 'movl $0, io_apic_page+0x40', 'movl io_apic_page+4, %eax'])
     assert.throws(() => rigOf(make, `\t${access}\n`), NotModelled, access);
+});
+
+rule(
+  'APIC-12: a device pulses the line of an edge-triggered pin, each time anew',
+  broken.devicesThatNeverRelease,
+  (make) => {
+    const rig = rigOf(make, entry(4, 0x40));
+    for (let n = 0; n < 2; n++) {
+      assert.equal(rig.machine.ioApic.wouldRequest(4), true);
+      rig.machine.ioApic.request(4);
+      assert.equal(rig.step().delivered, 64);
+      rig.runTo('end');
+    }
+  },
+);
+
+rule(
+  'APIC-12: at a level-triggered pin it holds the line, also while the pin is masked, until the interrupt has been ended',
+  [broken.devicesThatNeverRelease, broken.devicesThatOnlyPulse, broken.withoutEoiBroadcast],
+  (make) => {
+    const rig = withVectors(
+      make,
+      `start:\n${entry(4, 0x18040)}wait: nop\n${entry(4, 0x8040)}end: nop\n nop\n${HANDLER}`,
+      [64],
+    );
+    rig.runTo('wait').machine.next('irq:4');
+    assert.equal(rig.machine.ioApic.wouldRequest(4), false, 'it has asked already');
+    assert.equal(rig.runTo('end').step().delivered, 64);
+    rig.runTo('end');
+    assert.equal(rig.event(EventState.INTR_PENDING), false, 'the line is down');
+    assert.equal(rig.machine.ioApic.wouldRequest(4), true);
+  },
+);
+
+test('APIC-12: a device that notes in memory that it has something does so whether or not its pin is masked', () => {
+  const rig = rigOf((text, options) => new Rig(text, options), '');
+  const { machine } = rig;
+  const word = machine.memory.hiddenWord('I/O APIC') + 7;
+  machine.ioApic.status.set(4, word);
+  machine.next('irq:4');
+  assert.equal(machine.memory.u32[2 * word], 1);
+  assert.equal(rig.event(EventState.INTR_PENDING), false);
 });

@@ -387,6 +387,34 @@ rule(
 );
 
 rule(
+  '26.6.3, D-12: an injected event takes the place of pending debug exceptions, and those without a valid cause are none',
+  broken.enteringWith(EventState.PENDING_BS),
+  (make) => {
+    const pending = (fields: Fields): boolean => {
+      const rig = enter(make, { GUEST_PENDING_DEBUG: 0x4000n, ...fields });
+      return rig.event(EventState.PENDING_BS) || rig.event(EventState.PENDING_B0);
+    };
+    for (const information of [0x80000301n, 0x80000501n, NMI, INTERRUPT_0X14, 0x80000603n]) {
+      const fields = { ENTRY_INTERRUPTION_INFORMATION: information, ENTRY_INSTRUCTION_LENGTH: 1n };
+      assert.equal(pending(fields), false);
+    }
+    assert.equal(pending({ GUEST_PENDING_DEBUG: 1n }), false);
+  },
+);
+
+rule(
+  '26.6.3: an injected INT3 leaves what MOV SS has deferred pending, as an executed one does',
+  broken.enteringWithout(EventState.PENDING_BS),
+  (make) => {
+    const rig = enter(make, {
+      ...{ GUEST_PENDING_DEBUG: 0x4000n, GUEST_RFLAGS: 0x202n | TF, GUEST_INTERRUPTIBILITY: BigInt(MOV_SS) },
+      ...{ ENTRY_INTERRUPTION_INFORMATION: 0x80000603n, ENTRY_INSTRUCTION_LENGTH: 1n },
+    });
+    assert.deepEqual([rig.delivered, rig.event(EventState.PENDING_BS)], [3, true]);
+  },
+);
+
+rule(
   '26.5.1: an injected exception has its error code, a software interrupt its length',
   broken.withoutInjection,
   (make) => {

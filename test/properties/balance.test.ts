@@ -15,7 +15,7 @@ const counting = (name: string, after: string): string =>
   });
 
 test('a counter that is raised and not lowered breaks it', () => {
-  for (const name of ['nmi_state', 'debug_stack_usage']) {
+  for (const name of ['nmi_state', 'debug_stack_usage', 'update_debug_stack', 'nmi_warnings']) {
     assert.deepEqual(verdict(counting(name, ''), { events: 'nmi=1' }), FAILS, name);
     assert.deepEqual(verdict(counting(name, `decl %gs:${name}`), { events: 'nmi=1' }), HOLDS, name);
   }

@@ -101,3 +101,20 @@ do_nmi_end:
   const [broken] = runOf(found, found.result.failures[0]!).broken;
   assert.match(broken!.explanation, /^CR3 is 0x[0-9a-f]+: the user address space$/);
 });
+
+test("an entry that loads the kernel's GS base beside the user's leaves KERNEL_GS_BASE alone", () => {
+  const base = `0x${LINUX.layout.percpu.toString(16)}`;
+  const handler = (kernelGsBase: string): string =>
+    plainHandler({
+      before: `cld\n\trdgsbase %rbx\n\tmovabsq $${base}, %rax\n\twrgsbase %rax\n\t${kernelGsBase}`,
+      after: 'wrgsbase %rbx',
+    });
+  const setting = { events: 'nmi=1', context: 'syscall-gap', property: 'environment' };
+  assert.deepEqual(verdict(handler(''), setting), HOLDS);
+  // Neither base of before.
+  const other = 'movl $0xc0000102, %ecx\n\txorl %eax, %eax\n\txorl %edx, %edx\n\twrmsr';
+  assert.deepEqual(verdict(handler(other), setting), {
+    verdict: 'fails',
+    environment: { nmi: 'context_start+0..+3, entry_SYSCALL_64+0..+8' },
+  });
+});

@@ -49,6 +49,19 @@ test('a return past an interrupted handler abandons it', () => {
   assert.deepEqual(found, fails(BODY));
 });
 
+test('an IRET that has faulted may be given up by the handler of its fault; no other instruction may', () => {
+  // Nested NMIs make the IRET fault, and the handler of #GP runs the body again.
+  const defines = { FRAME_COPY: '1', REGS_COPY: '1', EXIT_RANGE: '1' };
+  assert.deepEqual(verdict('linux_nmi_linus.S', { defines, at: ['bp=do_nmi+8'], property: 'handler-view' }), HOLDS);
+  const file = plainHandler({
+    more: '.globl general_protection\ngeneral_protection:\n\tmovabsq $nmi_stack_top - 168, %rsp\n\tjmp nmi_restore',
+  });
+  assert.deepEqual(verdict(file, { events: 'nmi=1,gp=1', property: 'handler-view,context' }), {
+    verdict: 'fails',
+    'handler-view': { gp: BODY },
+  });
+});
+
 test('the RET of a nested body to the place where the first one was interrupted is no return of the event', () => {
   // Both bodies return to nmi_body+3 with the same RSP; in the user contexts EBX differs between the two.
   for (const context of ['user', 'syscall-gap']) {

@@ -93,3 +93,18 @@ test('user mode does not go on with work that comes first', () => {
   assert.deepEqual(guest({ raise, ask }), HOLDS);
   assert.deepEqual(guest({ raise }), { verdict: 'fails', sleep: { nmi: 'context_start+0..+12' } });
 });
+
+test('user mode that goes on with interrupts off holds one back for ever', () => {
+  // An interrupt of which the handler leaves IF clear, and one more that comes then.
+  const clearing = (mask: number): string =>
+    plainHandler({ more: `.globl interrupt_0x30\ninterrupt_0x30:\n\tandl $${mask}, 16(%rsp)\n\tiretq` });
+  const setting = {
+    context: 'user',
+    events: 'msi:0x30=1,msi:0x50=1',
+    at: ['msi:0x30=context_start'],
+    property: 'sleep',
+  };
+  const { sleep } = verdict(clearing(~0x200), setting) as { sleep: Record<string, string> };
+  assert.match(sleep['msi:0x50']!, /context_start\+0..\+12/);
+  assert.deepEqual(verdict(clearing(-1), { ...setting, events: 'msi:0x30=1' }), HOLDS);
+});

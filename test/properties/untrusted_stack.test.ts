@@ -40,3 +40,15 @@ test('a handler that goes to the user stack exposes the frames of nested events'
   });
   assert.deepEqual(verdict(plainHandler(), { events: 'nmi=1,bp=1' }), { verdict: 'holds' });
 });
+
+test('memory of user mode need not be one of its stacks', () => {
+  const file = plainHandler({
+    before: 'cld\n\tmovq %rsp, %rbx\n\tleaq user_words(%rip), %rsp',
+    after: 'movq %rbx, %rsp',
+    more: '.section .data.user,"aw",@progbits\n.skip 0x400\nuser_words: .quad 0',
+  });
+  assert.deepEqual(verdict(file, { events: 'nmi=1,bp=1', property: 'untrusted-stack' }), {
+    verdict: 'fails',
+    'untrusted-stack': { bp: 'do_nmi+0..+16' },
+  });
+});

@@ -352,3 +352,24 @@ export function withoutRemoteIrr(machine: Machine): void {
     },
   });
 }
+
+/** A device holds its line although its interrupt has been ended. */
+export function devicesThatNeverRelease(machine: Machine): void {
+  const { ioApic } = machine;
+  const setLine = ioApic.setLine.bind(ioApic);
+  Object.defineProperty(ioApic, 'setLine', {
+    value: (pin: number, asserted: boolean) => asserted && setLine(pin, true),
+  });
+}
+
+/** A device lets its line go at once, level-triggered or not. */
+export function devicesThatOnlyPulse(machine: Machine): void {
+  const { ioApic } = machine;
+  const request = ioApic.request.bind(ioApic);
+  Object.defineProperty(ioApic, 'request', {
+    value: (pin: number) => {
+      request(pin);
+      ioApic.setLine(pin, false);
+    },
+  });
+}

@@ -10,7 +10,7 @@ import type { Msr } from './model_specific_registers.js';
 const FIRST = 0x800;
 const COUNT = 0x100;
 
-function apicOf(machine: Machine, instruction: Instruction): LocalApic {
+function apicOf(machine: Machine, instruction: Pick<Instruction, 'address'>): LocalApic {
   if (machine.apic === undefined)
     throw new NotModelled(instruction.address, 'uses a local APIC; this machine has none');
   return machine.apic;

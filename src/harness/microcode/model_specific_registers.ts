@@ -15,12 +15,15 @@ import { MACHINE_CHECK_MSRS } from './machine_check_msrs.js';
 import { advance } from './operands.js';
 import { VMX_MSRS } from './vmx_msrs.js';
 
+/** Whoever makes the access, for messages: an instruction, or a VM entry or exit with a list of MSRs. */
+type Accessor = Pick<Instruction, 'address'>;
+
 /** What RDMSR and WRMSR do with one register. An access that the processor rejects is #GP(0). */
 export interface Msr {
   /** Its value; undefined: #GP(0). */
-  readonly read: (machine: Machine, instruction: Instruction) => bigint | undefined;
+  readonly read: (machine: Machine, instruction: Accessor) => bigint | undefined;
   /** Stores all 64 bits of EDX:EAX; false: #GP(0). */
-  readonly write: (machine: Machine, value: bigint, instruction: Instruction) => boolean;
+  readonly write: (machine: Machine, value: bigint, instruction: Accessor) => boolean;
 }
 
 /** IA32_EFER bits (SDM vol. 3, 2.2.1). */
@@ -189,9 +192,8 @@ const MSRS: ReadonlyMap<number, Msr> = new Map([
 const MSR_RANGES: ReadonlySet<number> = new Set([0, 0x4000, 0xc000, 0xc001]);
 const NO_MSR: Msr = { read: () => undefined, write: () => false };
 
-/** The MSR that ECX names; a NotModelled if processors may have it, but not the machine. */
-function msrOf(machine: Machine, instruction: Instruction): Msr {
-  const number = machine.u32[2 * Reg.RCX]!;
+/** The MSR with this number; a NotModelled if processors may have it, but not the machine. */
+function msrOf(number: number, instruction: Accessor): Msr {
   const msr = MSRS.get(number);
   if (!msr && !MSR_RANGES.has(number >>> 16)) return NO_MSR;
   if (!msr) {
@@ -203,10 +205,23 @@ function msrOf(machine: Machine, instruction: Instruction): Msr {
   return msr;
 }
 
+/** Accesses to MSRs by their numbers, in ring 0. */
+export interface MsrAccess {
+  /** The value; undefined: RDMSR would be #GP(0). */
+  readonly read: (machine: Machine, number: number, accessor: Accessor) => bigint | undefined;
+  /** False: WRMSR would be #GP(0). */
+  readonly write: (machine: Machine, number: number, value: bigint, accessor: Accessor) => boolean;
+}
+
+export const MSR_ACCESS: MsrAccess = {
+  read: (machine, number, accessor) => msrOf(number, accessor).read(machine, accessor),
+  write: (machine, number, value, accessor) => msrOf(number, accessor).write(machine, value, accessor),
+};
+
 export function rdmsr(machine: Machine, instruction: Instruction): boolean {
-  const { cpu } = machine;
+  const { cpu, u32 } = machine;
   if (cpu.cpl !== 0) return cpu.raiseWith(Vector.GP, 0);
-  const value = msrOf(machine, instruction).read(machine, instruction);
+  const value = MSR_ACCESS.read(machine, u32[2 * Reg.RCX]!, instruction);
   if (value === undefined) return cpu.raiseWith(Vector.GP, 0);
   cpu.regs.u64[Reg.RAX] = value & LOW_HALF;
   cpu.regs.u64[Reg.RDX] = value >> 32n;
@@ -217,6 +232,6 @@ export function wrmsr(machine: Machine, instruction: Instruction): boolean {
   const { cpu, u32 } = machine;
   if (cpu.cpl !== 0) return cpu.raiseWith(Vector.GP, 0);
   const value = (BigInt(u32[2 * Reg.RDX]!) << 32n) | BigInt(u32[2 * Reg.RAX]!);
-  if (!msrOf(machine, instruction).write(machine, value, instruction)) return cpu.raiseWith(Vector.GP, 0);
+  if (!MSR_ACCESS.write(machine, u32[2 * Reg.RCX]!, value, instruction)) return cpu.raiseWith(Vector.GP, 0);
   return advance(machine, instruction);
 }
