@@ -213,6 +213,10 @@ export interface Reference {
   readonly b: number;
 }
 
+/** CALL rel32 (SDM vol. 2). */
+const CALL_OPCODE = 0xe8;
+const CALL_LENGTH = 5;
+
 const NO_CRASH: CrashPath = { serves: [], stops: [], takesOver: [], notes: [] };
 
 /** Microcode other than returns that loads RSP: SYSENTER, LSS, and a far CALL through a gate. */
@@ -1058,7 +1062,7 @@ export class Monitor {
         (!near ||
           (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] &&
             r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1] &&
-            !this.#beganAnew(record)))
+            !(this.#beganAnew(record) && this.#followsCall(high, low))))
       ) {
         break;
       }
@@ -1084,9 +1088,15 @@ export class Monitor {
     this.changed = true;
   }
 
+  /** Whether high:low is behind a near CALL with a 32-bit displacement: where a RET of the running code itself goes to. */
+  #followsCall(high: number, low: number): boolean {
+    const { memory } = this.machine;
+    return memory.u8[memory.locate(high, low - CALL_LENGTH)] === CALL_OPCODE;
+  }
+
   /**
    * Whether the delivery began the stack that it interrupted anew, from its top: then the handler's own RETs have the RSP of
-   * the code that it has overwritten, and say nothing.
+   * the code that it has overwritten.
    */
   #beganAnew(record: number): boolean {
     const r = this.records;
