@@ -6,6 +6,7 @@
 
 import { Mnemonic } from 'iced-x86';
 import { Vector } from '../cpu/cpu.js';
+import type { Instruction } from '../cpu/decoder.js';
 import { Flag, RARE_REGISTERS, REGISTER_COUNT, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { Lanes } from '../fingerprint.js';
 import { FAULTS, Origin } from '../harness/delivery.js';
@@ -43,14 +44,16 @@ export const Word = {
   /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
   GUEST_OWED: 8,
   GUEST_SPARE: 9,
+  /** The number of open records when the running handler began a call whose RET is no return to what it has interrupted; or 0. */
+  OWN_CALL: 10,
   /** Why the path is over: see End. */
-  END: 10,
+  END: 11,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 11,
+  FIRED: 12,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 15,
+  NEXT_RECORD: 16,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 16,
+  OPEN: 17,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -212,10 +215,6 @@ export interface Reference {
   readonly a: number;
   readonly b: number;
 }
-
-/** CALL rel32 (SDM vol. 2). */
-const CALL_OPCODE = 0xe8;
-const CALL_LENGTH = 5;
 
 const NO_CRASH: CrashPath = { serves: [], stops: [], takesOver: [], notes: [] };
 
@@ -790,7 +789,9 @@ export class Monitor {
             if (!this.#maybeLeft() && w[Word.DEPTH]! > 0) this.#maybeReturned(true);
           }
           // By CALL or JMP, a RET as retpolines use it, or by running into it.
-          this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
+          const called = instruction.mnemonic === Mnemonic.Call;
+          if (called && w[Word.DEPTH]! > 0) this.#noteCall(instruction);
+          this.#maybeEntered(called);
         }
         if (w[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
         if (instruction.leaves || instruction.microcode >= 0) {
@@ -1061,12 +1062,16 @@ export class Monitor {
         same &&
         (!near ||
           (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] &&
-            r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1] &&
-            !(this.#beganAnew(record) && this.#followsCall(high, low))))
+            r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))
       ) {
         break;
       }
       depth--;
+    }
+    if (near && depth > 0 && w[Word.OWN_CALL] === depth) {
+      w[Word.OWN_CALL] = 0;
+      this.changed = true;
+      return;
     }
     if (depth === 0) {
       this.#fixedUp = false;
@@ -1082,28 +1087,30 @@ export class Monitor {
     this.closing = -1;
     this.#fixedUp = false;
     w[Word.DEPTH] = depth - 1;
+    if (w[Word.OWN_CALL]! >= depth) w[Word.OWN_CALL] = 0;
     w[Word.STACK] = r[record + RecordWord.STACK]!;
     w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
     if (w[Word.CALLS]! > r[record + RecordWord.CALLS]!) w[Word.CALLS] = r[record + RecordWord.CALLS]!;
     this.changed = true;
   }
 
-  /** Whether high:low is behind a near CALL with a 32-bit displacement: where a RET of the running code itself goes to. */
-  #followsCall(high: number, low: number): boolean {
-    const { memory } = this.machine;
-    return memory.u8[memory.locate(high, low - CALL_LENGTH)] === CALL_OPCODE;
-  }
-
   /**
-   * Whether the delivery began the stack that it interrupted anew, from its top: then the handler's own RETs have the RSP of
-   * the code that it has overwritten.
+   * A CALL whose RET will look like a return to what the running handler has interrupted: a handler that begins its stack
+   * anew, from the top, makes the calls of the code that it has overwritten once more.
    */
-  #beganAnew(record: number): boolean {
+  #noteCall(instruction: Instruction): void {
+    const w = this.words;
     const r = this.records;
-    const high = r[record + RecordWord.FRAME_HIGH]!;
-    const low = r[record + RecordWord.FRAME_LOW]!;
-    const above = high === r[record + 2 * Reg.RSP + 1] && low > r[record + 2 * Reg.RSP]!;
-    return above && this.#stackOf(high, low) === r[record + RecordWord.STACK];
+    const u32 = this.machine.u32;
+    const record = this.innermost;
+    const same =
+      r[record + 2 * Reg.RIP] === instruction.low + instruction.length &&
+      r[record + 2 * Reg.RIP + 1] === instruction.high &&
+      r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP]! + 8 &&
+      r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1];
+    if (!same) return;
+    w[Word.OWN_CALL] = w[Word.DEPTH]!;
+    this.changed = true;
   }
 
   /** Whether high:low is where the exception table lets a fault of the instruction go on that `record` has interrupted. */
