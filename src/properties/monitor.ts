@@ -1061,8 +1061,7 @@ export class Monitor {
       if (
         same &&
         (!near ||
-          (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] &&
-            r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))
+          (r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP] && r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1]))
       ) {
         break;
       }
