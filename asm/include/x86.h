@@ -26,6 +26,18 @@
 #define MSR_X2APIC_SELF_IPI	0x83f
 #define XAPIC_EOI		0xb0
 
+/* Its ID, the register that disables it, and that by which it sends; the xAPIC has the destination in a register apart. */
+#define MSR_X2APIC_ID		0x802
+#define MSR_X2APIC_SVR		0x80f
+#define MSR_X2APIC_ICR		0x830
+#define XAPIC_ID		0x20
+#define XAPIC_SVR		0xf0
+#define XAPIC_ICR		0x300
+#define XAPIC_ICR2		0x310
+#define ICR_NMI			0x400
+#define ICR_ASSERT		0x4000
+#define ICR_ALL_BUT_SELF	0xc0000
+
 /* Machine check status: RIPV, EIPV, MCIP. */
 #define MSR_IA32_MCG_STATUS	0x17a
 

@@ -118,6 +118,7 @@ export function deliver(
   machine.happened.vector = v;
   machine.happened.requestedVector = vector;
   machine.happened.origin = from;
+  machine.happened.requestedOrigin = origin;
   machine.changed();
 }
 

@@ -49,7 +49,9 @@ export interface Happened {
   /** The vector that was delivered in the end, and the one that was to be (they differ when the delivery faulted). */
   vector: number;
   requestedVector: number;
+  /** How what was delivered in the end came about, and what was to be. */
   origin: number;
+  requestedOrigin: number;
   ist: number;
   /** RSP before the frame was pushed. */
   stackTopHigh: number;
@@ -101,6 +103,7 @@ export class Machine {
     vector: 0,
     requestedVector: 0,
     origin: 0,
+    requestedOrigin: 0,
     ist: 0,
     stackTopHigh: 0,
     stackTopLow: 0,

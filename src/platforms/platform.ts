@@ -53,6 +53,18 @@ export interface ProcessorStride {
   readonly stacks: bigint;
 }
 
+/** What the system software does when it gives up: one processor hands over to another kernel, the others stop. */
+export interface CrashPath {
+  /** Serve an NMI besides the body, and may be entered again: a handler that ignores it on purpose, a C part that never returns. */
+  readonly serves: readonly string[];
+  /** Where a processor stops for good. */
+  readonly stops: readonly string[];
+  /** Where the other kernel begins. */
+  readonly takesOver: readonly string[];
+  /** Per-CPU variables, each of whole 8-byte words, that a processor fills before: complete when no word is zero. */
+  readonly notes: readonly string[];
+}
+
 /**
  * A vector of the IDT. The first of `symbols` that the image defines is the handler. An image that defines the symbol `ist_N` for
  * the vector N gives that IST slot to it instead.
@@ -153,6 +165,7 @@ export interface Platform {
   readonly sleepers: readonly string[];
   /** Variables that note work to be done (not zero: there is some): not to be slept on. */
   readonly work: readonly string[];
+  readonly crash?: CrashPath;
   /** Those of them that must be back at zero before user mode goes on. */
   readonly workBeforeUser: readonly string[];
   /** Functions at which the software stops itself for good. */
@@ -187,11 +200,10 @@ export function processorOf(platform: Platform, n: number): ProcessorPlaces {
     stacks:
       n === 0
         ? platform.stacks
-        : platform.stacks.map((s) => ({
-            ...s,
-            name: `${s.name} (CPU ${n})`,
-            base: s.base + k * stacks,
-            top: s.top + k * stacks,
-          })),
+        : platform.stacks.map((s) => {
+            // The first user stack is the highest: above it the addresses of user mode end.
+            const distance = s.user ? -k * stacks : k * stacks;
+            return { ...s, name: `${s.name} (CPU ${n})`, base: s.base + distance, top: s.top + distance };
+          }),
   };
 }

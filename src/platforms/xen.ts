@@ -125,7 +125,7 @@ export const XEN: Platform = {
   userGsBase: 0x00007ffff7d84740n,
   guestGsBase: 0xffff888012340000n,
   cParts: ['do_nmi', 'do_nmi_crash', 'do_machine_check', 'do_debug', 'do_int3', 'do_page_fault', 'do_IRQ'],
-  bodies: ['default_do_nmi', 'do_nmi', 'do_nmi_crash'],
+  bodies: ['default_do_nmi', 'do_nmi'],
   ptRegsWords: 21,
   ownWords: [
     { stack: 'primary', offset: PROCESSOR_ID, value: 'number' },
@@ -134,6 +134,12 @@ export const XEN: Platform = {
   stackVariables: {},
   sleepers: ['schedule', 'do_softirq'],
   work: ['work_pending', 'softirq_pending'],
+  crash: {
+    serves: ['trap_nop', 'do_nmi_crash'],
+    stops: ['crash_stopped'],
+    takesOver: ['crash_kernel', '__start_xen'],
+    notes: ['crash_notes'],
+  },
   workBeforeUser: ['softirq_pending'],
   panics: ['fatal_trap', 'panic', 'machine_halt', 'machine_restart'],
   processorStride: { percpu: 0x40000n, idt: 0x1000n, tables: 0x40000n, stacks: STACK_SIZE },
@@ -149,6 +155,9 @@ export const XEN: Platform = {
     nmi_stack_top: page(3n),
     // Of the first processor. Xen writes each processor's into a stub of its own, at which LSTAR points.
     stack_bottom: page(8n) - BEHIND_FRAME,
+    // Of the first processor, too; the others' lie behind them, at the distances of processorStride.
+    idt_table: IDT,
+    tss_page: TABLES + 0x10000n,
     local_apic_page: INTERRUPT_PAGES.localApic,
     io_apic_page: INTERRUPT_PAGES.ioApic,
   },

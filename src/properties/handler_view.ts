@@ -14,7 +14,7 @@ export const handlerView: Property = {
   leftC: (m, call) => !m.samePtRegs(call),
   explain: (m) => {
     const record = m.closing;
-    if (record < 0) return 'the pt_regs that the C part was given have other contents when it returns';
+    if (record < 0) return 'the pt_regs that the C part was given have other contents when it ends';
     if (isHandler(m, record) && !m.sameRegisters(record)) return differing(m, record);
     if (isHandler(m, record) && !m.sameLiveWords(record))
       return 'stack words of the C code that was interrupted have changed';

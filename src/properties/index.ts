@@ -3,12 +3,14 @@ import { InputError } from '../errors.js';
 import { balance } from './balance.js';
 import { bodyReentry } from './body_reentry.js';
 import { context } from './context.js';
+import { crash } from './crash.js';
 import { environment } from './environment.js';
 import { faultState } from './fault_state.js';
 import { flags } from './flags.js';
 import { guestLedger } from './guest_ledger.js';
 import { handlerView } from './handler_view.js';
 import { masking } from './masking.js';
+import { mcLedger } from './mc_ledger.js';
 import { nmiLatch } from './nmi_latch.js';
 import { nmiLedger } from './nmi_ledger.js';
 import { panic } from './panic.js';
@@ -23,7 +25,7 @@ import { vmEntry } from './vm_entry.js';
 
 export const PROPERTIES: readonly Property[] = [
   ...[context, nmiLedger, bodyReentry, nmiLatch, environment, shutdown, progress, handlerView, flags, untrustedStack],
-  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic],
+  ...[balance, stackBounds, faultState, masking, ring0UserCode, sleep, panic, crash, mcLedger],
   ...[vmEntry, guestLedger],
 ];
 

@@ -19,7 +19,7 @@ import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import { ExitReason, nmiExits } from '../harness/vmx.js';
 import type { Subject } from '../platforms/boot.js';
-import { type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 
@@ -37,17 +37,23 @@ export const Word = {
   STACK: 4,
   /** 1 while RSP is what user mode left in it. */
   USER_RSP: 5,
+  /** What the processor has given up for good: see Given. */
+  GIVEN_UP: 6,
+  /** 1 if a machine check has come and the fault of its delivery was delivered in its place. */
+  MC_LOST: 7,
   /** What the processor's guest has still to be given, and what it may be given besides: see GuestLedger. */
-  GUEST_OWED: 6,
-  GUEST_SPARE: 7,
+  GUEST_OWED: 8,
+  GUEST_SPARE: 9,
+  /** The number of open records when the running handler began a call whose RET is no return to what it has interrupted; or 0. */
+  OWN_CALL: 10,
   /** Why the path is over: see End. */
-  END: 8,
+  END: 11,
   /** Events fired so far, 8 bits for each kind, in FIRED_WORDS words. */
-  FIRED: 9,
+  FIRED: 12,
   /** Number of the next free record; not part of the state: records may lie anywhere. */
-  NEXT_RECORD: 13,
+  NEXT_RECORD: 16,
   /** Offsets of the open records into `records`, the innermost last. */
-  OPEN: 14,
+  OPEN: 17,
 } as const;
 
 const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
@@ -56,6 +62,9 @@ const FIRED_WORDS = Word.NEXT_RECORD - Word.FIRED;
 export const HEADER_WORDS = Word.NEXT_RECORD;
 
 export const End = { NONE: 0, CONTEXT: 1, SHUTDOWN: 2, HALT: 3, BROKEN: 4, TOO_DEEP: 5, PANIC: 6 } as const;
+
+/** Nothing; all that it was to do, and it has stopped; all that it has interrupted, for another kernel. */
+export const Given = { NOTHING: 0, STOPPED: 1, TAKEN_OVER: 2 } as const;
 
 /** Words of a record. Registers first: 0 to 35 are the 18 that the engine computes with. */
 export const RecordWord = {
@@ -134,6 +143,12 @@ const C_PART = 1;
 const BODY = 2;
 const CALLED = 4;
 const SLEEPER = 8;
+/** It serves an NMI, and is not the body. */
+const SERVES = 16;
+const STOPS = 32;
+const TAKES_OVER = 64;
+/** What a call is kept for. */
+const CALL = C_PART | BODY | SLEEPER;
 
 /** More deliveries than this within each other are an endless recursion, those aside that events account for. */
 const DEEPEST = 24;
@@ -201,6 +216,8 @@ export interface Reference {
   readonly b: number;
 }
 
+const NO_CRASH: CrashPath = { serves: [], stops: [], takesOver: [], notes: [] };
+
 /** Microcode other than returns that loads RSP: SYSENTER, LSS, and a far CALL through a gate. */
 const LOADING_STACK: ReadonlySet<Mnemonic> = new Set([Mnemonic.Sysenter, Mnemonic.Lss, Mnemonic.Call]);
 
@@ -250,6 +267,7 @@ export class Monitor {
   readonly #executedMicrocode: readonly (readonly [number, Property])[];
   readonly #left: readonly (readonly [number, Property])[];
   readonly #stepped: readonly (readonly [number, Property])[];
+  readonly #gaveUp: readonly (readonly [number, Property])[];
   readonly #ended: readonly (readonly [number, Property])[];
   readonly #ends: number;
   readonly #entries: readonly Entry[];
@@ -265,6 +283,7 @@ export class Monitor {
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
+  readonly #notes: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly guestLedger: GuestLedger;
   /** Where the software stops itself. */
   readonly #panics: readonly Address[];
@@ -289,6 +308,7 @@ export class Monitor {
     this.#executedMicrocode = hook('executedMicrocode');
     this.#left = hook('left');
     this.#stepped = hook('stepped');
+    this.#gaveUp = hook('gaveUp');
     this.#ended = hook('ended');
     this.#ends = properties.reduce((mask, p, i) => (p.ends ? mask | (1 << i) : mask), 0);
     const { image, platform } = subject;
@@ -298,8 +318,11 @@ export class Monitor {
     this.names = { body, cParts };
     const entries = new Map<bigint, Entry>();
     const sleepers = platform.sleepers.filter((name) => image.globals.has(name));
-    for (const name of [...(body ? [body] : []), ...cParts, ...sleepers]) {
-      const { address } = image.globals.get(name)!;
+    const { serves, stops, takesOver } = platform.crash ?? NO_CRASH;
+    const named = [...(body ? [body] : []), ...cParts, ...sleepers, ...serves, ...stops, ...takesOver];
+    for (const name of named) {
+      const address = image.globals.get(name)?.address;
+      if (address === undefined) continue;
       // One function may have several of the names: it is then everything that they say.
       entries.set(address, {
         low: Number(address & 0xffffffffn),
@@ -308,7 +331,10 @@ export class Monitor {
           (entries.get(address)?.kind ?? 0) |
           (cParts.includes(name) ? C_PART : 0) |
           (name === body ? BODY : 0) |
-          (sleepers.includes(name) ? SLEEPER : 0),
+          (sleepers.includes(name) ? SLEEPER : 0) |
+          (serves.includes(name) ? SERVES : 0) |
+          (stops.includes(name) ? STOPS : 0) |
+          (takesOver.includes(name) ? TAKES_OVER : 0),
       });
     }
     this.#entries = [...entries.values()];
@@ -344,6 +370,8 @@ export class Monitor {
     this.#work = numbers.map((n) =>
       platform.work.map((name) => ({ name, ...this.#variable(name, n) })).filter((item) => item.offset >= 0),
     );
+    const notes = platform.crash?.notes ?? [];
+    this.#notes = numbers.map((n) => notes.map((name) => this.#variable(name, n)).filter((item) => item.offset >= 0));
     this.#start();
   }
 
@@ -416,6 +444,35 @@ export class Monitor {
       if (memory.view.getUint32(offset, true) !== 0) return name;
     }
     return undefined;
+  }
+
+  /** Whether the running processor has stopped for good, and nothing that waits for it matters any more. */
+  get stopped(): boolean {
+    return this.words[Word.GIVEN_UP] === Given.STOPPED;
+  }
+
+  /** How many of the processors have given up in this way (see Given). */
+  givenUp(what: number): number {
+    const { count, running } = this.machine.processors;
+    const at = (n: number): number => (n === running ? 0 : TOTAL * (1 + n)) + Word.GIVEN_UP;
+    return Array.from({ length: count }, (_, n) => this.words[at(n)]).filter((given) => given === what).length;
+  }
+
+  /** Whether a processor has notes that are not complete: the running one, or, once another kernel has taken over, any. */
+  get notesIncomplete(): boolean {
+    const { running } = this.machine.processors;
+    const takenOver = this.words[Word.GIVEN_UP] === Given.TAKEN_OVER;
+    return this.#notes.some((list, n) => (takenOver || n === running) && list.some((item) => !this.#isComplete(item)));
+  }
+
+  #isComplete({ offset, size }: { readonly offset: number; readonly size: number }): boolean {
+    const { memory, cpu } = this.machine;
+    let complete = true;
+    for (let word = offset >>> 3; word < (offset + size) >>> 3; word++) {
+      cpu.noteRead(word);
+      if (memory.u32[2 * word] === 0 && memory.u32[2 * word + 1] === 0) complete = false;
+    }
+    return complete;
   }
 
   /** This processor's own addresses. */
@@ -703,7 +760,7 @@ export class Monitor {
       ? machine.processors.atEnd
       : u32[2 * Reg.RIP] === this.#endLow && u32[2 * Reg.RIP + 1] === this.#endHigh;
     if (atEnd && !takesPending(machine, events)) this.#end(End.CONTEXT);
-    else if (events & EventState.HALTED && !(events & EventState.NMI_PENDING) && !takesPending(machine, events))
+    else if (events & EventState.HALTED && !this.#stillOwes(events) && !takesPending(machine, events))
       this.#end(End.HALT);
     if (!this.#several) return;
     // One of several is done; the path goes on with the others.
@@ -751,8 +808,9 @@ export class Monitor {
       if (!this.#maybeLeft() && this.words[Word.DEPTH]! > 0) this.#maybeReturned(true);
     }
     // By CALL or JMP, a RET as retpolines use it, or by running into it.
-    if (this.#entryBits & (1 << this.machine.u32[2 * Reg.RIP]!))
-      this.#maybeEntered(instruction.mnemonic === Mnemonic.Call);
+    const called = instruction.mnemonic === Mnemonic.Call;
+    if (called && this.words[Word.DEPTH]! > 0) this.#noteCall(instruction);
+    if (this.#entryBits & (1 << this.machine.u32[2 * Reg.RIP]!)) this.#maybeEntered(called);
     if (this.words[Word.DEPTH]! > 0 && this.isContext(instruction.high, instruction.low)) this.#contextResumed();
     if (instruction.leaves) this.#leave();
     this.#step();
@@ -794,6 +852,11 @@ export class Monitor {
     }
   }
 
+  /** An NMI is pending: a processor that halts with NMIs blocked comes to no end, unless it stops for good. */
+  #stillOwes(events: number): boolean {
+    return (events & EventState.NMI_PENDING) !== 0 && !this.stopped;
+  }
+
   #end(why: number): void {
     const w = this.words;
     if (w[Word.DEPTH]! > 0 && why === End.CONTEXT) this.#contextResumed();
@@ -822,7 +885,7 @@ export class Monitor {
     // Without the red zone: what it holds now may never have been written by the context.
     this.#hashLive(u32[2 * Reg.RSP + 1]!, u32[2 * Reg.RSP]!, this.words[Word.STACK]!, 0);
     // With several processors the interleaving decides, rightly, what code comes to.
-    if (this.machine.processors.count > 1) return;
+    if (this.machine.processors.count > 1 || this.words[Word.GIVEN_UP] !== Given.NOTHING) return;
     if (!this.firedAny) {
       this.reference ??= { registers: u32.slice(), a: this.#lanes.a, b: this.#lanes.b };
       return;
@@ -901,12 +964,16 @@ export class Monitor {
     // An NMI that has caused a VM exit is the host's to handle; the virtual one that it injects is the guest's own business.
     const nmiExit = happened.vector === VM_EXIT_VECTOR && happened.vmExit === ExitReason.EXCEPTION_OR_NMI;
     const virtual = nmiExits(machine.u32[2 * Reg.EVENTS]!);
-    if (nmiExit || (happened.vector === 2 && happened.origin === Origin.EXTERNAL && !virtual)) {
+    // An NMI whose delivery has faulted is gone all the same.
+    const external = happened.requestedVector === Vector.NMI && happened.requestedOrigin === Origin.EXTERNAL;
+    if (nmiExit || (external && !virtual)) {
       // The latch as it was before this NMI took it.
       r[record + RecordWord.LATCH] = 0;
       // An NMI in SMM goes to the firmware: no handler of the system ever learns of it.
-      if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = 1;
+      if (!(before[2 * Reg.EVENTS]! & EventState.SMM)) w[Word.NMI_OWED] = this.#entryHere() & SERVES ? 0 : 1;
     }
+    const machineCheck = happened.requestedVector === Vector.MC && happened.requestedOrigin === Origin.EXTERNAL;
+    if (machineCheck && happened.vector !== Vector.MC) w[Word.MC_LOST] = 1;
     const told = happened.vector === Vector.PF ? Reg.CR2 : happened.vector === Vector.DB ? Reg.DR6 : -1;
     r[record + RecordWord.FAULT_LOW] = told < 0 ? 0 : machine.u32[2 * told]!;
     r[record + RecordWord.FAULT_HIGH] = told < 0 ? 0 : machine.u32[2 * told + 1]!;
@@ -1028,6 +1095,11 @@ export class Monitor {
       }
       depth--;
     }
+    if (near && depth > 0 && w[Word.OWN_CALL] === depth) {
+      w[Word.OWN_CALL] = 0;
+      this.changed = true;
+      return;
+    }
     if (depth === 0) {
       this.#fixedUp = false;
       if (!near) for (const [i, p] of this.#returned) if (p.returned!(this, -1)) this.fail(i);
@@ -1042,9 +1114,29 @@ export class Monitor {
     this.closing = -1;
     this.#fixedUp = false;
     w[Word.DEPTH] = depth - 1;
+    if (w[Word.OWN_CALL]! >= depth) w[Word.OWN_CALL] = 0;
     w[Word.STACK] = r[record + RecordWord.STACK]!;
     w[Word.USER_RSP] = r[record + RecordWord.USER_RSP]!;
     if (w[Word.CALLS]! > r[record + RecordWord.CALLS]!) w[Word.CALLS] = r[record + RecordWord.CALLS]!;
+    this.changed = true;
+  }
+
+  /**
+   * A CALL whose RET will look like a return to what the running handler has interrupted: a handler that begins its stack
+   * anew, from the top, makes the calls of the code that it has overwritten once more.
+   */
+  #noteCall(instruction: Instruction): void {
+    const w = this.words;
+    const r = this.records;
+    const u32 = this.machine.u32;
+    const record = this.innermost;
+    const same =
+      r[record + 2 * Reg.RIP] === instruction.low + instruction.length &&
+      r[record + 2 * Reg.RIP + 1] === instruction.high &&
+      r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP]! + 8 &&
+      r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1];
+    if (!same) return;
+    w[Word.OWN_CALL] = w[Word.DEPTH]!;
     this.changed = true;
   }
 
@@ -1078,6 +1170,10 @@ export class Monitor {
       const entry = this.#entries[i]!;
       if (entry.low !== low || entry.high !== high) continue;
       const n = w[Word.CALLS]!;
+      if (entry.kind & SERVES) w[Word.NMI_OWED] = 0;
+      if (entry.kind & (STOPS | TAKES_OVER)) this.#givesUp(entry.kind & STOPS ? Given.STOPPED : Given.TAKEN_OVER);
+      this.changed = true;
+      if (!(entry.kind & CALL)) return;
       // A jump of the running function back to its own start is a loop.
       if (!called && n > 0 && this.#isLast(entry)) return;
       if (n === MAX_CALLS) {
@@ -1110,6 +1206,29 @@ export class Monitor {
       }
       return;
     }
+  }
+
+  /** The kind of the function at RIP; 0 if it is none of those that are watched. */
+  #entryHere(): number {
+    const { u32 } = this.machine;
+    return this.#entries.find((e) => e.low === u32[2 * Reg.RIP] && e.high === u32[2 * Reg.RIP + 1])?.kind ?? 0;
+  }
+
+  /** The processor will never give back what it has interrupted, nor serve what is pending. */
+  #givesUp(what: number): void {
+    const w = this.words;
+    w[Word.GIVEN_UP] = what;
+    // The C parts that have led here end here; those of handlers that they have interrupted never went on.
+    for (let i = w[Word.CALLS]! - 1; i >= 0; i--) {
+      const call = CALLS_AT + i * CallWord.SIZE;
+      if (w[call + CallWord.DEPTH] !== w[Word.DEPTH]) break;
+      if (w[call + CallWord.KIND]! & C_PART) for (const [j, p] of this.#leftC) if (p.leftC!(this, call)) this.fail(j);
+    }
+    w[Word.DEPTH] = 0;
+    w[Word.CALLS] = 0;
+    w[Word.NMI_OWED] = 0;
+    w[Word.MC_LOST] = 0;
+    for (const [i, p] of this.#gaveUp) if (p.gaveUp!(this)) this.fail(i);
   }
 
   /** Whether the call that was entered last is of this function, in this handler, and at this stack pointer. */

@@ -15,7 +15,7 @@ export const nmiLatch: Property = {
       record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.records[record + RecordWord.LATCH] === 0
     );
   },
-  ended: (m) => m.machine.nmi.blocked,
+  ended: (m) => m.machine.nmi.blocked && !m.stopped,
   explain: (m) =>
     fredEnabled(m.machine)
       ? 'NMIs are blocked, and no ERETU or ERETS of the handler is left to unblock them'

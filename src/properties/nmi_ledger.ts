@@ -8,7 +8,7 @@ export const nmiLedger: Property = {
   ends: false,
   returned: (m, record) =>
     record >= 0 && m.records[record + RecordWord.KIND] === Kind.CONTEXT && m.words[Word.NMI_OWED] !== 0,
-  ended: (m) => m.words[Word.NMI_OWED] !== 0 || m.machine.nmi.pending,
+  ended: (m) => m.words[Word.NMI_OWED] !== 0 || (m.machine.nmi.pending && !m.stopped),
   explain: (m) =>
     m.words[Word.NMI_OWED] !== 0
       ? 'an NMI was delivered, and the interrupted code goes on without a body having started since'

@@ -15,7 +15,7 @@ export interface Property {
   readonly returned?: (m: Monitor, record: number) => boolean;
   /** After a CALL to the C part of a handler. */
   readonly enteredC?: (m: Monitor) => boolean;
-  /** After the C part has returned; `call` is its offset into the monitor's words. */
+  /** After the C part has returned, or given up for good; `call` is its offset into the monitor's words. */
   readonly leftC?: (m: Monitor, call: number) => boolean;
   /** After a call of a function that may sleep. */
   readonly enteredSleeper?: (m: Monitor) => boolean;
@@ -26,6 +26,8 @@ export interface Property {
   readonly left?: (m: Monitor) => boolean;
   /** After every instruction. */
   readonly stepped?: (m: Monitor) => boolean;
+  /** When the processor has come to where it stops for good, or where another kernel takes over. */
+  readonly gaveUp?: (m: Monitor) => boolean;
   /** When the path has come to its end. */
   readonly ended?: (m: Monitor) => boolean;
   /** Why it is broken, said right after a hook returned true: the facts, in one or two lines. */

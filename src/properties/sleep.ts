@@ -28,7 +28,7 @@ export const sleep: Property = {
 };
 
 function halted(m: Monitor): boolean {
-  return m.words[Word.END] === End.HALT;
+  return m.words[Word.END] === End.HALT && !m.stopped;
 }
 
 function interruptWaits(m: Monitor): boolean {

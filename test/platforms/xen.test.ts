@@ -4,6 +4,8 @@ import test from 'node:test';
 import { Reg } from '../../src/cpu/registers.js';
 import { startSearch } from '../../src/explore/threads.js';
 import { machineFor } from '../../src/platforms/boot.js';
+import { LINUX } from '../../src/platforms/linux.js';
+import { processorOf } from '../../src/platforms/platform.js';
 import { XEN } from '../../src/platforms/xen.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { PROPERTIES } from '../../src/properties/index.js';
@@ -83,4 +85,16 @@ test('a search in a thread has the platform of its subject', async () => {
     properties: PROPERTIES.filter((p) => p.name === 'context').map((p) => p.name),
   });
   assert.equal((await result).verdict, 'holds');
+});
+
+test('the second processor has a user stack of its own, at addresses of user mode', () => {
+  const own = [0, 1].map((n) => processorOf(XEN, n).stacks.find((s) => s.user)!);
+  assert.ok(own[1]!.top <= own[0]!.base);
+  for (const platform of [XEN, LINUX]) {
+    for (const n of [0, 1, 7]) {
+      for (const s of processorOf(platform, n).stacks.filter((one) => one.user)) {
+        assert.ok(s.base > 0n && s.top < 0x800000000000n, `${platform.name} ${n}`);
+      }
+    }
+  }
 });

@@ -32,7 +32,7 @@ test('one that writes into pt_regs is noticed when the body returns', () => {
   for (const offset of [-8, -48, -168]) assert.deepEqual(view(write(offset), 'handler-view'), fails(BODY), `${offset}`);
   const explored = explore(write(-48), { events: 'nmi=1,bp=1' });
   const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
-  assert.equal(broken.explanation, 'the pt_regs that the C part was given have other contents when it returns');
+  assert.equal(broken.explanation, 'the pt_regs that the C part was given have other contents when it ends');
 });
 
 test('one that writes to the stack words of the body is noticed as long as they are live', () => {

@@ -59,3 +59,19 @@ test('the report names the return that ended the NMI without a body', () => {
     'an NMI was delivered, and the interrupted code goes on without a body having started since',
   );
 });
+
+test('an NMI whose delivery faults is lost when the handler of the fault goes on', () => {
+  // Without a gate it is #GP, whose plain handler returns.
+  const image = source('\t.text\n\t.globl nmi, do_nmi\nnmi:\n\tcall do_nmi\n\tiretq\ndo_nmi:\n\tret\n');
+  const context = (change: string): string =>
+    source(
+      `\t.text\n\t.globl context_start, context_end\ncontext_start:\n\tmovabsq $idt_table, %rax\n\t${change}\n\tnop\ncontext_end:\n\tjmp context_end\n`,
+      'context.S',
+    );
+  const setting = { platform: 'xen', events: 'nmi=1', property: 'nmi-ledger' };
+  assert.deepEqual(verdict(image, { ...setting, context: context('movq $0, 32(%rax)') }), {
+    verdict: 'fails',
+    'nmi-ledger': { nmi: 'context_start+2' },
+  });
+  assert.deepEqual(verdict(image, { ...setting, context: context('nop') }), HOLDS);
+});

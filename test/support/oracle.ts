@@ -8,7 +8,6 @@ import { type Bound, kindsOf, type Place, type Places, parsePlaces } from '../..
 import { Run } from '../../src/hooks/run.js';
 import { onAccess } from '../../src/hooks/triggers.js';
 import { machineFor, type Subject } from '../../src/platforms/boot.js';
-import { LINUX } from '../../src/platforms/linux.js';
 import { chooseProfile, type Profile } from '../../src/profiles/profile.js';
 import { PROPERTIES } from '../../src/properties/index.js';
 import type { Property } from '../../src/properties/property.js';
@@ -90,7 +89,7 @@ export function agreesWithOracle(images: string | readonly string[], setting: Se
   const subject = subjectOf(images, setting);
   const { profile } = chooseProfile(setting.profile ?? 'intel', setting.knobs);
   const bound = boundOf(setting);
-  const places = parsePlaces(setting.at ?? [], subject.image, LINUX, bound);
+  const places = parsePlaces(setting.at ?? [], subject.image, subject.platform, bound);
   const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
   assert.ok(expected.schedules > least, `${expected.schedules} schedules`);
   for (const exact of [false, true]) {
