@@ -39,7 +39,7 @@
 	.globl	int3
 int3:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 #ifdef ON_DEBUG_STACK
 	paranoid_gs
@@ -67,7 +67,7 @@ int3_exit:
 #else
 	gs_by_cs
 #endif
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 int3_iret:
 	iretq

@@ -40,7 +40,7 @@
 	.globl	debug
 debug:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 
 #ifdef GS_BY_CS
@@ -96,7 +96,7 @@ debug_bug:
 	movq	%r12, %dr7
 debug_exit:
 	paranoid_gs_back
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 debug_iret:
 	iretq

@@ -18,7 +18,7 @@
 
 	.globl	general_protection
 general_protection:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	/* EBX: 1 for "leave GS alone". */
 	movl	$1, %ebx
@@ -32,7 +32,7 @@ general_protection:
 
 	.globl	segment_not_present
 segment_not_present:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	gs_by_cs
 	movq	%rsp, %rdi
@@ -48,7 +48,7 @@ error_exit:
 #endif
 	swapgs
 .Lto_kernel:
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 error_iret:
 	iretq

@@ -29,7 +29,7 @@
 	.globl	interrupt_0x30
 interrupt_0x30:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	gs_by_cs
 	movl	$MSR_X2APIC_EOI, %ecx
@@ -40,13 +40,13 @@ interrupt_0x30:
 	call	do_IRQ
 	testb	$3, PT_CS(%rsp)
 	jnz	return_to_user
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 
 	.globl	return_to_user
 return_to_user:
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 #ifndef WITHOUT_ESPFIX
 	/* Only the segments of an LDT have 16 bits: the kernel has no others for programs. */
@@ -76,7 +76,7 @@ return_to_ldt_segment:
 
 	.globl	double_fault
 double_fault:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 #ifndef DF_IS_FATAL
 	leaq	user_iret(%rip), %rcx

@@ -25,7 +25,7 @@
 	.globl	interrupt_0x30
 interrupt_0x30:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	gs_by_cs
 	movl	$MSR_X2APIC_EOI, %ecx
@@ -41,7 +41,7 @@ return_to_user:
 	movq	PT_RIP+\word(%rsp), %rax
 	movq	%rax, \word-40(%rdi)
 	.endr
-	restore_registers
+	POP_REGS
 #ifdef RSP_ABOVE
 	movabsq	$RETURN_STACK, %rsp
 above_the_frame:

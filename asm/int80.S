@@ -24,7 +24,7 @@
 	.globl	interrupt_0x80
 interrupt_0x80:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	gs_by_cs
 #ifndef TRUSTS_VECTOR
@@ -46,7 +46,7 @@ system_call:
 	movq	$-ENOSYS, PT_RAX(%rsp)
 int80_exit:
 	gs_by_cs
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 int80_iret:
 	iretq

@@ -49,7 +49,7 @@ entry_SYSCALL_64:
 	pushq	$__USER_CS
 	pushq	%rcx
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	movq	%rsp, %rdi
 	call	do_syscall_64
 	call	before_return
@@ -61,7 +61,7 @@ entry_SYSCALL_64:
 	cmpq	%rcx, PT_RIP(%rsp)
 	jne	return_to_user
 #endif
-	restore_registers
+	POP_REGS
 	movq	8(%rsp), %rcx
 	movq	24(%rsp), %r11
 	movq	32(%rsp), %rsp
@@ -72,14 +72,14 @@ user_sysret:
 	.globl	interrupt_0x80
 interrupt_0x80:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	swapgs
 	movq	%rsp, %rdi
 	call	do_int80
 	call	before_return
 #ifdef UNLABELLED_IRET
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 	swapgs
 other_iret:
@@ -87,7 +87,7 @@ other_iret:
 #endif
 
 return_to_user:
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 	swapgs
 user_iret:
@@ -98,7 +98,7 @@ user_return:
 
 	.globl	general_protection
 general_protection:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	call	error_entry
 	movq	%rax, %rsp
@@ -108,7 +108,7 @@ general_protection:
 
 	.globl	segment_not_present
 segment_not_present:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	call	error_entry
 	movq	%rax, %rsp
@@ -118,7 +118,7 @@ segment_not_present:
 
 	.globl	stack_segment
 stack_segment:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 #ifdef SS_PARANOID
 	paranoid_gs
@@ -128,7 +128,7 @@ stack_segment:
 	leaq	bad_iret(%rip), %rax
 	movq	%rax, PT_RIP(%rsp)
 	paranoid_gs_back
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 

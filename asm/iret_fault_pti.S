@@ -45,7 +45,7 @@
 	.globl	interrupt_0x80
 interrupt_0x80:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	swapgs
 	kernel_cr3 %rax
@@ -60,7 +60,7 @@ interrupt_0x80:
 	call	before_return
 
 return_to_user:
-	restore_registers
+	POP_REGS
 	/* RSP: orig_rax, then the frame. RAX and RDI wait on the entry stack below the copy. */
 	pushq	%rdi
 	movq	%rsp, %rdi
@@ -81,7 +81,7 @@ user_iret:
 
 	.globl	general_protection
 general_protection:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	xorl	%ebx, %ebx
 	testb	$3, PT_CS(%rsp)

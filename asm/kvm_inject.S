@@ -72,7 +72,7 @@ host_controls:
 
 	.globl	vm_exit
 vm_exit:
-	save_guest
+	PUSH_REGS
 
 	/* First of all, and whatever the reason: was something being delivered? It goes to R12 (0: nothing). */
 	xorl	%r12d, %r12d
@@ -202,7 +202,7 @@ no_window:
 #ifdef RELOAD_SS
 	movw	host_ss(%rip), %ss
 #endif
-	restore_guest
+	POP_REGS
 #ifdef RELOAD_SS_LAST
 	movw	host_ss(%rip), %ss
 #endif
@@ -212,7 +212,7 @@ resume_guest:
 	jmp	vm_abort
 
 exit_done:
-	restore_guest
+	POP_REGS
 	jmp	vmx_done
 
 	/* The interrupt with the information in R12 becomes pending. Changes RAX and RCX. */

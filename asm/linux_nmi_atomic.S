@@ -22,6 +22,7 @@
  * mail of 2011-12-08 says "I may add this feature later"; it then writes below the RSP that it has interrupted.
  */
 #include "include/linux.h"
+#include "include/pt_regs.S"
 
 /* The exception stacks adjoin: NMI, debug, machine check. */
 #define DEBUG_STACK_TOP		(nmi_stack_top + EXCEPTION_STKSZ)
@@ -127,21 +128,7 @@ repeat_nmi:
 	subq	$40, %rsp
 end_repeat_nmi:
 	pushq	$-1
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	pushq	%rcx
-	pushq	%rax
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	PUSH_REGS
 
 	movl	$1, %ebx
 	movl	$MSR_GS_BASE, %ecx
@@ -161,21 +148,7 @@ end_repeat_nmi:
 nmi_swapgs:
 	swapgs
 nmi_restore:
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
+	POP_REGS
 	addq	$48, %rsp
 	std
 nmi_free:

@@ -51,6 +51,7 @@
  * What fails is told in docs/linus-proposal.md.
  */
 #include "include/linux.h"
+#include "include/pt_regs.S"
 
 /* In the CS word of the frame: where the selector is kept, and whether GS was left alone. */
 #define KEPT_CS		2
@@ -195,21 +196,7 @@ nmi_body:
 	call	do_nmi
 
 nmi_restore:
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
+	POP_REGS
 	addq	$IRET_FRAME-PT_ORIG_RAX, %rsp
 
 	/* nmi_frame can be reached with the kernel's GS base only, so the base goes back after it. */

@@ -13,27 +13,14 @@
  * NMI stack: pt_regs. Thread stack, from its top: pt_regs, once more; what the scheduler has saved.
  */
 #include "include/linux.h"
+#include "include/pt_regs.S"
 
 	.text
 
 	.globl	nmi
 nmi:
 	pushq	$-1
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	pushq	%rcx
-	pushq	%rax
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
+	PUSH_REGS
 	cld
 
 	/* EBX: 1 for "leave GS alone". */
@@ -76,21 +63,7 @@ nmi_out:
 nmi_swapgs:
 	swapgs
 nmi_restore:
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
+	POP_REGS
 	addq	$8, %rsp
 irq_return:
 	iretq

@@ -41,7 +41,7 @@ load_gs_index_end:
 
 	.globl	general_protection
 general_protection:
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	testb	$3, PT_CS(%rsp)
 	jnz	.Lfrom_user
@@ -63,7 +63,7 @@ general_protection:
 	jne	panic
 	leaq	.Lbad_gs(%rip), %rcx
 	movq	%rcx, PT_RIP(%rsp)
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 fixup_iret:
 	iretq

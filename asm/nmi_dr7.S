@@ -20,7 +20,7 @@
 	.globl	nmi
 nmi:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	paranoid_gs
 #ifndef KEEPS_DR7
@@ -36,7 +36,7 @@ nmi:
 #endif
 nmi_exit:
 	paranoid_gs_back
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 nmi_iret:
 	iretq

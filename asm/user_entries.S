@@ -35,7 +35,7 @@ entry_SYSCALL_64:
 	pushq	$__USER_CS
 	pushq	%rcx
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	movq	%rsp, %rdi
 	call	do_syscall_64
 	jmp	return_to_user
@@ -56,7 +56,7 @@ entry_SYSENTER:
 	pushq	$2
 	popfq
 #endif
-	save_registers
+	PUSH_REGS
 	movl	%gs:single_step, %eax
 	orl	%eax, PT_RFLAGS(%rsp)
 	movl	$0, %gs:single_step
@@ -72,7 +72,7 @@ entry_SYSENTER:
 	.globl	interrupt_0x80
 interrupt_0x80:
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	clear_user_flags
 	gs_by_cs
 	movq	%rsp, %rdi
@@ -80,14 +80,14 @@ interrupt_0x80:
 	testb	$3, PT_CS(%rsp)
 	jz	return_to_kernel
 return_to_user:
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 	swapgs
 user_iret:
 	iretq
 
 return_to_kernel:
-	restore_registers
+	POP_REGS
 	addq	$8, %rsp
 kernel_iret:
 	iretq

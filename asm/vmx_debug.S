@@ -46,7 +46,7 @@ host_controls:
 
 	.globl	vm_exit
 vm_exit:
-	save_guest
+	PUSH_REGS
 	vmget	EXIT_REASON
 	cmpl	$REASON_EXCEPTION, %eax
 	je	exit_debug
@@ -117,14 +117,14 @@ exit_interrupt:
 	cli
 
 enter_guest:
-	restore_guest
+	POP_REGS
 	.globl	resume_guest
 resume_guest:
 	vmresume
 	jmp	vm_abort
 
 exit_done:
-	restore_guest
+	POP_REGS
 	jmp	vmx_done
 
 	.data

@@ -40,7 +40,7 @@ host_controls:
 	.globl	vm_exit
 vm_exit:
 	subq	$PT_SIZE-PT_ORIG_RAX, %rsp
-	save_guest
+	PUSH_REGS
 
 	vmget	EXIT_REASON
 	cmpl	$REASON_EXCEPTION, %eax
@@ -134,7 +134,7 @@ exit_interrupt:
 	cli
 
 enter_guest:
-	restore_guest
+	POP_REGS
 	addq	$PT_SIZE-PT_ORIG_RAX, %rsp
 	.globl	resume_guest
 resume_guest:
@@ -142,7 +142,7 @@ resume_guest:
 	jmp	vm_abort
 
 exit_done:
-	restore_guest
+	POP_REGS
 	addq	$PT_SIZE-PT_ORIG_RAX, %rsp
 	jmp	vmx_done
 

@@ -90,7 +90,7 @@ host_controls:
 	.globl	vm_exit
 vm_exit:
 	subq	$PT_SIZE-PT_ORIG_RAX, %rsp
-	save_guest
+	PUSH_REGS
 
 	/* R12: an NMI's injection was interrupted. */
 	xorl	%r12d, %r12d
@@ -233,7 +233,7 @@ no_window:
 	movl	%ecx, %eax
 	vmput	PROCESSOR_BASED_CONTROLS
 
-	restore_guest
+	POP_REGS
 	addq	$PT_SIZE-PT_ORIG_RAX, %rsp
 	.globl	resume_guest
 resume_guest:
@@ -241,7 +241,7 @@ resume_guest:
 	jmp	vm_abort
 
 exit_done:
-	restore_guest
+	POP_REGS
 	addq	$PT_SIZE-PT_ORIG_RAX, %rsp
 	jmp	vmx_done
 
@@ -289,7 +289,7 @@ vmx_nmi_inject_end:
 	.globl	nmi
 nmi:
 	pushq	$-1
-	save_guest
+	PUSH_REGS
 	cld
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
@@ -304,7 +304,7 @@ nmi_kick:
 	movl	$ICR_FIXED|KICK_VECTOR, %eax
 	wrmsr
 #endif
-	restore_guest
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 

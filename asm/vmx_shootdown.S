@@ -20,7 +20,7 @@
 	.globl	nmi
 nmi:
 	pushq	$-1
-	save_guest
+	PUSH_REGS
 	cld
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
@@ -29,18 +29,18 @@ nmi:
 #else
 	call	do_nmi
 #endif
-	restore_guest
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 
 nmi_crash:
 	pushq	$-1
-	save_guest
+	PUSH_REGS
 	cld
 	movq	%rsp, %rdi
 	xorl	%esi, %esi
 	call	do_nmi_crash
-	restore_guest
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 

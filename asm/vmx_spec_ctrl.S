@@ -40,7 +40,7 @@
 	.globl	nmi
 nmi:
 	pushq	$-1
-	save_guest
+	PUSH_REGS
 	cld
 	rdgsbase %r14
 	rdpid	%rax
@@ -53,7 +53,7 @@ nmi:
 	xorl	%esi, %esi
 	call	do_nmi
 	wrgsbase %r14
-	restore_guest
+	POP_REGS
 	addq	$8, %rsp
 	iretq
 
@@ -93,7 +93,7 @@ host_controls:
 
 	.globl	vm_exit
 vm_exit:
-	save_guest
+	PUSH_REGS
 #ifdef SPEC_CTRL_BY_HAND
 	movl	$MSR_SPEC_CTRL, %ecx
 	rdmsr
@@ -149,14 +149,14 @@ guest_tsc_aux_loaded:
 	set_msr	MSR_SPEC_CTRL
 #endif
 guest_msrs_loaded:
-	restore_guest
+	POP_REGS
 	.globl	resume_guest
 resume_guest:
 	vmresume
 	jmp	vm_abort
 
 exit_done:
-	restore_guest
+	POP_REGS
 	jmp	vmx_done
 
 	.data

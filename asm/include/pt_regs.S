@@ -2,6 +2,9 @@
  * The general registers of pt_regs, saved below orig_rax and brought back. RSP is at r15 after the first, at
  * orig_rax after the second.
  */
+#ifndef ENTRACE_PT_REGS_S
+#define ENTRACE_PT_REGS_S
+
 	.macro	PUSH_REGS
 	pushq	%rdi
 	pushq	%rsi
@@ -37,3 +40,5 @@
 	popq	%rsi
 	popq	%rdi
 	.endm
+
+#endif

@@ -140,41 +140,7 @@
 	vmread	%rdx, %rax
 	.endm
 
-	/* The guest's registers, onto the host's stack and back, in the order of pt_regs. RSP is in the VMCS. */
-	.macro	save_guest
-	pushq	%rdi
-	pushq	%rsi
-	pushq	%rdx
-	pushq	%rcx
-	pushq	%rax
-	pushq	%r8
-	pushq	%r9
-	pushq	%r10
-	pushq	%r11
-	pushq	%rbx
-	pushq	%rbp
-	pushq	%r12
-	pushq	%r13
-	pushq	%r14
-	pushq	%r15
-	.endm
-
-	.macro	restore_guest
-	popq	%r15
-	popq	%r14
-	popq	%r13
-	popq	%r12
-	popq	%rbp
-	popq	%rbx
-	popq	%r11
-	popq	%r10
-	popq	%r9
-	popq	%r8
-	popq	%rax
-	popq	%rcx
-	popq	%rdx
-	popq	%rsi
-	popq	%rdi
-	.endm
+/* The guest's registers go onto the host's stack and back in the order of pt_regs. RSP is in the VMCS. */
+#include "pt_regs.S"
 
 #endif

@@ -18,7 +18,7 @@ start_process:
 	pushq	$__USER32_CS
 	pushq	$0x400000
 	pushq	$-1
-	save_registers
+	PUSH_REGS
 	jmp	return_to_user
 
 	define_ldt

@@ -1131,9 +1131,9 @@ export class Monitor {
     const u32 = this.machine.u32;
     const record = this.innermost;
     const same =
-      r[record + 2 * Reg.RIP] === instruction.low + instruction.length &&
-      r[record + 2 * Reg.RIP + 1] === instruction.high &&
-      r[record + 2 * Reg.RSP] === u32[2 * Reg.RSP]! + 8 &&
+      r[record + 2 * Reg.RIP] === (instruction.low + instruction.length) >>> 0 &&
+      r[record + 2 * Reg.RIP + 1] === instruction.high >>> 0 &&
+      r[record + 2 * Reg.RSP] === (u32[2 * Reg.RSP]! + 8) >>> 0 &&
       r[record + 2 * Reg.RSP + 1] === u32[2 * Reg.RSP + 1];
     if (!same) return;
     w[Word.OWN_CALL] = w[Word.DEPTH]!;

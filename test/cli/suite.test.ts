@@ -152,7 +152,7 @@ test('ablate: what is caught and by what, what survives; known survivors, a page
   const plain = await entrace(['ablate', image, ...only, '--events', 'nmi=1', '--context', 'kernel,user', '--verbose']);
   assert.match(plain.stdout, /caught {3}remove nmi\+1 \(testb \$3, 16\(%rsp\)\): /);
   assert.match(plain.stdout, /caught {3}invert nmi\+2 \(jz nmi_from_kernel\): /);
-  assert.match(plain.stdout, /\n8 mutants, [\d.]+ s: 5 caught, 0 refused, 3 survived\n/);
+  assert.match(plain.stdout, /\n8 mutants, [\d.]+ s: 5 caught, 0 refused, 3 survived, 0 not closed\n/);
   assert.match(
     plain.stdout,
     /\nsurvived constant nmi\+1: 3 -> 2 \(testb \$3, 16\(%rsp\)\)\nsurvived constant nmi\+1: 3 -> 1 /,

@@ -35,7 +35,7 @@ function written(bytes: Uint8Array): string {
 }
 
 function run(command: string, ...args: string[]) {
-  return spawnSync(command, args, { encoding: 'utf8', cwd: directory });
+  return spawnSync(command, args, { encoding: 'utf8', cwd: directory, maxBuffer: 1 << 26 });
 }
 
 /** What GNU as knows from 2.41 on. */
@@ -117,8 +117,10 @@ function compare(source: string, name: string): void {
   assert.equal(linkerComplaints(ours), '');
 }
 
+/** Parts that others include, after what they need. */
+const PART = /^include\/|^platforms\/handlers\.S$/;
 const sources = readdirSync(ASM_DIRECTORY, { recursive: true, encoding: 'utf8' })
-  .filter((name) => name.endsWith('.S'))
+  .filter((name) => name.endsWith('.S') && !PART.test(name))
   .sort();
 
 test('there are files to compare', () => {

@@ -65,5 +65,5 @@ test('ist_N gives the gate of vector N another IST slot, or none', () => {
   assert.equal(gate('.globl ist_3\n\t.set ist_3, 3', 3), 3n);
   assert.equal(gate('', 1), 3n);
   assert.equal(gate('.globl ist_1\n\t.set ist_1, 0', 1), 0n);
-  assert.throws(() => gate('.globl ist_3\n\t.set ist_3, 8', 3), /ist_3 must be from 0 to 7/);
+  assert.throws(() => gate('.globl ist_3\n\t.set ist_3, 8', 3), /ist_3 must be an absolute symbol from 0 to 7/);
 });

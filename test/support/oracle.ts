@@ -49,17 +49,16 @@ export function everySchedule(
     const run = new Run(subject, profile, properties, machine);
     const from = (schedule.at(-1)?.after ?? -1) + 1;
     const next: Fired[] = [];
-    run.observe({
-      before: () => {
-        if (run.transitions < from || run.monitor.over) return;
-        for (const event of kindsOf(bound)) {
-          if (schedule.filter((f) => f.event === event).length >= (bound[event] ?? 0)) continue;
-          if (!machine.may(event) || !(places[event]?.some((place) => allows(place, run)) ?? true)) continue;
-          // Each state is seen once for the step from it; an observer is called again only after a transition.
-          next.push({ after: run.transitions, event, rip: run.rip });
-        }
-      },
-    });
+    const fork = (): void => {
+      if (run.transitions < from || run.monitor.over) return;
+      for (const event of kindsOf(bound)) {
+        if (schedule.filter((f) => f.event === event).length >= (bound[event] ?? 0)) continue;
+        if (!machine.may(event) || !(places[event]?.some((place) => allows(place, run)) ?? true)) continue;
+        // Each state is seen once for the step from it; an observer is called again only after a transition.
+        next.push({ after: run.transitions, event, rip: run.rip });
+      }
+    };
+    run.observe({ before: fork });
     run.follow(
       schedule.map(({ after, event }) => ({
         event,
@@ -67,6 +66,8 @@ export function everySchedule(
         trigger: () => run.transitions === after,
       })),
     );
+    // A processor that has halted can still be woken.
+    if (run.ending === 'end') fork();
     const broken = run.monitor.failed & ~brokenBefore;
     const last = schedule.at(-1);
     properties.forEach((property, i) => {
@@ -74,7 +75,7 @@ export function everySchedule(
       const key = `${property.name} ${last?.event ?? 'none'} ${last ? subject.image.name(last.rip) : ''}`;
       windows.set(key, Math.min(windows.get(key) ?? Number.POSITIVE_INFINITY, schedule.length));
     });
-    for (const fork of next) visit([...schedule, fork], run.monitor.failed);
+    for (const fired of next) visit([...schedule, fired], run.monitor.failed);
   };
 
   visit([], 0);
