@@ -49,7 +49,7 @@ suite: build
 	@$(ENTRACE) test --cache $(CACHE) $(OPTIONS)
 
 catalogue: build
-	@$(ENTRACE) test --reporter text --reporter catalogue=docs/catalogue.md
+	@$(ENTRACE) test --cache $(CACHE) --reporter text --reporter catalogue=docs/catalogue.md
 
 ablation: build
 	@$(ENTRACE) ablate scenarios/ablation/*.yaml --only nmi..do_nmi_end --known docs/ablation.survivors.yaml --markdown docs/ablation.md --cache $(CACHE)

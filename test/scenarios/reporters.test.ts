@@ -22,7 +22,15 @@ function ran(name: string, rest: Partial<Outcome>, scenario: Partial<Scenario> =
     result: { verdict: 'holds', states: 1234, transitions: 2000, seconds: 0.25, stopped: undefined, failures: [] },
     ...rest,
   };
-  const one = { files: ['/x/a.S'], races: [], unfixable: undefined, source: undefined, platform: 'linux', ...scenario };
+  const one = {
+    name,
+    files: ['/x/a.S'],
+    races: [],
+    unfixable: undefined,
+    source: undefined,
+    platform: 'linux',
+    ...scenario,
+  };
   return { case: { scenario: one, name, profile: 'intel', context: 'kernel' } as unknown as Case, outcome };
 }
 

@@ -58,8 +58,8 @@ export function ablationSummary(all: readonly Ablated[], left: number, seconds: 
     }
   }
   for (const [property, n] of [...byProperty].sort((a, b) => b[1] - a[1])) lines.push(`  ${property} catches ${n}`);
-  if (of('open').length > 0)
-    lines.push(paint('yellow', `${plural(of('open').length, 'mutant')} without a closed search`));
+  const open = of('open').filter((a) => a.reason === undefined);
+  if (open.length > 0) lines.push(paint('yellow', `${plural(open.length, 'mutant')} without a closed search`));
   if (left > 0) lines.push(paint('yellow', `interrupted: ${plural(left, 'mutant')} not run`));
   for (const { mutant } of unknown) lines.push(`${paint('red', 'survived')} ${mutant.name} (${mutant.text})`);
   return lines.join('\n');

@@ -28,24 +28,35 @@ function page({ ran }: SuiteEnd): string {
     const profiles = [...new Set(own.map((r) => r.case!.profile))].sort();
     const seconds = own.reduce((n, r) => n + (r.outcome.result?.seconds ?? 0), 0);
     lines.push(
-      `| ${id} | ${broken.map(brokenCell).join('<br>') || '–'} | ${mended.map(name).join('<br>') || '–'} | ${profiles.join(', ')} | ${seconds.toFixed(1)} |`,
+      `| ${id} | ${listed(broken, failing)} | ${listed(mended, () => '')} | ${profiles.join(', ')} | ${seconds.toFixed(1)} |`,
     );
   }
   return `${lines.join('\n')}\n`;
 }
 
-function name({ outcome }: Ran): string {
-  return cell(outcome.name.replace(/^scenarios\//, ''));
+/** A line for each scenario; for each of its cases where they differ. */
+function listed(list: readonly Ran[], what: (ran: Ran) => string): string {
+  const names = [...new Set(list.map((r) => r.case!.scenario.name))];
+  const lines = names.flatMap((scenario) => {
+    const cases = list.filter((r) => r.case!.scenario.name === scenario);
+    const texts = new Set(cases.map(what));
+    return texts.size === 1 ? [name(scenario) + what(cases[0]!)] : cases.map((r) => name(r.outcome.name) + what(r));
+  });
+  return lines.join('<br>') || '–';
 }
 
-function brokenCell(ran: Ran): string {
+function name(text: string): string {
+  return cell(text.replace(/^scenarios\//, ''));
+}
+
+function failing(ran: Ran): string {
   const { failures } = ran.outcome.result!;
   const properties = [...new Set(failures.map((f) => f.property))];
   const list = properties.map(
     (property) => `**${property}** ${places(failures.filter((f) => f.property === property))}`,
   );
   const unfixable = ran.case!.scenario.unfixable === undefined ? '' : ' (known to be unfixable)';
-  return `${name(ran)}${unfixable}: ${list.join('; ')}`;
+  return `${unfixable}: ${list.join('; ')}`;
 }
 
 function places(failures: readonly Failure[]): string {
