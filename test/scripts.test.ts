@@ -184,18 +184,35 @@ for (const [current, rfc, succeeds] of VERDICTS) {
 }
 
 for (const [what, make, last] of [
-  ['tests that pass', 'echo "3 passed, 0 failed"', '3 passed, 0 failed'],
   [
-    'a test that fails',
-    'echo "3 passed, 1 failed, 1 skipped"; echo "make: Error 1" >&2; exit 2',
+    'tests and scenarios that pass: the short ones count once',
+    { test: 'echo "3 passed, 0 failed, 2 skipped"; echo "4 passed, 0 failed"', suite: 'echo "9 passed, 0 failed"' },
+    '12 passed, 0 failed, 2 skipped',
+  ],
+  [
+    'a test that fails: nothing else is run',
+    { test: 'echo "3 passed, 1 failed, 1 skipped"; echo "make: Error 1" >&2; exit 2' },
     '3 passed, 1 failed, 1 skipped',
   ],
-  ['a build that fails', 'echo "make: Error 2" >&2; exit 2', '0 passed, 1 failed'],
+  [
+    'a scenario that fails',
+    { test: 'echo "3 passed, 0 failed"', suite: 'echo "8 passed, 1 failed"; exit 2' },
+    '11 passed, 1 failed',
+  ],
+  ['a suite that does not count', { test: 'echo "3 passed, 0 failed"', suite: 'exit 2' }, '3 passed, 1 failed'],
+  [
+    'a mutant that survives',
+    { test: 'echo "3 passed, 0 failed"', suite: 'echo "9 passed, 0 failed"', ablation: 'exit 2' },
+    '12 passed, 1 failed',
+  ],
+  ['a build that fails', { test: 'echo "make: Error 2" >&2; exit 2' }, '0 passed, 1 failed'],
 ] as const) {
   test(`.ci/run: the count is the last line: ${what}`, (t) => {
-    const root = directory(t, ['.ci/run'], { 'bin/make': `#!/bin/sh\n[ "$*" = test ] || exit 9\n${make}\n` });
+    const targets = Object.entries({ suite: 'exit 9', ablation: ':', ...make } as Record<string, string>);
+    const cases = targets.map(([target, script]) => `${target}) ${script};;`).join('\n');
+    const root = directory(t, ['.ci/run'], { 'bin/make': `#!/bin/sh\ncase "$*" in\n${cases}\n*) exit 9;;\nesac\n` });
     const outcome = execute(root, 'bash', ['.ci/run']);
     assert.equal(outcome.lines.at(-1), last);
-    assert.equal(outcome.status === 0, !make.includes('exit'));
+    assert.equal(outcome.status === 0, !Object.values(make).some((script) => script.includes('exit')));
   });
 }
