@@ -208,7 +208,11 @@ for (const [what, make, last] of [
   ['a build that fails', { test: 'echo "make: Error 2" >&2; exit 2' }, '0 passed, 1 failed'],
 ] as const) {
   test(`.ci/run: the count is the last line: ${what}`, (t) => {
-    const targets = Object.entries({ suite: 'exit 9', ablation: ':', ...make } as Record<string, string>);
+    const targets = Object.entries<string>({
+      suite: 'exit 9',
+      ablation: ':',
+      ...(make as Readonly<Record<string, string>>),
+    });
     const cases = targets.map(([target, script]) => `${target}) ${script};;`).join('\n');
     const root = directory(t, ['.ci/run'], { 'bin/make': `#!/bin/sh\ncase "$*" in\n${cases}\n*) exit 9;;\nesac\n` });
     const outcome = execute(root, 'bash', ['.ci/run']);
