@@ -38,7 +38,8 @@
  * Needed from outside: a zeroed NMI stack (T-8 is read before it is first written), and DF in
  * the SYSCALL flag mask. What no handler of this kind can bear is something that unblocks NMIs (a machine
  * check, an SMI with an IRET) before the hardware frame is out of harm's way: up to repeat_nmi in the kernel
- * path, up to the push of the saved rdx in the user path.
+ * path, up to the push of the saved rdx in the user path. A machine check whose handler itself unblocks NMIs does
+ * harm at repeat_nmi, in the copy after it and at the last IRETQ too: RIP and RSP are then those of its handler.
  *
  * Variants:
  *	ESPFIX64	both returns go through native_iret (include/native_iret.S)
