@@ -44,7 +44,7 @@ program
   .command('explore')
   .description('fire events at every boundary, nested up to a bound, and check every property in every state')
   .argument('<image...>', 'assembly files (.S) that together are the code under test')
-  .option('--platform <name>', 'conventions of the system software', 'linux')
+  .option('--platform <name>', 'conventions of the system software: linux, or xen', 'linux')
   .option(
     '--profile <list>',
     'rules of the silicon: intel, amd, fred, or a .yaml file; several, separated by commas, are compared',
