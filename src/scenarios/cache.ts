@@ -10,7 +10,7 @@ import { InputError } from '../errors.js';
 import { makeDirectory } from '../explore/path_file.js';
 import type { Subject } from '../platforms/boot.js';
 import type { Profile } from '../profiles/profile.js';
-import type { Searched } from './run_case.js';
+import type { Result } from './run_case.js';
 import type { Case } from './scenario.js';
 
 const PROGRAM = fileURLToPath(new URL('..', import.meta.url));
@@ -49,20 +49,20 @@ export class Cache {
   }
 
   /** Undefined if there is no such result, or none that can be read. */
-  get(key: string): Searched | undefined {
+  get(key: string): Result | undefined {
     try {
-      return JSON.parse(readFileSync(this.#file(key), 'utf8'), revive) as Searched;
+      return JSON.parse(readFileSync(this.#file(key), 'utf8'), revive) as Result;
     } catch {
       return undefined;
     }
   }
 
-  put(key: string, searched: Searched): void {
+  put(key: string, result: Result): void {
     const file = this.#file(key);
     // Another process may look for it meanwhile: it must see all of it or nothing.
     const whole = `${file}.${process.pid}`;
     try {
-      writeFileSync(whole, JSON.stringify(searched, replace));
+      writeFileSync(whole, JSON.stringify(result, replace));
       renameSync(whole, file);
     } catch (error) {
       throw new InputError(
