@@ -53,6 +53,8 @@ export interface ModuleSection {
   readonly exec: boolean;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
+  /** Where it must lie: a section of an executable, which has no relocations. */
+  readonly address?: bigint;
 }
 
 export type SymbolBinding = 'local' | 'global' | 'weak';
