@@ -24,6 +24,7 @@ import { readScenario } from '../scenarios/scenario_file.js';
 import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
+import { interruptible } from './interrupt.js';
 import { refuseSource } from './output.js';
 import { SuiteProgress } from './progress_line.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
@@ -70,22 +71,16 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
     colours: false,
     cache: chooseCache(options.cache),
   };
-  const interruptible = async (pool: Pool): Promise<void> => {
-    const onInterrupt = (): void => pool.stop();
-    process.on('SIGINT', onInterrupt);
-    process.on('SIGTERM', onInterrupt);
-    try {
-      await pool.run();
-    } finally {
-      process.off('SIGINT', onInterrupt);
-      process.off('SIGTERM', onInterrupt);
-    }
-  };
+  const run = (pool: Pool): Promise<Outcome[]> =>
+    interruptible(
+      () => pool.stop(),
+      () => pool.run(),
+    );
 
   // What is altered must first do what is expected of it.
   const unaltered: Outcome[] = [];
   const basis = cases.map((one) => ({ name: one.name, title: one.name, cases: [one] }));
-  await interruptible(new Pool(basis, { ...common, onOutcome: (outcome) => unaltered.push(outcome) }));
+  await run(new Pool(basis, { ...common, onOutcome: (outcome) => unaltered.push(outcome) }));
   const wrong = unaltered.find((o) => o.status !== 'met');
   if (wrong) {
     throw new InputError(`${wrong.name}: without any alteration: ${wrong.problems.join('; ')}; mend that first`);
@@ -112,7 +107,7 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
     },
     onProgress: (running, done) => progress.show(running, done),
   });
-  await interruptible(pool);
+  await run(pool);
   progress.clear();
 
   const left = mutants.length - ablated.length;

@@ -14,6 +14,7 @@ import { Pool } from '../scenarios/pool.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf } from '../scenarios/scenario.js';
 import { EXIT } from './exit.js';
+import { interruptible } from './interrupt.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
 
 export interface DiffOptions extends SearchOptions {
@@ -82,12 +83,10 @@ async function explored(cases: readonly Case[], { workers, timeout }: DiffOption
     cache: undefined,
     onOutcome: (outcome) => outcomes.push(outcome),
   });
-  const onInterrupt = (): void => pool.stop();
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
-  await pool.run();
-  process.off('SIGINT', onInterrupt);
-  process.off('SIGTERM', onInterrupt);
+  await interruptible(
+    () => pool.stop(),
+    () => pool.run(),
+  );
   const wrong = outcomes.find((o) => o.result === undefined);
   if (wrong) throw new InputError(wrong.problems.join('; '));
   return outcomes.length === cases.length ? outcomes : undefined;

@@ -18,6 +18,7 @@ import { plural } from '../report/names.js';
 import { searchReport, verdictReport } from '../report/search_report.js';
 import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
+import { interruptible } from './interrupt.js';
 import { refuseSource } from './output.js';
 import { ProgressLine } from './progress_line.js';
 
@@ -144,21 +145,18 @@ async function run(
   const progress = new ProgressLine(process.stderr);
   const running = startSearch({ ...request, profile }, (p) => progress.show(p));
   let interrupted = false;
-  const onInterrupt = (): void => {
+  const stop = (): void => {
     interrupted = true;
     running.interrupt();
   };
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
   try {
-    return { result: await running.result, interrupted };
+    const result = await interruptible(stop, () => running.result);
+    return { result, interrupted };
   } catch (error) {
     if (!several || !(error instanceof InputError)) throw error;
     throw new InputError(error.message, [...error.notes, `under the profile ${profile.name}`]);
   } finally {
     progress.end();
-    process.off('SIGINT', onInterrupt);
-    process.off('SIGTERM', onInterrupt);
   }
 }
 
