@@ -1,7 +1,7 @@
 /** Runs one scenario under one profile in one context, and compares what comes out with what must. */
 import { type Mutant, mutated } from '../ablation/mutants.js';
 import { Assembler } from '../assembler/index.js';
-import { InputError } from '../errors.js';
+import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
 import { savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
@@ -137,16 +137,10 @@ async function runSearch(
   { search, paint, mutant }: CaseOptions,
 ): Promise<Searched> {
   const bound = scenario.bound!;
-  const inField = <T>(field: string, body: () => T): T => {
-    try {
-      return body();
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${scenario.places[field]}: ${error.message}`, error.notes);
-    }
-  };
   const field = scenario.at.length > 0 ? 'at' : 'events';
-  const places = inField(field, () => parsePlaces(scenario.at, subject.image, subject.platform, bound));
+  const places = located(scenario.places[field]!, () =>
+    parsePlaces(scenario.at, subject.image, subject.platform, bound),
+  );
   const { verdict, states, transitions, seconds, stopped, failures, ...rest } = await search({
     subject,
     profile,
@@ -177,21 +171,11 @@ function runSchedule(
   { paint }: CaseOptions,
 ): Searched {
   const began = performance.now();
-  const path = scenario.schedule!.map((firing) => {
-    try {
-      return { ...firing, address: addressOf(subject.image, firing.boundary) };
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${firing.place}: ${error.message}`, error.notes);
-    }
-  });
-  let trace: ReturnType<typeof traceOf>;
-  try {
-    trace = traceOf(subject, profile, path);
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(`${scenario.places.schedule}: ${error.message}`, error.notes);
-  }
+  const path = scenario.schedule!.map((firing) => ({
+    ...firing,
+    address: located(firing.place, () => addressOf(subject.image, firing.boundary)),
+  }));
+  const trace = located(scenario.places.schedule!, () => traceOf(subject, profile, path));
   const checked = scenario.properties;
   const broken = trace.broken.filter((b) => checked === undefined || checked.includes(b.property));
   const last = path.at(-1);
