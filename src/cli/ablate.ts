@@ -1,11 +1,8 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
 import { writeFileSync } from 'node:fs';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
-import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { rangesOf } from '../hooks/triggers.js';
-import { buildSubject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { chooseCache } from '../scenarios/cache.js';
@@ -21,6 +18,7 @@ import {
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
+import { subjectOf } from '../scenarios/subject.js';
 import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
@@ -48,12 +46,7 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
   const scenarios = scenariosOf(files, options);
   const cases = scenarios.flatMap(casesOf);
   const first = scenarios[0]!;
-  const { image } = buildSubject(await Assembler.create(), {
-    files: first.files.map(shortPath),
-    platform: platformNamed(first.platform),
-    context: cases[0]!.context,
-    defines: first.defines,
-  });
+  const { image } = await subjectOf(cases[0]!);
   const ranges = options.only?.flatMap((text) => rangesOf(image, text));
   const mutants = selected(mutantsOf(image, ranges), options.mutant);
   const known = options.known === undefined ? undefined : readSurvivors(options.known);

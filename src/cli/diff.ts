@@ -2,17 +2,15 @@
 import { readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { refuseEndless } from '../files.js';
 import type { Image } from '../image/image.js';
-import { buildSubject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { follower, type Searched, type Setting, versionDiff, versionDiffText } from '../report/version_diff.js';
 import { Pool } from '../scenarios/pool.js';
 import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf } from '../scenarios/scenario.js';
+import { subjectOf } from '../scenarios/subject.js';
 import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
@@ -46,7 +44,7 @@ export async function diff(before: string, after: string, options: DiffOptions):
     else
       versions.push({
         searched: outcomes.splice(0, list.length).map(searchedOf(list)),
-        image: await imageOf(list[0]!),
+        image: (await subjectOf(list[0]!)).image,
       });
   }
   const [a, b] = versions as [Version, Version];
@@ -99,16 +97,6 @@ function searchedOf(cases: readonly Case[]): (outcome: Outcome, i: number) => Se
     closed: result!.stopped === undefined,
     windows: result!.failures,
   });
-}
-
-async function imageOf({ scenario, context }: Case): Promise<Image> {
-  const { image } = buildSubject(await Assembler.create(), {
-    files: scenario.files.map(shortPath),
-    platform: platformNamed(scenario.platform),
-    context,
-    defines: scenario.defines,
-  });
-  return image;
 }
 
 function isResult(name: string): boolean {

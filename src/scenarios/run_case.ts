@@ -1,14 +1,12 @@
 /** Runs one scenario under one profile in one context, and compares what comes out with what must. */
 import { type Mutant, mutated } from '../ablation/mutants.js';
-import { Assembler } from '../assembler/index.js';
 import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
 import { savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
-import { buildSubject, type Subject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
+import type { Subject } from '../platforms/boot.js';
 import { type ChosenProfile, chooseProfile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
@@ -17,6 +15,7 @@ import { counterexample, type Heading, type Paint, shortPath } from '../report/t
 import { differences } from './boundary_set.js';
 import type { Cache } from './cache.js';
 import type { Case } from './scenario.js';
+import { subjectOf } from './subject.js';
 
 /** What came out, without regard to what must: this is what a cache keeps. */
 export interface Result {
@@ -62,8 +61,6 @@ export interface CaseOptions {
   readonly mutant?: Mutant;
 }
 
-let assembler: Promise<Assembler> | undefined;
-
 /** Never rejects for bad input: that is an outcome. */
 export async function runCase(one: Case, options: CaseOptions): Promise<Outcome> {
   const began = performance.now();
@@ -80,13 +77,7 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
     ...rest,
   });
   try {
-    assembler ??= Assembler.create();
-    const built = buildSubject(await assembler, {
-      files: scenario.files.map(shortPath),
-      platform: platformNamed(scenario.platform),
-      context: one.context,
-      defines: scenario.defines,
-    });
+    const built = await subjectOf(one);
     const { mutant } = options;
     const subject = mutant ? { ...built, image: mutated(built.image, mutant) } : built;
     const profile = chooseProfile(one.profile, scenario.knobs);
