@@ -1,5 +1,4 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
-import { writeFileSync } from 'node:fs';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
 import { InputError } from '../errors.js';
 import { rangesOf } from '../hooks/triggers.js';
@@ -23,7 +22,7 @@ import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
-import { refuseSource } from './output.js';
+import { refuseSource, writeFile } from './output.js';
 import { SuiteProgress } from './progress_line.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
 
@@ -53,7 +52,7 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
   if (options.markdown !== undefined) {
     const survivorsFile = options.known === undefined ? [] : [options.known];
     refuseSource(options.markdown, '--markdown', [...image.sources.keys(), ...survivorsFile]);
-    write(options.markdown, '', 'a');
+    writeFile('--markdown', options.markdown, '', 'a');
   }
 
   const began = performance.now();
@@ -107,7 +106,8 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
   process.stdout.write(`\n${ablationSummary(ablated, left, (performance.now() - began) / 1000, paint)}\n`);
   if (options.markdown !== undefined && left === 0) {
     const how = `Each mutant differs from the handler in one respect; it is caught when one of these searches does not come to what it must: ${cases.map((c) => c.name).join(', ')} (${plural(cases.length, 'case')}).`;
-    write(options.markdown, ablationPage(first.files.map(shortPath).join(' '), how, ablated), 'w');
+    const page = ablationPage(first.files.map(shortPath).join(' '), how, ablated);
+    writeFile('--markdown', options.markdown, page, 'w');
   }
   return statusOf(ablated, left, known && { ...known, asked: new Set(mutants.map((m) => m.name)) });
 }
@@ -164,12 +164,4 @@ function selected(mutants: readonly Mutant[], names: readonly string[] | undefin
 function withLimit(one: Case, { result }: Outcome): Case {
   const maxStates = Math.max(LEAST_STATES, MORE_STATES * result!.states);
   return { ...one, scenario: { ...one.scenario, maxStates } };
-}
-
-function write(file: string, text: string, flag: 'a' | 'w'): void {
-  try {
-    writeFileSync(file, text, { flag });
-  } catch (error) {
-    throw new InputError(`--markdown ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
-  }
 }

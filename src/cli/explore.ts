@@ -1,5 +1,4 @@
 /** entrace explore: the exhaustive search, its report, its files. */
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
@@ -19,7 +18,7 @@ import { searchReport, verdictReport } from '../report/search_report.js';
 import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
-import { refuseSource } from './output.js';
+import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
 
 export interface ExploreOptions {
@@ -65,7 +64,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   if (options.json !== undefined && options.json !== '-') {
     const profileFiles = profiles.map((p) => p.given).filter(isProfileFile);
     refuseSource(options.json, '--json', [...subject.image.sources.keys(), ...profileFiles]);
-    writeJsonFile(options.json, '', 'a');
+    writeFile('--json', options.json, '', 'a');
   }
   for (const folder of folders) if (folder !== undefined) makeDirectory(folder);
   // An image that does not go with one of the profiles is refused before the first is explored.
@@ -171,13 +170,5 @@ function comparisonJson(profiles: readonly object[], done: readonly Searched[], 
 function writeJson(file: string, value: object): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
   if (file === '-') process.stdout.write(text);
-  else writeJsonFile(file, text, 'w');
-}
-
-function writeJsonFile(file: string, text: string, flag: 'a' | 'w'): void {
-  try {
-    writeFileSync(file, text, { flag });
-  } catch (error) {
-    throw new InputError(`--json ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
-  }
+  else writeFile('--json', file, text, 'w');
 }
