@@ -5,6 +5,7 @@ import { rangesOf } from '../hooks/triggers.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { chooseCache } from '../scenarios/cache.js';
+import type { Outcome } from '../scenarios/outcome.js';
 import { Pool } from '../scenarios/pool.js';
 import {
   type Ablated,
@@ -14,7 +15,6 @@ import {
   isLeft,
   mutantLine,
 } from '../scenarios/reporters/ablation.js';
-import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
 import { subjectOf } from '../scenarios/subject.js';

@@ -14,41 +14,9 @@ import { searchReport } from '../report/search_report.js';
 import { counterexample, type Heading, type Paint, shortPath } from '../report/text.js';
 import { differences } from './boundary_set.js';
 import type { Cache } from './cache.js';
+import { type Outcome, outcomeOf, problemOf, type Result } from './outcome.js';
 import type { Case } from './scenario.js';
 import { subjectOf } from './subject.js';
-
-/** What came out, without regard to what must: this is what a cache keeps. */
-export interface Result {
-  readonly verdict: SearchResult['verdict'];
-  readonly states: number;
-  readonly transitions: number;
-  /** Of the search itself. */
-  readonly seconds: number;
-  readonly stopped: string | undefined;
-  readonly failures: readonly Failure[];
-}
-
-/**
- * How a case went. `met`: exactly what must come out; `unmet`: something else; `open`: the search was stopped, or fired not
- * all that it should; `bad-input`: it could not be run; `crashed` and `hung`: the process that ran it.
- */
-export type Status = 'met' | 'unmet' | 'open' | 'bad-input' | 'crashed' | 'hung';
-
-export interface Outcome {
-  readonly name: string;
-  readonly title: string;
-  readonly status: Status;
-  /** One line for each thing that is wrong. */
-  readonly problems: readonly string[];
-  /** For what failed otherwise than it must: the report of the search. */
-  readonly report: string | undefined;
-  /** Path files that have been written. */
-  readonly saved: readonly string[];
-  readonly result: Result | undefined;
-  readonly cached: boolean;
-  /** From start to end, assembling included. */
-  readonly seconds: number;
-}
 
 export interface CaseOptions {
   readonly paint: Paint;
@@ -65,17 +33,8 @@ export interface CaseOptions {
 export async function runCase(one: Case, options: CaseOptions): Promise<Outcome> {
   const began = performance.now();
   const { scenario, name } = one;
-  const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome => ({
-    name,
-    title: scenario.title,
-    problems: [],
-    report: undefined,
-    saved: [],
-    result: undefined,
-    cached: false,
-    seconds: (performance.now() - began) / 1000,
-    ...rest,
-  });
+  const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome =>
+    outcomeOf({ name, title: scenario.title, seconds: (performance.now() - began) / 1000, ...rest });
   try {
     const built = await subjectOf(one);
     const { mutant } = options;
@@ -107,7 +66,7 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
     });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    return outcome({ status: 'bad-input', problems: [[error.message, ...error.notes].join('; ')] });
+    return outcome({ status: 'bad-input', problems: [problemOf(error)] });
   }
 }
 
