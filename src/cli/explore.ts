@@ -20,16 +20,9 @@ import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
 import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
+import type { SearchOptions } from './search_options.js';
 
-export interface ExploreOptions {
-  readonly platform: string;
-  readonly profile: string;
-  readonly knob?: readonly string[];
-  readonly context: string;
-  readonly events: string;
-  readonly at?: readonly string[];
-  readonly property?: string;
-  readonly define?: Readonly<Record<string, string>>;
+export interface ExploreOptions extends SearchOptions {
   readonly save?: string;
   readonly json?: string;
   readonly workers: number;
