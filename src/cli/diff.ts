@@ -1,9 +1,7 @@
 /** entrace diff: the verdicts of two versions side by side. */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
-import { refuseEndless } from '../files.js';
+import { readJson } from '../files.js';
 import type { Image } from '../image/image.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { follower, type Searched, type Setting, versionDiff, versionDiffText } from '../report/version_diff.js';
@@ -129,17 +127,7 @@ const result = z.union([suite, z.object({ profiles: z.array(one) }), one]);
 
 /** What `explore --json` or `test --reporter json` wrote. */
 function readResult(file: string): Searched[] {
-  refuseEndless(file, 'a result (.json)', MAX_FILE);
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(resolve(file), 'utf8'));
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new InputError(
-      `${file}: ${code === 'ENOENT' ? 'there is no such file' : code ? `cannot be read (${code})` : `is not JSON (${message})`}`,
-    );
-  }
-  const parsed = result.safeParse(content);
+  const parsed = result.safeParse(readJson(file, 'a result (.json)', MAX_FILE));
   if (!parsed.success) {
     throw new InputError(`${file}: is no result; make one with explore --json or test --reporter json=FILE`);
   }
