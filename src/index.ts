@@ -19,5 +19,5 @@ export { PROPERTIES, selectProperties } from './properties/index.js';
 export type { Property } from './properties/property.js';
 export { traceOf } from './report/path.js';
 export { type Broken, type Step, Trace } from './report/trace.js';
-export type { Outcome, Result, Status } from './scenarios/run_case.js';
+export type { Outcome, Result, Status } from './scenarios/outcome.js';
 export { type ScenarioFields, type SuiteMember, scenario, scenarioIn } from './scenarios/suite_member.js';
