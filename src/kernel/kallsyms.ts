@@ -41,7 +41,7 @@ const INSIDE = 0.95;
 /** What looks like a token table and belongs to nothing is passed over so many times in a section. */
 const MOST_TABLES = 8;
 
-/** The symbols, or undefined if there is no kallsyms in these sections. An InputError where there is, but damaged. */
+/** The symbols, or undefined if there is no kallsyms in these sections, which are searched in their order. An InputError where there is, but damaged. */
 export function kallsyms(sections: readonly LoadedSection[], file: string): Kallsyms | undefined {
   let damaged: InputError | undefined;
   for (const section of sections) {
@@ -184,8 +184,8 @@ export function bindingOf(letter: string): SymbolBinding {
   return letter < 'a' ? 'global' : 'local';
 }
 
-/** Letters of nm: t is code; of b, d, g, r, s, v, the sections of data. Labels among code are `func` too: the letter says no more. */
+/** Letters of nm: t and w are code, v and the letters of sections (b, d, g, r, s) data. Labels in code are `func` too. */
 export function typeOf(letter: string): SymbolType {
-  if (/[t]/i.test(letter)) return 'func';
+  if (/[tw]/i.test(letter)) return 'func';
   return /[bdgrsv]/i.test(letter) ? 'object' : 'notype';
 }
