@@ -7,7 +7,7 @@ import { InputError } from '../errors.js';
 import type { Kernel } from './feature_names.js';
 import type { KernelVersion } from './kernel_version.js';
 import type { PatchedMemory } from './memory.js';
-import { lengthAt, mergeNops, mergeSingleNops, type NopStyle, nops } from './nops.js';
+import { lengthAt, type MergeRules, mergeSite, nops } from './nops.js';
 import { relative, type Table, type TableName, tables, viewOf } from './tables.js';
 
 export interface Alternative {
@@ -28,12 +28,9 @@ export interface Alternative {
 }
 
 /** How the code that reads these entries at boot writes what it patches. */
-export interface PatchRules {
-  readonly nops: NopStyle;
+export interface PatchRules extends MergeRules {
   /** Branches in a replacement: only a CALL at its start; that, and a JMP made short; or whatever is relative in it. */
   readonly branches: 'call' | 'call-and-jump' | 'all';
-  /** Which NOPs of a site become one: none; the padding of one that is not patched; single ones; all, with a JMP over them. */
-  readonly merging: 'none' | 'padding' | 'single' | 'all' | 'all-and-jumps';
   /** Consecutive entries for one place all have the size of the longest. */
   readonly nested: boolean;
 }
@@ -78,6 +75,15 @@ const LINUX_6_5: PatchRules = { nops: 'one', branches: 'all', merging: 'all-and-
 const LINUX_6_10: PatchRules = { ...LINUX_6_5, merging: 'all', nested: true };
 const XEN: PatchRules = { nops: 'xen', branches: 'call-and-jump', merging: 'padding', nested: false };
 
+/** What Linux does in this version; an object, which has none, is taken for one of 5.13 to 6.4. */
+export function linuxRules(version: KernelVersion | undefined): PatchRules {
+  const number = version?.number ?? 513;
+  if (number >= 610) return LINUX_6_10;
+  if (number >= 605) return LINUX_6_5;
+  if (number >= 513) return LINUX_5_13;
+  return number >= 400 ? LINUX_PADDED : LINUX_OLD;
+}
+
 const LAYOUTS: readonly Layout[] = [
   {
     // cpuid, with bit 15 for NOT from 5.13 on; instrlen; replacementlen
@@ -95,7 +101,7 @@ const LAYOUTS: readonly Layout[] = [
         padding: undefined,
       };
     },
-    rules: (version) => (version && version.number < 400 ? LINUX_OLD : LINUX_5_13),
+    rules: linuxRules,
   },
   {
     // cpuid; instrlen, padding included; replacementlen; padlen
@@ -134,10 +140,7 @@ const LAYOUTS: readonly Layout[] = [
         padding: undefined,
       };
     },
-    rules: (version) => {
-      if (version && version.number < 605) return LINUX_5_13;
-      return version && version.number < 610 ? LINUX_6_5 : LINUX_6_10;
-    },
+    rules: (version) => (version ? linuxRules(version) : LINUX_6_10),
   },
   {
     // cpuid; orig_len, without padding; repl_len; pad_len; priv, which is 0 until Xen has begun to patch
@@ -438,9 +441,8 @@ function xenDirectBranch(
 
 /** NOPs of the site, as the rules have it. In place. */
 function merge(code: Uint8Array, { padding, size }: Alternative, rules: PatchRules, isPatched: boolean): void {
-  if (rules.merging === 'single') mergeSingleNops(code, rules.nops);
-  else if (rules.merging !== 'none' && rules.merging !== 'padding') mergeNops(code, rules.merging === 'all-and-jumps');
-  else if (rules.merging === 'padding' && padding !== undefined && padding > 1) {
+  mergeSite(code, rules);
+  if (rules.merging === 'padding' && padding !== undefined && padding > 1) {
     // Linux looks for NOPs from the start of the site on: padding behind an instruction stays as it is. Xen leaves sites
     // alone that it has patched, and NOPs that the assembler has chosen well.
     const from = rules.nops === 'xen' ? size - padding : 0;

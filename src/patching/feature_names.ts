@@ -36,6 +36,11 @@ export class FeatureNames {
     return this.names.get(number) ?? `${number >> 5}*32+${number & 31}`;
   }
 
+  /** The number of a name that the kernel's own code uses; undefined if this kernel has no such feature. */
+  known(name: string): number | undefined {
+    return this.numbers.get(name);
+  }
+
   /** The number of a name in any case, with or without `X86_FEATURE_`, or of `word*32+bit`; an InputError if there is none. */
   number(text: string, option: string): number {
     const word = text

@@ -25,6 +25,12 @@ const XEN_NINE: readonly number[] = [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0
  */
 export type NopStyle = 'runs' | 'one' | 'xen';
 
+export interface MergeRules {
+  readonly nops: NopStyle;
+  /** Which NOPs of a site become one: none; the padding of one that is not patched; single ones; all, with a JMP over them. */
+  readonly merging: 'none' | 'padding' | 'single' | 'all' | 'all-and-jumps';
+}
+
 const LONGEST: Readonly<Record<NopStyle, number>> = { runs: 8, one: 11, xen: 9 };
 const INT3 = 0xcc;
 
@@ -58,8 +64,14 @@ export function lengthAt(code: Uint8Array, at: number): number | undefined {
   return length;
 }
 
+/** Makes the NOPs of a site what that kernel makes of them. In place. */
+export function mergeSite(code: Uint8Array, { merging, nops: style }: MergeRules): void {
+  if (merging === 'single') mergeSingleNops(code, style);
+  else if (merging === 'all' || merging === 'all-and-jumps') mergeNops(code, merging === 'all-and-jumps');
+}
+
 /** Runs of single-byte NOPs become long ones, wherever an instruction begins (Linux 5.13 to 6.4). In place. */
-export function mergeSingleNops(code: Uint8Array, style: NopStyle): void {
+function mergeSingleNops(code: Uint8Array, style: NopStyle): void {
   for (let at = 0; at < code.length; ) {
     const length = lengthAt(code, at);
     if (length === undefined) return;
@@ -77,7 +89,7 @@ export function mergeSingleNops(code: Uint8Array, style: NopStyle): void {
  * Neighbouring NOPs of any length become one (Linux from 6.5 on); one that ends the site stays. With `jumps` a JMP in front that
  * ends where they end is taken with them (up to 6.9). In place.
  */
-export function mergeNops(code: Uint8Array, jumps: boolean): void {
+function mergeNops(code: Uint8Array, jumps: boolean): void {
   let jump: { readonly at: number; readonly target: number } | undefined;
   for (let at = 0; at < code.length; ) {
     const length = lengthAt(code, at);

@@ -2,16 +2,34 @@
 import { InputError } from '../errors.js';
 import { Image, type PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
-import { type Alternatives, applyAlternatives, type Patch, readAlternatives } from './alternatives.js';
+import {
+  type Alternative,
+  type Alternatives,
+  applyAlternatives,
+  linuxRules,
+  type Patch,
+  readAlternatives,
+} from './alternatives.js';
+import { sealEndbr } from './endbr.js';
 import { FeatureNames, type Kernel } from './feature_names.js';
-import { kernelVersion } from './kernel_version.js';
+import { applyFtrace } from './ftrace.js';
+import { type KernelVersion, kernelVersion } from './kernel_version.js';
 import { PatchedMemory } from './memory.js';
+import { applyParavirt } from './paravirt.js';
+import { applyRetpolines } from './retpolines.js';
+import { applyReturns, returnThunk } from './returns.js';
 import { patchedRows } from './rows.js';
+import { applyStaticCalls } from './static_calls.js';
+
+/** Where Linux code goes that is compiled for thunks. */
+const THUNKS = ['__x86_return_thunk', '__x86_indirect_thunk_array', '__x86_indirect_thunk_rax'];
 
 /** What an image says about patching, read once. */
 export interface Patchable {
   readonly image: Image;
   readonly kernel: Kernel;
+  /** Undefined for an object. */
+  readonly version: KernelVersion | undefined;
   readonly names: FeatureNames;
   readonly alternatives: Alternatives | undefined;
 }
@@ -46,11 +64,13 @@ export interface AddressRange {
 /** Reads the tables of an image; undefined if it has none, and so is what it is. */
 export function patchable(image: Image): Patchable | undefined {
   const memory = new PatchedMemory(image);
-  const alternatives = readAlternatives(memory, kernelVersion(memory));
-  if (!alternatives) return undefined;
-  const { kernel, entries } = alternatives;
-  const used = [...new Set(entries.map((e) => e.feature))];
-  return { image, kernel, names: FeatureNames.of(memory, kernel, used), alternatives };
+  const version = kernelVersion(memory);
+  const alternatives = readAlternatives(memory, version);
+  const kernel = alternatives?.kernel ?? 'linux';
+  const hasThunks = kernel === 'linux' && THUNKS.some((name) => image.find(name) !== undefined);
+  if (!alternatives && !hasThunks) return undefined;
+  const used = [...new Set(alternatives?.entries.map((e) => e.feature))];
+  return { image, kernel, version, names: FeatureNames.of(memory, kernel, used), alternatives };
 }
 
 /** The features that code in these ranges (everywhere, if there are none) asks for, by number. */
@@ -73,20 +93,34 @@ export function alwaysPresent(kernel: Kernel): number {
 
 /** The image on a processor with these features (and no others); numbers of the image's own kernel. */
 export function patched(subject: Patchable, features: ReadonlySet<number>): PatchedImage {
-  const { image, kernel, names, alternatives } = subject;
+  const { image, kernel, version, names, alternatives } = subject;
   const memory = new PatchedMemory(image);
   const has = (feature: number): boolean => feature === alwaysPresent(kernel) || features.has(feature);
   const patches: Patch[] = [];
-  if (alternatives) {
+  if (kernel === 'linux') {
+    const named = (name: string): boolean => {
+      const number = names.known(name);
+      return number !== undefined && has(number);
+    };
+    if (named('call_depth')) {
+      throw new InputError(
+        'call depth tracking (the feature call_depth, retbleed=stuff) makes new code at boot, which is not modelled; leave the feature out',
+      );
+    }
+    const thunk = returnThunk(memory, named);
     patches.push(
-      ...applyAlternatives(
-        memory,
-        alternatives,
-        has,
-        (entry) => (entry.inverted ? '!' : '') + names.name(entry.feature),
-      ),
+      ...applyStaticCalls(memory, thunk),
+      ...applyFtrace(memory),
+      ...applyParavirt(memory, version),
+      ...applyRetpolines(memory, named, alternatives?.rules ?? linuxRules(version)),
+      ...applyReturns(memory, thunk),
     );
   }
+  if (alternatives) {
+    const label = (entry: Alternative): string => (entry.inverted ? '!' : '') + names.name(entry.feature);
+    patches.push(...applyAlternatives(memory, alternatives, has, label));
+  }
+  if (kernel === 'linux') patches.push(...sealEndbr(memory, version));
   return { image: imageOf(memory, patches), sites: patches };
 }
 
@@ -104,11 +138,28 @@ function imageOf(memory: PatchedMemory, patches: readonly Patch[]): Image {
   const rowAt = rowFinder(memory);
   const sections = image.sections.map((section) => {
     const own = bySection.get(section);
-    return own
-      ? { ...section, data: memory.bytesOf(section), lines: patchedRows(memory, section, own, rowAt) }
-      : section;
+    return own ? patchedSection(memory, section, own, rowAt) : section;
   });
   return new Image(sections, image.symbols, image.tested, image.sources);
+}
+
+/** Its rows are made when somebody asks for them: of a whole kernel, most code is never looked at. */
+function patchedSection(
+  memory: PatchedMemory,
+  section: PlacedSection,
+  patches: readonly Patch[],
+  rowAt: (address: bigint) => LineRow | undefined,
+): PlacedSection {
+  let rows: readonly LineRow[] | undefined;
+  const { name, module, segment, address, loadAddress, size } = section;
+  return {
+    ...{ name, module, segment, address, loadAddress, size },
+    data: memory.bytesOf(section),
+    get lines(): readonly LineRow[] {
+      rows ??= patchedRows(memory, section, patches, rowAt);
+      return rows;
+    },
+  };
 }
 
 /** Finds the row of an address; each section's rows are indexed when one is asked for. */

@@ -18,7 +18,9 @@ export interface Table {
 
 /** All tables of this name: one for each module, or the kernel's one. */
 export function tables(memory: PatchedMemory, name: TableName): Table[] {
-  const sections = memory.image.sections.filter((s) => s.name === name.section && s.size > 0);
+  // Of several sections with one name in a file, the others have a number behind it.
+  const isOne = (section: string): boolean => section === name.section || section.startsWith(`${name.section}#`);
+  const sections = memory.image.sections.filter((s) => isOne(s.name) && s.size > 0);
   if (sections.length > 0) {
     return sections.map((section) => ({
       where: (offset) => `${section.module}: ${section.name}+0x${offset.toString(16)}`,
