@@ -109,7 +109,7 @@ export function patched(subject: Patchable, features: ReadonlySet<number>): Patc
     }
     const thunk = returnThunk(memory, named);
     patches.push(
-      ...applyStaticCalls(memory, thunk),
+      ...applyStaticCalls(memory),
       ...applyFtrace(memory),
       ...applyParavirt(memory, version),
       ...applyRetpolines(memory, named, alternatives?.rules ?? linuxRules(version)),
