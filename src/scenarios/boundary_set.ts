@@ -47,10 +47,7 @@ function entriesOf(image: Image, text: string): Entry[] {
   if (!section || section !== image.sectionAt(last) || last < first) {
     throw new InputError(`'${text}': the end does not lie after the start, in the same section`);
   }
-  const offset = (address: bigint): number => Number(address - section.address);
-  return section.lines
-    .filter((row) => row.offset >= offset(first) && row.offset <= offset(last))
-    .map((row) => entry(section.address + BigInt(row.offset)));
+  return image.instructions(section, first, last + 1n).map(entry);
 }
 
 /** What differs between the failures that were expected and those that were found, one line for each difference. */
