@@ -160,7 +160,7 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       loadAddress,
       data,
       size: section.size,
-      lines: section.lines,
+      lines: isFixed(section) ? [] : section.lines,
       fixed: isFixed(section),
     };
   });
