@@ -77,7 +77,7 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const tested = options.files.map((file) => readModule(assembler, file, assemblyOptions));
   const executable = executableOf(tested);
-  const platform = platformFor(options.platform, tested, through);
+  const platform = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
   const context = assembler.assemble(contextFile, {
     ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
@@ -104,7 +104,12 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  const written = new Set(bodies.flatMap(({ symbols }) => symbols.map(({ name }) => name)));
+  // Some have a function of their own: given by the user, or the platform's.
+  const written = new Set(
+    [...bodies, defaults].flatMap(({ symbols }) =>
+      symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
+    ),
+  );
   const standIns = [...new Set([...missing.map((s) => s.name), ...diverted])].filter((name) => !written.has(name));
   if (standIns.length > 0) {
     const long = new Set([...platform.bodies, ...platform.cParts]);
