@@ -11,6 +11,7 @@ import {
   type Names,
   parseExpression,
   reduce,
+  type Value,
 } from './expression.js';
 import { type InstructionEncoder, prefixByte } from './instruction.js';
 import { isDigit, Scanner, statements } from './lexer.js';
@@ -54,6 +55,13 @@ interface Collection {
 export interface SectionPlace {
   readonly section: Section;
   readonly subsection: number;
+}
+
+/** The symbol of `name` and `name + number`. */
+function namedIn(expression: Expression): AsmSymbol | undefined {
+  if (expression.kind === 'symbol') return expression.symbol;
+  if (expression.kind !== 'binary' || expression.right.kind !== 'number') return undefined;
+  return namedIn(expression.left);
 }
 
 export class Assembly implements Names {
@@ -167,21 +175,12 @@ export class Assembly implements Names {
 
   private line(line: SourceLine): void {
     const { text } = line;
-    if (this.collection) {
-      this.collectLine(line, 0);
-      return;
-    }
-    const parts = statements(text);
-    for (const [from, to] of parts) {
-      if (this.collection) {
-        // The rest of the line belongs to the body.
-        this.collectLine(line, from);
-        return;
-      }
+    for (const [from, to] of statements(text)) {
       const source = this.sources.length;
-      this.statement(new Scanner(line, from, to));
+      if (this.collection) this.collectStatement(line, from, to);
+      else this.statement(new Scanner(line, from, to));
       if (this.ended) return;
-      // A macro on a line with more statements: they come after its expansion.
+      // A macro or a repetition on a line with more statements: they come after its expansion.
       if (this.sources.length > source && to < text.length && text[to] === ';') {
         const expansion = this.sources.pop()!;
         const rest: SourceLine = { ...line, text: ' '.repeat(to + 1) + text.slice(to + 1) };
@@ -192,9 +191,12 @@ export class Assembly implements Names {
     }
   }
 
-  private collectLine(line: SourceLine, from: number): void {
+  /** Takes one statement of a line. */
+  private collectStatement(line: SourceLine, from: number, to: number): void {
     const collection = this.collection!;
-    const shown: SourceLine = from === 0 ? line : { ...line, text: ' '.repeat(from) + line.text.slice(from) };
+    const { text } = line;
+    const whole = from === 0 && to === text.length;
+    const shown: SourceLine = whole ? line : { ...line, text: ' '.repeat(from) + text.slice(from, to) };
     const statement = shown.text.trimStart().replace(/^(?:[\w.$]+:\s*)+/, '');
     if (collection.opens.test(statement)) collection.depth++;
     else if (collection.closes.test(statement)) {
@@ -296,6 +298,11 @@ export class Assembly implements Names {
     return this.symbols.forward(number);
   }
 
+  register(name: string): string | undefined {
+    const equated = this.symbols.find(name)?.equated;
+    return equated?.kind === 'register' ? equated.name : undefined;
+  }
+
   here(): AsmSymbol {
     const { open } = this;
     if (this.hereLabel?.label?.fragment === open && this.hereLabel.label.offset === open.length) return this.hereLabel;
@@ -328,11 +335,15 @@ export class Assembly implements Names {
     if (symbol.label || (symbol.equated && !(redefinable && symbol.redefinable)))
       this.refuseRedefinition(symbol, place);
     // Uses that were already parsed keep the old value; numbers were put in on the spot.
-    if (symbol.equated && symbol.equated.kind !== 'number') symbol = this.symbols.redefine(symbol);
+    if (symbol.equated && symbol.equated.kind !== 'number' && symbol.equated.kind !== 'register')
+      symbol = this.symbols.redefine(symbol);
     const value = this.constantNow(expression);
     symbol.equated = value === undefined ? expression : { kind: 'number', value };
     symbol.redefinable = redefinable;
     symbol.definedAt = place;
+    // As GNU as does: what is known of the other symbol now; of one that comes later, what is known in the end.
+    const target = namedIn(symbol.equated) ?? this.valueNow(symbol.equated)?.plus[0];
+    if (target?.defined) symbol.describeAs(target);
   }
 
   /** Distance of labels as far as it is fixed already: within one fragment. */
@@ -353,6 +364,7 @@ export class Assembly implements Names {
       case 'symbol': {
         const { symbol } = expression;
         if (symbol.equated?.kind === 'number') return symbol.equated;
+        if (symbol.equated?.kind === 'register') return symbol.equated;
         symbol.usedAt ??= expression.place;
         return expression;
       }
@@ -372,10 +384,14 @@ export class Assembly implements Names {
 
   /** The value if it is a number already. */
   constantNow(expression: Expression): bigint | undefined {
-    if (expression.kind === 'number') return expression.value;
+    return expression.kind === 'number' ? expression.value : constantOf(this.valueNow(expression));
+  }
+
+  private valueNow(expression: Expression): Value | undefined {
+    if (expression.kind === 'register') return undefined;
     try {
       const value = evaluate(expression, this.fixedDistance);
-      return value && constantOf(reduce(value, this.fixedDistance));
+      return value && reduce(value, this.fixedDistance);
     } catch (error) {
       if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
       throw error;

@@ -357,7 +357,7 @@ add('.include', (assembly, scanner) => {
   if (line.frame.depth >= 100) scanner.fail('files included deeper than 100', 'an include guard');
   const { path, text } = assembly.preprocessor.open(name, true, line);
   assembly.preprocessor.sources.set(path, text);
-  const frame = { file: path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 };
+  const frame = { file: path, path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 };
   const lines = text.split('\n').map(
     (content, i): SourceLine => ({
       text: content.replace(/\r$/, ''),

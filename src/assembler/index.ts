@@ -14,6 +14,8 @@ export interface AssembleOptions {
   readonly defines?: Readonly<Record<string, string>>;
   /** Directories that are searched for included files, after the including file's own. */
   readonly includePaths?: readonly string[];
+  /** As `-include FILE`: read before the file itself. */
+  readonly forcedIncludes?: readonly string[];
   /** Reads a file as text; throws if there is none. Default: the file system. */
   readonly readFile?: (path: string) => string;
 }
@@ -36,6 +38,7 @@ export class Assembler {
     const preprocessor = new Preprocessor({
       defines: options.defines ?? {},
       includePaths: options.includePaths ?? [],
+      forcedIncludes: options.forcedIncludes ?? [],
       readFile: read(options),
     });
     try {

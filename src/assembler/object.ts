@@ -212,6 +212,8 @@ export class ObjectWriter {
   }
 
   private symbol(symbol: AsmSymbol): void {
+    // A name for a register is the assembler's own business.
+    if (symbol.equated?.kind === 'register') return;
     if (symbol.temporary && symbol.defined && !symbol.needed) return;
     let section = 'undefined';
     let value = 0n;
@@ -237,6 +239,7 @@ export class ObjectWriter {
         }
         section = anchor.label.fragment.section.name;
         value = offsetOf(anchor);
+        if (result.constant === 0n && result.plus.length === 1) symbol.describeAs(result.plus[0]!);
       }
     } else if (!symbol.needed && symbol.binding !== 'global') return;
     let size = 0n;

@@ -13,6 +13,7 @@ import {
   type Expression,
   evaluate,
   reduce,
+  type Value,
 } from './expression.js';
 import { fillWithNops } from './nops.js';
 import {
@@ -54,10 +55,20 @@ function alignmentPadding(address: number, tail: AlignTail): number {
   return tail.max !== 0 && padding > tail.max ? 0 : padding;
 }
 
+/** What an expression amounts to by the latest addresses. */
+function valueOf(expression: Expression): Value | undefined {
+  try {
+    const value = evaluate(expression, laidOutDistance);
+    return value && reduce(value, laidOutDistance);
+  } catch (error) {
+    if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
+    throw error;
+  }
+}
+
 /** The place in this section that an expression stands for; undefined if it is none, or one that others may redefine. */
 function placeIn(section: Section, expression: Expression): Anchor | undefined {
-  const value = evaluate(expression, laidOutDistance);
-  const reduced = value && reduce(value, laidOutDistance);
+  const reduced = valueOf(expression);
   if (reduced?.plus.length !== 1 || reduced.minus.length !== 0) return undefined;
   const [symbol] = reduced.plus;
   const anchor = anchorOf(symbol!);
@@ -86,14 +97,7 @@ function branchGrows(fragment: Fragment, tail: BranchTail, stretch: number): boo
 function evaluated(tail: OrgTail | SpaceTail, section: Section): number {
   const expression = tail.kind === 'org' ? tail.target : tail.count;
   const directive = tail.kind === 'org' ? '.org' : '.skip';
-  let value: ReturnType<typeof evaluate>;
-  try {
-    value = evaluate(expression, laidOutDistance);
-  } catch (error) {
-    if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
-    throw error;
-  }
-  const reduced = value && reduce(value, laidOutDistance);
+  const reduced = valueOf(expression);
   const target = tail.kind === 'org' ? placeIn(section, tail.target) : undefined;
   if (target) return Number(offsetOf(target));
   const constant = constantOf(reduced);
