@@ -15,7 +15,7 @@ import {
 } from './expression.js';
 import { type InstructionEncoder, prefixByte } from './instruction.js';
 import { isDigit, Scanner, statements } from './lexer.js';
-import { bindArguments, expandBody, LINE_LIMIT, type Macro } from './macro.js';
+import { type Alternate, bindArguments, expandBody, LINE_LIMIT, type Macro } from './macro.js';
 import { type Operand, parseOperand } from './operand.js';
 import type { Preprocessor } from './preprocessor.js';
 import { Fragment, SECTION_LIMIT, Section, type SectionFlags, type Tail } from './section.js';
@@ -72,6 +72,9 @@ export class Assembly implements Names {
   readonly sectionStack: { current: SectionPlace; previous: SectionPlace }[] = [];
   current: SectionPlace;
   previous: SectionPlace;
+  /** `.altmacro` is in force. */
+  alternateMacros = false;
+  private freshNames = 0;
   /** How many macros have run: `\@`. */
   private expansions = 0;
   private linesRead = 0;
@@ -158,7 +161,7 @@ export class Assembly implements Names {
     this.collection = { body: [], opens, closes, closing, depth: 0, place, opening, finish };
   }
 
-  /** Runs a body with values put in. */
+  /** The body with values put in. */
   expand(
     body: readonly SourceLine[],
     values: ReadonlyMap<string, string>,
@@ -166,7 +169,17 @@ export class Assembly implements Names {
     from: SourceLine,
     macro: boolean,
   ): SourceLine[] {
-    return expandBody(body, values, macro ? this.expansions++ : undefined, name, from);
+    const count = macro ? this.expansions++ : this.expansions;
+    return expandBody(body, { values, count, alternate: this.alternate, macro }, name, from);
+  }
+
+  /** What `.altmacro` adds, while it is in force. */
+  get alternate(): Alternate | undefined {
+    if (!this.alternateMacros) return undefined;
+    return {
+      value: (scanner) => this.absolute(scanner, 'the value of %'),
+      freshName: () => `.LL${(++this.freshNames).toString(16).padStart(4, '0')}`,
+    };
   }
 
   get active(): boolean {
@@ -269,7 +282,7 @@ export class Assembly implements Names {
     }
     const macro = this.macros.get(lower);
     if (macro) {
-      const values = bindArguments(macro, scanner);
+      const values = bindArguments(macro, scanner, this.alternate);
       const from = { ...scanner.line };
       this.push(this.expand(macro.body, values, macro.name, from, true), true);
       return;

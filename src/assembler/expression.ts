@@ -202,7 +202,11 @@ export function evaluate(expression: Expression, distance: Distance, depth = 0):
       return { constant: 0n, plus: [symbol], minus: NONE };
     }
     case 'register':
-      throw new EvaluationError(expression.place, `register %${expression.name} in an expression`, 'a number or a label');
+      throw new EvaluationError(
+        expression.place,
+        `register %${expression.name} in an expression`,
+        'a number or a label',
+      );
     case 'unary': {
       const value = evaluate(expression.operand, distance, depth + 1);
       if (!value) return undefined;
