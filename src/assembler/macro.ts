@@ -296,7 +296,7 @@ function substitute(line: SourceLine, how: Expanding, locals: Map<string, string
   const { text } = line;
   const { alternate } = how;
   if (!alternate && !text.includes('\\') && !text.includes('&')) return text;
-  const valueOf = (name: string) => how.values.get(name) ?? locals.get(name);
+  const meaningOf = (name: string) => how.values.get(name) ?? locals.get(name);
   const nameEnd = (at: number) => {
     if (at >= text.length || !isNameStart(text.charCodeAt(at))) return at;
     let to = at + 1;
@@ -336,7 +336,7 @@ function substitute(line: SourceLine, how: Expanding, locals: Map<string, string
         continue;
       }
       const to = nameEnd(at + 1);
-      const value = valueOf(text.slice(at + 1, to));
+      const value = meaningOf(text.slice(at + 1, to));
       if (value === undefined) copy(at, to);
       else put(value, at);
       at = to > at + 1 ? behind(to) : to;
@@ -345,7 +345,7 @@ function substitute(line: SourceLine, how: Expanding, locals: Map<string, string
       let from = at + 1;
       if (!quoted) while (text[from] === ' ' || text[from] === '\t') from++;
       const to = nameEnd(from);
-      const value = valueOf(text.slice(from, to));
+      const value = meaningOf(text.slice(from, to));
       if (value === undefined) {
         copy(at, to);
         at = to;
@@ -364,7 +364,7 @@ function substitute(line: SourceLine, how: Expanding, locals: Map<string, string
         for (const local of text.slice(to).split(/[\s,]+/)) if (local !== '') locals.set(local, alternate.freshName());
         break;
       }
-      const value = valueOf(name);
+      const value = meaningOf(name);
       if (value === undefined) copy(at, to);
       else put(value, at);
       at = behind(to);
