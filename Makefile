@@ -3,7 +3,7 @@ BIN := node_modules/.bin
 ENTRACE := node build/src/cli/main.js
 CACHE := build/suite
 
-.PHONY: build help setup run test suite catalogue ablation conformance lint format bench clean distclean
+.PHONY: build help setup downloads run test suite catalogue ablation conformance lint format bench clean distclean
 
 build: setup
 	@$(BIN)/tsc -b
@@ -12,6 +12,7 @@ help:
 	@echo 'make             the same as make build'
 	@echo 'make build       set up, then compile src/, test/, bench/ and conformance/ into build/'
 	@echo 'make setup       install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
+	@echo 'make downloads   fetch real entry code from Debian into downloads/: Linux 6.1, Xen 4.17'
 	@echo 'make run         explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'
 	@echo 'make test        lint, then run all tests; TESTS="harness cpu" runs those whose path contains one of the words'
 	@echo '                 and then the scenarios that are not marked as long'
@@ -24,7 +25,7 @@ help:
 	@echo 'make format      correct formatting and what else can be corrected safely'
 	@echo 'make bench       measure'
 	@echo 'make clean       remove build/'
-	@echo 'make distclean   remove also what make setup put here: node_modules/ and .setup/'
+	@echo 'make distclean   remove also what make setup put here: node_modules/, .setup/ and downloads/'
 
 setup:
 	@scripts/setup.sh
@@ -39,16 +40,20 @@ run: build
 	fi
 
 # Without the peers the tests that need them are skipped, and say so.
-test: build lint
+test: build lint downloads
 	@scripts/setup.sh conformance || true
 	@node scripts/test.mjs $(TESTS)
 	@if [ -z "$(TESTS)" ]; then $(ENTRACE) test --short --cache $(CACHE); fi
 
+# Real entry code from Debian: tests and scenarios that need it are skipped where it cannot be had, and say so.
+downloads:
+	@scripts/downloads.sh || true
+
 # The cache is keyed by content: what make test has just run is not run again.
-suite: build
+suite: build downloads
 	@$(ENTRACE) test --cache $(CACHE) $(OPTIONS)
 
-catalogue: build
+catalogue: build downloads
 	@$(ENTRACE) test --cache $(CACHE) --reporter text --reporter catalogue=docs/catalogue.md
 
 ablation: build
@@ -72,4 +77,4 @@ clean:
 	rm -rf build
 
 distclean: clean
-	rm -rf node_modules .setup
+	rm -rf node_modules .setup downloads

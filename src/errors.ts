@@ -12,3 +12,13 @@ export class InputError extends Error {
     super(message);
   }
 }
+
+/** What `body` comes to; an InputError that it throws gets `place` (`file:line:column`, a file) in front of its message. */
+export function located<T>(place: string, body: () => T): T {
+  try {
+    return body();
+  } catch (error) {
+    if (!(error instanceof InputError)) throw error;
+    throw new InputError(`${place}: ${error.message}`, error.notes);
+  }
+}

@@ -1,10 +1,9 @@
 /** A YAML file with one document, as people write it: reading, and errors that name file:line:column. */
-import { readFileSync } from 'node:fs';
 import { relative } from 'node:path';
 import { type Document, isMap, isNode, isScalar, LineCounter, parseDocument } from 'yaml';
 import { z } from 'zod';
 import { InputError } from './errors.js';
-import { refuseEndless } from './files.js';
+import { readBytes } from './files.js';
 import { didYouMean } from './suggestion.js';
 
 /** Bytes; the files here have a few thousand. */
@@ -56,20 +55,11 @@ export class YamlFile {
 
   #text(): string {
     const expected = `a ${this.kind} (.yaml)`;
-    refuseEndless(this.file, expected, MAX_FILE);
+    const bytes = readBytes(this.file, expected, MAX_FILE, shown(this.file));
     try {
-      return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(this.file));
-    } catch (error) {
-      const code = (error as NodeJS.ErrnoException).code;
-      const why =
-        code === 'ENOENT'
-          ? 'there is no such file'
-          : code === 'EISDIR'
-            ? `is a directory; name ${expected}`
-            : code === 'ERR_ENCODING_INVALID_ENCODED_DATA'
-              ? `is no text; name ${expected}`
-              : `cannot be read (${code})`;
-      throw new InputError(`${shown(this.file)}: ${why}`);
+      return new TextDecoder('utf-8', { fatal: true }).decode(bytes);
+    } catch {
+      throw new InputError(`${shown(this.file)}: is no text; name ${expected}`);
     }
   }
 

@@ -15,6 +15,7 @@ import {
   OpKind,
   Register,
 } from 'iced-x86';
+import { NOPS } from '../assembler/nops.js';
 import { InputError } from '../errors.js';
 import type { Range } from '../hooks/triggers.js';
 import { Image, type PlacedSection } from '../image/image.js';
@@ -227,19 +228,12 @@ function mutantOf({ row, address, bytes }: Place, name: string, after: Uint8Arra
   return { name, text: oneLine(row.text), address, before: bytes, after, middle: undefined };
 }
 
-/** One instruction that does nothing, of this length: NOP r/m32 with a displacement, and operand-size prefixes before it. */
+/** The NOP with SIB byte and 32-bit displacement; a longer one has more prefixes. Bytes. */
+const MOST_OPERANDS = 8;
+
+/** One instruction that does nothing, of 1 to 15 bytes: what pads code, with operand-size prefixes before it. */
 export function nop(length: number): Uint8Array {
-  if (length === 1) return Uint8Array.of(0x90);
-  if (length === 2) return Uint8Array.of(0x66, 0x90);
-  const longest: readonly (readonly number[])[] = [
-    [0x0f, 0x1f, 0x00],
-    [0x0f, 0x1f, 0x40, 0x00],
-    [0x0f, 0x1f, 0x44, 0x00, 0x00],
-    [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-    [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-    [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-  ];
-  const base = longest[Math.min(length, 8) - 3]!;
+  const base = NOPS[Math.min(length, MOST_OPERANDS)]!;
   return Uint8Array.from([...Array.from({ length: length - base.length }, () => 0x66), ...base]);
 }
 

@@ -1,6 +1,7 @@
 /** The multi-byte NOPs with which code is padded, chosen as GNU as chooses them for generic x86-64. */
 
-const MODRM_FORMS: readonly (readonly number[])[] = [
+/** One instruction for each length in bytes, from 1 to LONGEST. */
+export const NOPS: readonly (readonly number[])[] = [
   [],
   [0x90],
   [0x66, 0x90],
@@ -42,7 +43,7 @@ export function fillWithNops(into: Uint8Array, at: number, count: number, longes
   }
   while (left > 0) {
     const size = Math.min(left, longest);
-    into.set(MODRM_FORMS[size]!, to);
+    into.set(NOPS[size]!, to);
     to += size;
     left -= size;
   }

@@ -1,14 +1,11 @@
 /** entrace ablate: alters the code under test in one respect at a time, and tells which alterations a search notices. */
-import { writeFileSync } from 'node:fs';
 import { type Mutant, mutantsOf } from '../ablation/mutants.js';
-import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { rangesOf } from '../hooks/triggers.js';
-import { buildSubject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
 import { plural } from '../report/names.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { chooseCache } from '../scenarios/cache.js';
+import type { Outcome } from '../scenarios/outcome.js';
 import { Pool } from '../scenarios/pool.js';
 import {
   type Ablated,
@@ -18,13 +15,14 @@ import {
   isLeft,
   mutantLine,
 } from '../scenarios/reporters/ablation.js';
-import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf, type Scenario } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
+import { subjectOf } from '../scenarios/subject.js';
 import { readSurvivors } from '../scenarios/survivors.js';
 import { nearNames } from '../suggestion.js';
 import { EXIT } from './exit.js';
-import { refuseSource } from './output.js';
+import { interruptible } from './interrupt.js';
+import { refuseSource, writeFile } from './output.js';
 import { SuiteProgress } from './progress_line.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
 
@@ -47,19 +45,14 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
   const scenarios = scenariosOf(files, options);
   const cases = scenarios.flatMap(casesOf);
   const first = scenarios[0]!;
-  const { image } = buildSubject(await Assembler.create(), {
-    files: first.files.map(shortPath),
-    platform: platformNamed(first.platform),
-    context: cases[0]!.context,
-    defines: first.defines,
-  });
+  const { image } = await subjectOf(cases[0]!);
   const ranges = options.only?.flatMap((text) => rangesOf(image, text));
   const mutants = selected(mutantsOf(image, ranges), options.mutant);
   const known = options.known === undefined ? undefined : readSurvivors(options.known);
   if (options.markdown !== undefined) {
     const survivorsFile = options.known === undefined ? [] : [options.known];
     refuseSource(options.markdown, '--markdown', [...image.sources.keys(), ...survivorsFile]);
-    write(options.markdown, '', 'a');
+    writeFile('--markdown', options.markdown, '', 'a');
   }
 
   const began = performance.now();
@@ -70,22 +63,16 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
     colours: false,
     cache: chooseCache(options.cache),
   };
-  const interruptible = async (pool: Pool): Promise<void> => {
-    const onInterrupt = (): void => pool.stop();
-    process.on('SIGINT', onInterrupt);
-    process.on('SIGTERM', onInterrupt);
-    try {
-      await pool.run();
-    } finally {
-      process.off('SIGINT', onInterrupt);
-      process.off('SIGTERM', onInterrupt);
-    }
-  };
+  const run = (pool: Pool): Promise<Outcome[]> =>
+    interruptible(
+      () => pool.stop(),
+      () => pool.run(),
+    );
 
   // What is altered must first do what is expected of it.
   const unaltered: Outcome[] = [];
   const basis = cases.map((one) => ({ name: one.name, title: one.name, cases: [one] }));
-  await interruptible(new Pool(basis, { ...common, onOutcome: (outcome) => unaltered.push(outcome) }));
+  await run(new Pool(basis, { ...common, onOutcome: (outcome) => unaltered.push(outcome) }));
   const wrong = unaltered.find((o) => o.status !== 'met');
   if (wrong) {
     throw new InputError(`${wrong.name}: without any alteration: ${wrong.problems.join('; ')}; mend that first`);
@@ -112,14 +99,15 @@ export async function ablate(files: readonly string[], options: AblateOptions): 
     },
     onProgress: (running, done) => progress.show(running, done),
   });
-  await interruptible(pool);
+  await run(pool);
   progress.clear();
 
   const left = mutants.length - ablated.length;
   process.stdout.write(`\n${ablationSummary(ablated, left, (performance.now() - began) / 1000, paint)}\n`);
   if (options.markdown !== undefined && left === 0) {
     const how = `Each mutant differs from the handler in one respect; it is caught when one of these searches does not come to what it must: ${cases.map((c) => c.name).join(', ')} (${plural(cases.length, 'case')}).`;
-    write(options.markdown, ablationPage(first.files.map(shortPath).join(' '), how, ablated), 'w');
+    const page = ablationPage(first.files.map(shortPath).join(' '), how, ablated);
+    writeFile('--markdown', options.markdown, page, 'w');
   }
   return statusOf(ablated, left, known && { ...known, asked: new Set(mutants.map((m) => m.name)) });
 }
@@ -176,12 +164,4 @@ function selected(mutants: readonly Mutant[], names: readonly string[] | undefin
 function withLimit(one: Case, { result }: Outcome): Case {
   const maxStates = Math.max(LEAST_STATES, MORE_STATES * result!.states);
   return { ...one, scenario: { ...one.scenario, maxStates } };
-}
-
-function write(file: string, text: string, flag: 'a' | 'w'): void {
-  try {
-    writeFileSync(file, text, { flag });
-  } catch (error) {
-    throw new InputError(`--markdown ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
-  }
 }

@@ -6,7 +6,7 @@ import { byteDirective, Disassembler } from '../cpu/disassembler.js';
 import { InputError } from '../errors.js';
 import { elfObject, RELOCATION_TYPES } from '../image/elf_object.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, SourcePosition } from '../image/module.js';
-import { ASM_DIRECTORY } from '../platforms/boot.js';
+import { ASM_DIRECTORY } from '../platforms/subject.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';

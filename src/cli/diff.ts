@@ -1,19 +1,16 @@
 /** entrace diff: the verdicts of two versions side by side. */
-import { readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
 import { z } from 'zod';
-import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { refuseEndless } from '../files.js';
+import { readJson } from '../files.js';
 import type { Image } from '../image/image.js';
-import { buildSubject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
 import { paintFor, shortPath } from '../report/text.js';
 import { follower, type Searched, type Setting, versionDiff, versionDiffText } from '../report/version_diff.js';
+import type { Outcome } from '../scenarios/outcome.js';
 import { Pool } from '../scenarios/pool.js';
-import type { Outcome } from '../scenarios/run_case.js';
 import { type Case, casesOf } from '../scenarios/scenario.js';
+import { subjectOf } from '../scenarios/subject.js';
 import { EXIT } from './exit.js';
+import { interruptible } from './interrupt.js';
 import { type SearchOptions, scenarioOfOptions } from './search_options.js';
 
 export interface DiffOptions extends SearchOptions {
@@ -45,7 +42,7 @@ export async function diff(before: string, after: string, options: DiffOptions):
     else
       versions.push({
         searched: outcomes.splice(0, list.length).map(searchedOf(list)),
-        image: await imageOf(list[0]!),
+        image: (await subjectOf(list[0]!)).image,
       });
   }
   const [a, b] = versions as [Version, Version];
@@ -82,12 +79,10 @@ async function explored(cases: readonly Case[], { workers, timeout }: DiffOption
     cache: undefined,
     onOutcome: (outcome) => outcomes.push(outcome),
   });
-  const onInterrupt = (): void => pool.stop();
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
-  await pool.run();
-  process.off('SIGINT', onInterrupt);
-  process.off('SIGTERM', onInterrupt);
+  await interruptible(
+    () => pool.stop(),
+    () => pool.run(),
+  );
   const wrong = outcomes.find((o) => o.result === undefined);
   if (wrong) throw new InputError(wrong.problems.join('; '));
   return outcomes.length === cases.length ? outcomes : undefined;
@@ -100,16 +95,6 @@ function searchedOf(cases: readonly Case[]): (outcome: Outcome, i: number) => Se
     closed: result!.stopped === undefined,
     windows: result!.failures,
   });
-}
-
-async function imageOf({ scenario, context }: Case): Promise<Image> {
-  const { image } = buildSubject(await Assembler.create(), {
-    files: scenario.files.map(shortPath),
-    platform: platformNamed(scenario.platform),
-    context,
-    defines: scenario.defines,
-  });
-  return image;
 }
 
 function isResult(name: string): boolean {
@@ -142,17 +127,7 @@ const result = z.union([suite, z.object({ profiles: z.array(one) }), one]);
 
 /** What `explore --json` or `test --reporter json` wrote. */
 function readResult(file: string): Searched[] {
-  refuseEndless(file, 'a result (.json)', MAX_FILE);
-  let content: unknown;
-  try {
-    content = JSON.parse(readFileSync(resolve(file), 'utf8'));
-  } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    throw new InputError(
-      `${file}: ${code === 'ENOENT' ? 'there is no such file' : code ? `cannot be read (${code})` : `is not JSON (${message})`}`,
-    );
-  }
-  const parsed = result.safeParse(content);
+  const parsed = result.safeParse(readJson(file, 'a result (.json)', MAX_FILE));
   if (!parsed.success) {
     throw new InputError(`${file}: is no result; make one with explore --json or test --reporter json=FILE`);
   }

@@ -1,5 +1,4 @@
 /** entrace explore: the exhaustive search, its report, its files. */
-import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
@@ -7,8 +6,9 @@ import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
-import { buildSubject, machineFor } from '../platforms/boot.js';
+import { machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
+import { buildSubject } from '../platforms/subject.js';
 import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import { PROPERTIES, selectProperties } from '../properties/index.js';
@@ -18,18 +18,12 @@ import { plural } from '../report/names.js';
 import { searchReport, verdictReport } from '../report/search_report.js';
 import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
-import { refuseSource } from './output.js';
+import { interruptible } from './interrupt.js';
+import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
+import type { SearchOptions } from './search_options.js';
 
-export interface ExploreOptions {
-  readonly platform: string;
-  readonly profile: string;
-  readonly knob?: readonly string[];
-  readonly context: string;
-  readonly events: string;
-  readonly at?: readonly string[];
-  readonly property?: string;
-  readonly define?: Readonly<Record<string, string>>;
+export interface ExploreOptions extends SearchOptions {
   readonly save?: string;
   readonly json?: string;
   readonly workers: number;
@@ -64,7 +58,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   if (options.json !== undefined && options.json !== '-') {
     const profileFiles = profiles.map((p) => p.given).filter(isProfileFile);
     refuseSource(options.json, '--json', [...subject.image.sources.keys(), ...profileFiles]);
-    writeJsonFile(options.json, '', 'a');
+    writeFile('--json', options.json, '', 'a');
   }
   for (const folder of folders) if (folder !== undefined) makeDirectory(folder);
   // An image that does not go with one of the profiles is refused before the first is explored.
@@ -144,21 +138,18 @@ async function run(
   const progress = new ProgressLine(process.stderr);
   const running = startSearch({ ...request, profile }, (p) => progress.show(p));
   let interrupted = false;
-  const onInterrupt = (): void => {
+  const stop = (): void => {
     interrupted = true;
     running.interrupt();
   };
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
   try {
-    return { result: await running.result, interrupted };
+    const result = await interruptible(stop, () => running.result);
+    return { result, interrupted };
   } catch (error) {
     if (!several || !(error instanceof InputError)) throw error;
     throw new InputError(error.message, [...error.notes, `under the profile ${profile.name}`]);
   } finally {
     progress.end();
-    process.off('SIGINT', onInterrupt);
-    process.off('SIGTERM', onInterrupt);
   }
 }
 
@@ -173,13 +164,5 @@ function comparisonJson(profiles: readonly object[], done: readonly Searched[], 
 function writeJson(file: string, value: object): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
   if (file === '-') process.stdout.write(text);
-  else writeJsonFile(file, text, 'w');
-}
-
-function writeJsonFile(file: string, text: string, flag: 'a' | 'w'): void {
-  try {
-    writeFileSync(file, text, { flag });
-  } catch (error) {
-    throw new InputError(`--json ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
-  }
+  else writeFile('--json', file, text, 'w');
 }

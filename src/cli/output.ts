@@ -1,5 +1,5 @@
 /** Files that a command writes. */
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { InputError } from '../errors.js';
 
 /** Throws if `output` is one of the files that were read, by whatever name. */
@@ -10,6 +10,18 @@ export function refuseSource(output: string, option: string, sources: Iterable<s
     if (identity(source) === target) {
       throw new InputError(`${output}: is one of the source files; name another file with ${option}`);
     }
+  }
+}
+
+/**
+ * Writes the file that `option` names. With the flag `a` and no text it is made if it is missing and otherwise left alone:
+ * that shows before a long search that it can be written.
+ */
+export function writeFile(option: string, file: string, text: string, flag: 'a' | 'w'): void {
+  try {
+    writeFileSync(file, text, { flag });
+  } catch (error) {
+    throw new InputError(`${option} ${file}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
   }
 }
 

@@ -6,6 +6,18 @@ import type { Progress } from '../explore/result.js';
 /** Searches that are done sooner than this need no line, in ms. */
 const QUIET = 700;
 
+/** A bar that leaves nothing on the terminal when it stops. */
+function barOn(stream: NodeJS.WriteStream, format: string | cliProgress.GenericFormatter): cliProgress.SingleBar {
+  return new cliProgress.SingleBar({
+    stream,
+    clearOnComplete: true,
+    hideCursor: true,
+    gracefulExit: false,
+    barsize: 16,
+    format,
+  });
+}
+
 export class ProgressLine {
   readonly #began = performance.now();
   #bar: cliProgress.SingleBar | undefined;
@@ -15,15 +27,11 @@ export class ProgressLine {
   show(progress: Progress): void {
     if (!this.stream.isTTY || performance.now() - this.#began < QUIET) return;
     if (!this.#bar) {
-      this.#bar = new cliProgress.SingleBar({
-        stream: this.stream,
-        clearOnComplete: true,
-        hideCursor: true,
-        gracefulExit: false,
-        barsize: 16,
-        format: (options, params, payload) =>
+      this.#bar = barOn(
+        this.stream,
+        (options, params, payload) =>
           `${cliProgress.Format.BarFormat(params.progress, options)} ${payload.percent} of ${payload.bound}: ${payload.states} states, ${payload.rate}/s, ${payload.failures} windows`,
-      });
+      );
       this.#bar.start(1000, 0, { percent: '', bound: '', states: '', failures: '', rate: '' });
     }
     const seconds = (performance.now() - this.#began) / 1000;
@@ -53,14 +61,7 @@ export class SuiteProgress {
   show(running: readonly { readonly name: string; readonly states: number }[], done: number): void {
     if (!this.stream.isTTY) return;
     if (!this.#bar) {
-      this.#bar = new cliProgress.SingleBar({
-        stream: this.stream,
-        clearOnComplete: true,
-        hideCursor: true,
-        gracefulExit: false,
-        barsize: 16,
-        format: '{bar} {value}/{total} {running}',
-      });
+      this.#bar = barOn(this.stream, '{bar} {value}/{total} {running}');
       this.#bar.start(this.total, done, { running: '' });
     }
     const names = running.map(({ name, states }) =>

@@ -1,10 +1,10 @@
 /** entrace replay: one saved schedule, run strictly. */
 import { Assembler } from '../assembler/index.js';
-import { InputError } from '../errors.js';
+import { InputError, located } from '../errors.js';
 import { type PathFile, readPathFile } from '../explore/path_file.js';
 import { addressOf } from '../hooks/triggers.js';
-import { buildSubject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
+import { buildSubject } from '../platforms/subject.js';
 import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { selectProperties } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
@@ -18,7 +18,8 @@ export interface ReplayOptions {
 export async function replay(file: string, options: ReplayOptions): Promise<number> {
   const saved = readPathFile(file);
   const platform = platformNamed(saved.platform);
-  const { profile } = applied(file, () => savedProfile(saved));
+  // What does not fit the image or the profiles is an error of the path file.
+  const { profile } = located(file, () => savedProfile(saved));
   selectProperties(saved.property);
   const subject = buildSubject(await Assembler.create(), {
     files: saved.files,
@@ -31,7 +32,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
       `${file}: was recorded on another image (sha256 ${saved.image.slice(0, 12)}…, the files now give ${subject.image.hash.slice(0, 12)}…); explore again with --save`,
     );
   }
-  const { path, trace } = applied(file, () => {
+  const { path, trace } = located(file, () => {
     const path = saved.path.map((e) => ({
       ...e,
       event: e.event,
@@ -79,14 +80,4 @@ function savedProfile(saved: PathFile): ChosenProfile {
     );
   }
   return chosen;
-}
-
-/** What does not fit the image or the profiles is an error of the path file. */
-function applied<T>(file: string, run: () => T): T {
-  try {
-    return run();
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(`${file}: ${error.message}`, error.notes);
-  }
 }

@@ -1,4 +1,4 @@
-/** The options by which a search is described, for commands that run several: as a scenario that holds. */
+/** The options by which a search is described; for commands that run several, as a scenario that holds. */
 import { resolve } from 'node:path';
 import { InputError } from '../errors.js';
 import { parseBound } from '../explore/bound.js';

@@ -8,6 +8,7 @@ import { Pool } from '../scenarios/pool.js';
 import { chooseReporter, type Ran, type Reporter } from '../scenarios/reporters/reporter.js';
 import { fileNameOf, parseShard, suiteOf } from '../scenarios/suite.js';
 import { EXIT } from './exit.js';
+import { interruptible } from './interrupt.js';
 import { refuseSource } from './output.js';
 import { SuiteProgress } from './progress_line.js';
 
@@ -71,15 +72,13 @@ export async function test(paths: readonly string[], options: TestOptions): Prom
     onOutcome: (outcome, index) => report({ case: cases[index]!, outcome }),
     onProgress: (running, done) => progress.show(running, done),
   });
-  const onInterrupt = (): void => pool.stop();
-  process.on('SIGINT', onInterrupt);
-  process.on('SIGTERM', onInterrupt);
   try {
-    await pool.run();
+    await interruptible(
+      () => pool.stop(),
+      () => pool.run(),
+    );
   } finally {
     progress.clear();
-    process.off('SIGINT', onInterrupt);
-    process.off('SIGTERM', onInterrupt);
   }
   const left = cases.length + refused.length - ran.length;
   const end = { ran, left, seconds: (performance.now() - began) / 1000 };

@@ -31,6 +31,14 @@ export interface Region {
   readonly hidden?: true;
   /** SMRAM: mapped in system-management mode only. */
   readonly smram?: true;
+  /** Of an executable, much of which is never used: a page is filled when it is. */
+  readonly onUse?: true;
+}
+
+/** What memory holds: all but the regions that are filled on use, and of those the pages that have been used, by buffer offset. */
+export interface MemorySnapshot {
+  readonly bytes: Uint8Array;
+  readonly used: ReadonlyMap<number, Uint8Array>;
 }
 
 /** Page tables, as CR3 names them. */
@@ -93,6 +101,12 @@ export class GuestMemory {
   readonly #hostAddress: bigint;
   readonly #offsets: number[] = [];
   readonly #pages = new Map<number, number>();
+  /** What a page that is filled on use begins with, by its buffer offset. */
+  readonly #contents = new Map<number, { readonly at: number; readonly bytes: Uint8Array }[]>();
+  /** Which of them have been used. */
+  readonly #used = new Set<number>();
+  /** Where in the buffer the regions begin that are filled on use: behind all others. */
+  readonly #firstOnUse: number;
   readonly #mappings: readonly Mapping[];
   /** The same with SMRAM. */
   readonly #mappingsInSmm: readonly Mapping[];
@@ -110,11 +124,16 @@ export class GuestMemory {
   ) {
     this.regions = [...regions].sort((a, b) => (a.address < b.address ? -1 : 1));
     let total = 0;
-    for (const region of this.regions) {
-      this.#offsets.push(total);
-      total += region.size;
-    }
-    const shared = allocateShared(total);
+    const place = (onUse: boolean): void =>
+      this.regions.forEach((region, i) => {
+        if ((region.onUse ?? false) !== onUse) return;
+        this.#offsets[i] = total;
+        total += region.size;
+      });
+    place(false);
+    this.#firstOnUse = total;
+    place(true);
+    const shared = allocateShared(total, this.#firstOnUse);
     this.#hostAddress = shared.address;
     this.u8 = new Uint8Array(shared.buffer);
     this.u32 = new Uint32Array(shared.buffer);
@@ -198,7 +217,7 @@ export class GuestMemory {
     if (this.#tlbLow[slot] === page && this.#tlbHigh[slot] === (high | 0)) {
       offset = this.#tlbOffset[slot]!;
     } else {
-      const found = this.#pages.get(pageKey(high, low));
+      const found = this.#pageAt(high, low);
       if (found === undefined || this.#pagePerms[found >>> 12] === UNMAPPED) return -1;
       offset = found;
       this.#tlbHigh[slot] = high | 0;
@@ -213,8 +232,21 @@ export class GuestMemory {
   locate(high: number, low: number): number {
     const offset = this.translate(high, low);
     if (offset >= 0) return offset;
-    const found = this.#pages.get(pageKey(high, low));
+    const found = this.#pageAt(high, low);
     return found === undefined ? -1 : found + (low & 0xfff);
+  }
+
+  /** The buffer offset of the page of a guest address, with its contents in it. */
+  #pageAt(high: number, low: number): number | undefined {
+    const found = this.#pages.get(pageKey(high, low));
+    if (found !== undefined && found >= this.#firstOnUse && !this.#used.has(found)) this.#fill(found);
+    return found;
+  }
+
+  #fill(page: number): void {
+    this.#used.add(page);
+    this.u8.fill(0, page, page + PAGE_SIZE);
+    for (const { at, bytes } of this.#contents.get(page) ?? []) this.u8.set(bytes, at);
   }
 
   translateAddress(address: bigint): number {
@@ -223,8 +255,7 @@ export class GuestMemory {
 
   /** The guest address of a buffer offset. */
   addressOf(offset: number): bigint {
-    let i = this.regions.length - 1;
-    while (i > 0 && this.#offsets[i]! > offset) i--;
+    const i = this.regions.findIndex(({ size }, n) => offset >= this.#offsets[n]! && offset < this.#offsets[n]! + size);
     return BigInt.asUintN(64, this.regions[i]!.address + BigInt(offset - this.#offsets[i]!));
   }
 
@@ -267,6 +298,21 @@ export class GuestMemory {
     this.journalLength = length;
   }
 
+  snapshot(): MemorySnapshot {
+    const page = (at: number): [number, Uint8Array] => [at, this.u8.slice(at, at + PAGE_SIZE)];
+    return { bytes: this.u8.slice(0, this.#firstOnUse), used: new Map([...this.#used].map(page)) };
+  }
+
+  restore({ bytes, used }: MemorySnapshot): void {
+    this.u8.set(bytes);
+    for (const at of this.#used) {
+      const page = used.get(at);
+      if (page) this.u8.set(page, at);
+      else this.#fill(at);
+    }
+    this.journalLength = 0;
+  }
+
   #growJournal(): void {
     const size = this.journalWord.length * 2;
     const grow = <T extends Int32Array | Uint32Array>(old: T, fresh: T): T => {
@@ -295,13 +341,34 @@ export class GuestMemory {
     return bytes && new DataView(bytes.buffer).getBigUint64(0, true);
   }
 
-  /** Stores bytes at `address` outside any journal: for loading, before the machine runs. */
+  /**
+   * Stores bytes at `address` outside any journal: for loading, before the machine runs. What goes to a region that is filled on use is
+   * kept, not copied, until then.
+   */
   load(address: bigint, bytes: Uint8Array): void {
-    bytes.forEach((byte, i) => {
-      const offset = this.translateAddress(address + BigInt(i));
-      if (offset < 0) throw new RangeError(`nothing is mapped at 0x${(address + BigInt(i)).toString(16)}`);
-      this.u8[offset] = byte;
+    this.#eachPage(address, bytes, (at, part) => {
+      const page = at & -PAGE_SIZE;
+      if (page < this.#firstOnUse || this.#used.has(page)) {
+        this.u8.set(part, at);
+        return;
+      }
+      const contents = this.#contents.get(page);
+      if (contents) contents.push({ at, bytes: part });
+      else this.#contents.set(page, [{ at, bytes: part }]);
     });
+  }
+
+  /** Hands out the part of each page that the bytes at `address` cover, with its buffer offset. */
+  #eachPage(address: bigint, bytes: Uint8Array, body: (offset: number, part: Uint8Array) => void): void {
+    for (let done = 0; done < bytes.length; ) {
+      const at = BigInt.asUintN(64, address + BigInt(done));
+      const page = this.#pages.get(pageKey(Number(at >> 32n), Number(at & 0xffffffffn)));
+      if (page === undefined) throw new RangeError(`nothing is mapped at 0x${at.toString(16)}`);
+      const inPage = Number(at & BigInt(PAGE_SIZE - 1));
+      const length = Math.min(bytes.length - done, PAGE_SIZE - inPage);
+      body(page + inPage, bytes.subarray(done, done + length));
+      done += length;
+    }
   }
 
   load64(address: bigint, value: bigint): void {

@@ -57,13 +57,16 @@ export interface SharedBuffer {
 
 const HOST_PAGE = 4096n;
 
-/** Allocates `bytes` of page-aligned, zeroed host memory that lives as long as the process. */
-export function allocateShared(bytes: number): SharedBuffer {
+/**
+ * Allocates `bytes` of page-aligned host memory that lives as long as the process. The first `zeroed` of them are zero; the others need no
+ * memory of the host until they are written.
+ */
+export function allocateShared(bytes: number, zeroed = bytes): SharedBuffer {
   const raw = koffi.alloc('uint8_t', bytes + Number(HOST_PAGE));
   const address = koffi.address(raw);
   const aligned = (address + HOST_PAGE - 1n) & ~(HOST_PAGE - 1n);
   const whole = koffi.view(raw, bytes + Number(HOST_PAGE)) as ArrayBuffer;
-  new Uint8Array(whole).fill(0);
+  new Uint8Array(whole, Number(aligned - address), zeroed).fill(0);
   // A view that starts at the aligned address: typed arrays on it need no offset of their own.
   const buffer = koffi.view(aligned, bytes) as ArrayBuffer;
   return { buffer, address: aligned };

@@ -1,11 +1,11 @@
 /** A saved path: what is needed to run one schedule again, strictly. */
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
 import { InputError } from '../errors.js';
-import { refuseEndless } from '../files.js';
+import { readJson } from '../files.js';
 import { eventNamed } from '../harness/events.js';
-import { isContextFile } from '../platforms/boot.js';
+import { isContextFile } from '../platforms/subject.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import type { Failure } from './result.js';
 
@@ -19,6 +19,8 @@ function isEvent(name: string): boolean {
 
 /** Bytes; a path has a few hundred. */
 const MAX_FILE = 1 << 20;
+
+const REMEDY = '; save it anew with explore --save';
 
 const pathFile = z.strictObject({
   entrace: z.literal('path/1'),
@@ -52,27 +54,11 @@ export type PathFile = z.infer<typeof pathFile>;
 
 /** Reads and checks a path file; its `files`, a `context` and a `profile` that are files, come back as absolute paths. */
 export function readPathFile(file: string): PathFile {
-  refuseEndless(file, 'a path file (.json)', MAX_FILE);
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new InputError(
-      `${file}: ${code === 'ENOENT' ? 'there is no such file' : code === 'EISDIR' ? 'is a directory; name a path file (.json)' : `cannot be read (${code})`}`,
-    );
-  }
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new InputError(`${file}: is not JSON (${(error as Error).message}); save it anew with explore --save`);
-  }
-  const parsed = pathFile.safeParse(json);
+  const parsed = pathFile.safeParse(readJson(file, 'a path file (.json)', MAX_FILE, REMEDY));
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     const where = issue.path.length > 0 ? `field ${issue.path.join('.')}: ` : '';
-    throw new InputError(`${file}: ${where}${issue.message}; save it anew with explore --save`);
+    throw new InputError(`${file}: ${where}${issue.message}${REMEDY}`);
   }
   const base = dirname(resolve(file));
   const { files, context, profile } = parsed.data;

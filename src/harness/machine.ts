@@ -5,7 +5,7 @@
 import { Mnemonic } from 'iced-x86';
 import { Cpu, type Device } from '../cpu/cpu.js';
 import { Access, type Instruction } from '../cpu/decoder.js';
-import { type GuestMemory, PAGE_SIZE } from '../cpu/memory.js';
+import { type GuestMemory, type MemorySnapshot, PAGE_SIZE } from '../cpu/memory.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { ENGINE_REGISTERS, Flag, RARE_REGISTERS, Reg } from '../cpu/registers.js';
 import type { Profile } from '../profiles/profile.js';
@@ -75,7 +75,7 @@ export interface Happened {
 /** A copy of a whole state. */
 export interface Snapshot {
   readonly registers: Uint32Array;
-  readonly memory: Uint8Array;
+  readonly memory: MemorySnapshot;
 }
 
 const EVENTS = 2 * Reg.EVENTS;
@@ -345,13 +345,12 @@ export class Machine {
   }
 
   snapshot(): Snapshot {
-    return { registers: this.u32.slice(), memory: this.memory.u8.slice() };
+    return { registers: this.u32.slice(), memory: this.memory.snapshot() };
   }
 
   restore(snapshot: Snapshot): void {
     this.u32.set(snapshot.registers);
-    this.memory.u8.set(snapshot.memory);
-    this.memory.journalLength = 0;
+    this.memory.restore(snapshot.memory);
     this.replaced();
   }
 

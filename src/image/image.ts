@@ -1,5 +1,6 @@
 /** An image: modules linked to addresses; what the machine loads and what people's names for addresses come from. */
 import { createHash } from 'node:crypto';
+import { instructionOffsets } from './instructions.js';
 import type { LineRow, ModuleSymbol } from './module.js';
 
 /** Memory that a section goes to. */
@@ -17,7 +18,10 @@ export interface PlacedSection {
   /** Relocated bytes; shorter than `size` when the rest is zero. */
   readonly data: Uint8Array;
   readonly size: number;
+  /** One for each instruction; none where the file has no line map. */
   readonly lines: readonly LineRow[];
+  /** Of an executable: not moved by the linker, and with no relocation left. */
+  readonly fixed: boolean;
 }
 
 export interface ImageSymbol extends ModuleSymbol {
@@ -35,9 +39,10 @@ export interface Location {
 export class Image {
   /** Symbols that every module can see, by name. */
   readonly globals: ReadonlyMap<string, ImageSymbol>;
-  /** SHA-256 of what is executed: the sections' addresses and bytes. */
-  readonly hash: string;
   readonly #labels: ReadonlyMap<PlacedSection, readonly ImageSymbol[]>;
+  /** Local symbols by name; undefined where several have it. */
+  readonly #locals: ReadonlyMap<string, ImageSymbol | undefined>;
+  #hash: string | undefined;
 
   constructor(
     readonly sections: readonly PlacedSection[],
@@ -54,25 +59,41 @@ export class Image {
     }
     this.globals = globals;
     // A label must lead back to its address: one that lost to another symbol of its name, or shares it, is none.
-    const locals = new Map<string, number>();
-    for (const s of symbols) if (s.binding === 'local') locals.set(s.name, (locals.get(s.name) ?? 0) + 1);
+    const locals = new Map<string, ImageSymbol | undefined>();
+    for (const s of symbols) if (s.binding === 'local') locals.set(s.name, locals.has(s.name) ? undefined : s);
+    this.#locals = locals;
     const found = (s: ImageSymbol): boolean =>
-      s.binding === 'local' ? !globals.has(s.name) && locals.get(s.name) === 1 : globals.get(s.name) === s;
-    const labels = new Map<PlacedSection, ImageSymbol[]>();
+      s.binding === 'local' ? !globals.has(s.name) && locals.get(s.name) === s : globals.get(s.name) === s;
+    const bySection = new Map<string, ImageSymbol[]>();
+    for (const symbol of symbols) {
+      if (!isLabel(symbol) || !found(symbol)) continue;
+      const key = `${symbol.module}\0${symbol.section}`;
+      const list = bySection.get(key);
+      if (list) list.push(symbol);
+      else bySection.set(key, [symbol]);
+    }
+    const labels = new Map<PlacedSection, readonly ImageSymbol[]>();
     for (const section of sections) {
+      const list = bySection.get(`${section.module}\0${section.name}`) ?? [];
       labels.set(
         section,
-        symbols
-          .filter((s) => s.module === section.module && s.section === section.name && isLabel(s) && found(s))
-          .sort((a, b) => (a.address === b.address ? preference(a) - preference(b) : a.address < b.address ? -1 : 1)),
+        list.sort((a, b) => (a.address === b.address ? preference(a) - preference(b) : a.address < b.address ? -1 : 1)),
       );
     }
     this.#labels = labels;
-    const hash = createHash('sha256');
-    for (const s of sections) hash.update(`${s.name} ${s.address.toString(16)} ${s.size}\n`).update(s.data);
-    this.hash = hash.digest('hex');
   }
 
+  /** SHA-256 of what is executed: the sections' addresses and bytes. */
+  get hash(): string {
+    if (this.#hash === undefined) {
+      const hash = createHash('sha256');
+      for (const s of this.sections) hash.update(`${s.name} ${s.address.toString(16)} ${s.size}\n`).update(s.data);
+      this.#hash = hash.digest('hex');
+    }
+    return this.#hash;
+  }
+
+  /** The section that an address lies in. */
   sectionAt(address: bigint): PlacedSection | undefined {
     return this.sections.find((s) => address >= s.address && address < s.address + BigInt(s.size));
   }
@@ -82,18 +103,51 @@ export class Image {
     const section = this.sectionAt(address);
     if (!section || section.segment === 'percpu') return undefined;
     const offset = Number(address - section.address);
-    let label: ImageSymbol | undefined;
-    for (const symbol of this.#labels.get(section)!) {
-      if (symbol.address > address) break;
-      if (label?.address !== symbol.address) label = symbol;
-    }
+    const label = this.#labelAt(section, address);
     const from = label ? Number(label.address - section.address) : 0;
-    const instructions = section.lines.filter((row) => row.offset >= from && row.offset < offset).length;
     return {
       label: label?.name ?? section.name,
-      instructions,
-      line: section.lines.find((row) => row.offset === offset),
+      instructions: this.#starts(section, from, offset).length,
+      line: lineAt(section, offset),
     };
+  }
+
+  /** The last label of the section at or before an address; of several at one address, the one that is printed. */
+  #labelAt(section: PlacedSection, address: bigint): ImageSymbol | undefined {
+    const list = this.#labels.get(section)!;
+    let at = lastAt(list.length, (i) => list[i]!.address <= address);
+    while (at > 0 && list[at - 1]!.address === list[at]!.address) at--;
+    return list[at];
+  }
+
+  /** Offsets of the section's instructions from `from` up to, and not including, `to`. */
+  #starts(section: PlacedSection, from: number, to: number): number[] {
+    if (section.lines.length > 0) {
+      const first = lastAt(section.lines.length, (i) => section.lines[i]!.offset < from) + 1;
+      const offsets: number[] = [];
+      for (let i = first; i < section.lines.length && section.lines[i]!.offset < to; i++) {
+        offsets.push(section.lines[i]!.offset);
+      }
+      return offsets;
+    }
+    // Each label begins an instruction, whatever lies before it.
+    const list = this.#labels.get(section)!;
+    const offsets: number[] = [];
+    for (let at = from, i = lastAt(list.length, (k) => offsetOf(section, list[k]!) <= from) + 1; at < to; i++) {
+      const stop = Math.min(to, i < list.length ? offsetOf(section, list[i]!) : to);
+      for (const offset of instructionOffsets(section.data, at, stop)) offsets.push(offset);
+      at = stop;
+    }
+    return offsets;
+  }
+
+  /**
+   * The addresses of a section's instructions from `from` on, up to and not including `to`. Without a line map, `from` must be the
+   * address of an instruction.
+   */
+  instructions(section: PlacedSection, from: bigint, to: bigint): bigint[] {
+    const offset = (address: bigint): number => Number(address - section.address);
+    return this.#starts(section, offset(from), offset(to)).map((at) => section.address + BigInt(at));
   }
 
   /** `label+n` for an address; the bare address in hexadecimal where the image has no code. */
@@ -111,8 +165,7 @@ export class Image {
   find(name: string): ImageSymbol | undefined {
     const global = this.globals.get(name);
     if (global) return global;
-    const local = this.symbols.filter((s) => s.name === name);
-    return local.length === 1 ? local[0] : undefined;
+    return this.#locals.get(name);
   }
 
   /**
@@ -130,10 +183,32 @@ export class Image {
     const section = this.sectionAt(symbol.address);
     if (!section) return undefined;
     const from = Number(symbol.address - section.address);
-    const rows = section.lines.filter((row) => row.offset >= from);
-    const row = rows[count];
-    return row && section.address + BigInt(row.offset);
+    // No instruction is longer than 15 bytes.
+    const end = Math.min(section.size, section.lines.length > 0 ? section.size : from + 15 * (count + 1));
+    const offset = this.#starts(section, from, end)[count];
+    return offset === undefined ? undefined : section.address + BigInt(offset);
   }
+}
+
+/** The greatest index below `count` for which `holds`, which does so up to some index and not after it; -1 if for none. */
+function lastAt(count: number, holds: (index: number) => boolean): number {
+  let low = 0;
+  let high = count;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (holds(middle)) low = middle + 1;
+    else high = middle;
+  }
+  return low - 1;
+}
+
+function offsetOf(section: PlacedSection, symbol: ImageSymbol): number {
+  return Number(symbol.address - section.address);
+}
+
+function lineAt(section: PlacedSection, offset: number): LineRow | undefined {
+  const row = section.lines[lastAt(section.lines.length, (i) => section.lines[i]!.offset <= offset)];
+  return row?.offset === offset ? row : undefined;
 }
 
 function isLabel(symbol: ImageSymbol): boolean {

@@ -14,9 +14,14 @@ export interface LinkOptions {
   readonly tested: readonly Module[];
   /** Sections whose names begin like this go to the end of their segment, on pages of their own. */
   readonly apart?: readonly string[];
+  /** Functions of an executable whose place another module's functions of these names take: see `diverted`. */
+  readonly diverted?: ReadonlySet<string>;
 }
 
 const PAGE = 4096n;
+
+/** What an executable's own version of a function is called when another module has taken its name. */
+export const REPLACED = '.replaced';
 
 export function segmentOf(section: ModuleSection): Segment {
   if (section.name.startsWith('.data..percpu') || section.name.startsWith('.bss..percpu')) return 'percpu';
@@ -24,7 +29,8 @@ export function segmentOf(section: ModuleSection): Segment {
   if (section.exec && section.name.endsWith('.smm')) return 'smm-text';
   if (section.exec) return user ? 'user-text' : 'text';
   if (user) return 'user-data';
-  return section.write ? 'data' : 'rodata';
+  // Some linker scripts leave constants writable; the system software maps them read-only, as it does its text.
+  return section.write && !section.name.startsWith('.rodata') ? 'data' : 'rodata';
 }
 
 /** The names that no module defines, each with its first use. */
@@ -52,11 +58,21 @@ export function undefinedSymbols(
 export function link(modules: readonly Module[], options: LinkOptions): Image {
   const cursor = new Map<Segment, bigint>();
   const placed: { section: ModuleSection; module: Module; address: bigint; segment: Segment }[] = [];
+  const all = modules.flatMap((module) => module.sections.map((section) => ({ module, section })));
   const isApart = ({ name }: ModuleSection): boolean => options.apart?.some((begin) => name.startsWith(begin)) ?? false;
   const apartBegun = new Set<Segment>();
+  const isFixed = ({ address }: ModuleSection): boolean => address !== undefined;
+  for (const { module, section } of all.filter((a) => isFixed(a.section))) {
+    if (!section.alloc || section.size === 0) continue;
+    const address = section.address!;
+    const segment = segmentOf(section);
+    placed.push({ section, module, address, segment });
+    // Per-CPU data of other modules goes behind the executable's.
+    if (segment === 'percpu') cursor.set(segment, address + BigInt(section.size));
+  }
   for (const last of [false, true]) {
-    for (const { module, section } of modules.flatMap((m) => m.sections.map((s) => ({ module: m, section: s })))) {
-      if (!section.alloc || section.size === 0 || isApart(section) !== last) continue;
+    for (const { module, section } of all) {
+      if (!section.alloc || section.size === 0 || isFixed(section) || isApart(section) !== last) continue;
       if (section.write && section.exec) {
         throw new InputError(
           `${module.name}: section ${section.name} is both writable and executable; code that changes itself is not modelled: drop one of the flags`,
@@ -81,16 +97,21 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
     });
   }
   const strong = new Map<string, ImageSymbol>();
+  const diverted: ImageSymbol[] = [];
   for (const module of modules) {
-    for (const symbol of module.symbols) {
-      if (symbol.section === 'undefined') continue;
-      const home = placed.find((p) => p.module === module && p.section.name === symbol.section);
+    const homes = new Map(placed.filter((p) => p.module === module).map((p) => [p.section.name, p]));
+    for (const defined of module.symbols) {
+      if (defined.section === 'undefined') continue;
+      const home = homes.get(defined.section);
+      const isDiverted = home !== undefined && isFixed(home.section) && (options.diverted?.has(defined.name) ?? false);
+      const symbol = isDiverted ? { ...defined, name: `${defined.name}${REPLACED}` } : defined;
       if (!home && symbol.section !== 'absolute') {
         // A label in an empty section has no address of its own: give it the segment's start.
         continue;
       }
       const address = BigInt.asUintN(64, (home?.address ?? 0n) + symbol.value);
       const entry: ImageSymbol = { ...symbol, module: module.name, address };
+      if (isDiverted) diverted.push(entry);
       if (symbol.binding === 'global') {
         const other = strong.get(symbol.name);
         if (other) {
@@ -114,7 +135,9 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   );
 
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
-    const data = section.data.slice();
+    const isAltered =
+      section.relocations.length > 0 || diverted.some((d) => d.module === module.name && d.section === section.name);
+    const data = isAltered ? section.data.slice() : section.data;
     for (const relocation of section.relocations) {
       const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? lookup.globals.get(relocation.symbol);
       if (!target) {
@@ -125,6 +148,9 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       }
       relocate(data, relocation, target.address, address, module);
     }
+    for (const symbol of diverted) {
+      if (symbol.module === module.name && symbol.section === section.name) divert(data, symbol, address, lookup);
+    }
     const loadAddress = segment === 'percpu' ? BigInt.asUintN(64, options.layout.percpu + address) : address;
     return {
       name: section.name,
@@ -134,10 +160,20 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       loadAddress,
       data,
       size: section.size,
-      lines: section.lines,
+      lines: isFixed(section) ? [] : section.lines,
+      fixed: isFixed(section),
     };
   });
   return new Image(sections, symbols, tested, sources);
+}
+
+/** Puts a jump to the function that has taken its name at the start of an executable's function, as a live patch does. */
+function divert(data: Uint8Array, symbol: ImageSymbol, section: bigint, lookup: Image): void {
+  const name = symbol.name.slice(0, -REPLACED.length);
+  const offset = Number(symbol.address - section);
+  data[offset] = 0xe9;
+  const field: Relocation = { offset: offset + 1, kind: 'pc32', symbol: name, addend: -4n };
+  relocate(data, field, lookup.globals.get(name)!.address, section, { name: symbol.module });
 }
 
 function where(symbol: ModuleSymbol, module: Module): string {
@@ -157,7 +193,13 @@ const WIDTH = {
   pc8: 1,
 } as const;
 
-function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, section: bigint, module: Module): void {
+function relocate(
+  data: Uint8Array,
+  relocation: Relocation,
+  symbol: bigint,
+  section: bigint,
+  module: Pick<Module, 'name'>,
+): void {
   const size = WIDTH[relocation.kind];
   const relative = relocation.kind.startsWith('p');
   const place = section + BigInt(relocation.offset);
@@ -178,9 +220,9 @@ function relocate(data: Uint8Array, relocation: Relocation, symbol: bigint, sect
   for (let i = 0; i < size; i++) data[relocation.offset + i] = Number(BigInt.asUintN(8, value >> BigInt(8 * i)));
 }
 
-/** The span of whole pages that a segment's sections cover: start and bytes; undefined if there are none. */
+/** The span of whole pages that a segment's sections cover, without those of executables: start and bytes; undefined if there are none. */
 export function segmentSpan(image: Image, segment: Segment): { address: bigint; size: number } | undefined {
-  const sections = image.sections.filter((s) => s.segment === segment);
+  const sections = image.sections.filter((s) => s.segment === segment && (!s.fixed || segment === 'percpu'));
   if (sections.length === 0) return undefined;
   const start =
     sections.reduce((a, s) => (s.loadAddress < a ? s.loadAddress : a), sections[0]!.loadAddress) & ~(PAGE - 1n);

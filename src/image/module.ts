@@ -51,6 +51,8 @@ export interface ModuleSection {
   readonly alloc: boolean;
   readonly write: boolean;
   readonly exec: boolean;
+  /** Of an executable: where the section lies. The linker leaves it there. */
+  readonly address?: bigint;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
 }

@@ -4,8 +4,8 @@
  */
 import { type AddressSpace, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import type { Module, ModuleSymbol } from '../image/module.js';
-import type { Subject } from './boot.js';
 import { type Platform, processorOf } from './platform.js';
+import type { Subject } from './subject.js';
 
 const KERNEL = 'kernel';
 /** Name of the address space of user mode, with isolation. */
@@ -63,6 +63,16 @@ function sharedPages({ image, platform, processors }: Subject): Set<bigint> {
     for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
       const first = section.loadAddress + processorOf(platform, n).percpu - platform.layout.percpu;
       for (let page = first & ~0xfffn; page < first + BigInt(section.size); page += BigInt(PAGE_SIZE)) pages.add(page);
+    }
+  }
+  for (const [from, to] of platform.isolation.parts ?? []) {
+    const start = image.find(from);
+    const end = typeof to === 'number' ? (start?.address ?? 0n) + BigInt(to) : image.find(to)?.address;
+    const section = start && image.sectionAt(start.address);
+    if (!start || end === undefined || !section?.fixed) continue;
+    for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
+      const distance = section.loadAddress - section.address + processorOf(platform, n).percpu - platform.layout.percpu;
+      for (let at = start.address & ~0xfffn; at < end; at += BigInt(PAGE_SIZE)) pages.add(at + distance);
     }
   }
   return pages;

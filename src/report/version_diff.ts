@@ -93,14 +93,17 @@ export function follower(before: Image, after: Image): (boundary: string) => str
 }
 
 function instructions(image: Image): { readonly name: string; readonly text: string }[] {
-  return image.sections
-    .filter((s) => s.segment === 'text')
-    .flatMap((section) =>
-      section.lines.map((row) => ({
-        name: image.name(section.address + BigInt(row.offset)),
-        text: row.text.trim().replace(/\s+/g, ' '),
-      })),
-    );
+  return (
+    image.sections
+      // The functions of an executable are paired by their names alone: there are millions of instructions.
+      .filter((s) => s.segment === 'text' && !s.fixed)
+      .flatMap((section) =>
+        section.lines.map((row) => ({
+          name: image.name(section.address + BigInt(row.offset)),
+          text: row.text.trim().replace(/\s+/g, ' '),
+        })),
+      )
+  );
 }
 
 const STYLES: Readonly<Record<Change, Parameters<Paint>[0]>> = {

@@ -1,5 +1,5 @@
 /** Expected sets of boundaries: reading them with an image at hand, and what differs from what was found. */
-import { InputError } from '../errors.js';
+import { InputError, located } from '../errors.js';
 import type { Failure } from '../explore/result.js';
 import { eventNamed } from '../harness/events.js';
 import { addressOf } from '../hooks/triggers.js';
@@ -18,14 +18,7 @@ const key = ({ event, boundary }: Pick<Entry, 'event' | 'boundary'>): string => 
 
 /** The boundaries that the texts stand for, by key. An InputError names the text's place. */
 export function boundarySet(image: Image, list: readonly ExpectedBoundary[]): Map<string, Entry> {
-  const entries = list.flatMap(({ text, place }) => {
-    try {
-      return entriesOf(image, text);
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${place}: ${error.message}`, error.notes);
-    }
-  });
+  const entries = list.flatMap(({ text, place }) => located(place, () => entriesOf(image, text)));
   const plain = entries.findIndex((e) => e.event === undefined);
   if (plain >= 0 && entries.some((e) => e.event !== undefined)) {
     throw new InputError(
@@ -54,10 +47,7 @@ function entriesOf(image: Image, text: string): Entry[] {
   if (!section || section !== image.sectionAt(last) || last < first) {
     throw new InputError(`'${text}': the end does not lie after the start, in the same section`);
   }
-  const offset = (address: bigint): number => Number(address - section.address);
-  return section.lines
-    .filter((row) => row.offset >= offset(first) && row.offset <= offset(last))
-    .map((row) => entry(section.address + BigInt(row.offset)));
+  return image.instructions(section, first, last + 1n).map(entry);
 }
 
 /** What differs between the failures that were expected and those that were found, one line for each difference. */

@@ -4,7 +4,7 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import type { Outcome } from './run_case.js';
+import { type Outcome, outcomeOf } from './outcome.js';
 import type { Job, Told, WorkerOptions } from './worker.js';
 
 export interface PoolOptions extends WorkerOptions {
@@ -89,17 +89,9 @@ export class Pool {
     this.#running.delete(process);
     if (this.#stopped) return undefined;
     if ('outcome' in ended) return ended.outcome;
-    return {
-      name: job.name,
-      title: job.title,
-      status: ended.status,
-      problems: [ended.problem],
-      report: undefined,
-      saved: [],
-      result: undefined,
-      cached: false,
-      seconds: (performance.now() - began) / 1000,
-    };
+    const { name, title } = job;
+    const { status, problem } = ended;
+    return outcomeOf({ name, title, status, problems: [problem], seconds: (performance.now() - began) / 1000 });
   }
 
   #done(index: number, outcome: Outcome): void {

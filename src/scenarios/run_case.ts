@@ -1,14 +1,12 @@
 /** Runs one scenario under one profile in one context, and compares what comes out with what must. */
 import { type Mutant, mutated } from '../ablation/mutants.js';
-import { Assembler } from '../assembler/index.js';
-import { InputError } from '../errors.js';
+import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
 import { savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
-import { buildSubject, type Subject } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
+import type { Subject } from '../platforms/subject.js';
 import { type ChosenProfile, chooseProfile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
@@ -16,40 +14,9 @@ import { searchReport } from '../report/search_report.js';
 import { counterexample, type Heading, type Paint, shortPath } from '../report/text.js';
 import { differences } from './boundary_set.js';
 import type { Cache } from './cache.js';
+import { type Outcome, outcomeOf, problemOf, type Result } from './outcome.js';
 import type { Case } from './scenario.js';
-
-/** What came out, without regard to what must: this is what a cache keeps. */
-export interface Result {
-  readonly verdict: SearchResult['verdict'];
-  readonly states: number;
-  readonly transitions: number;
-  /** Of the search itself. */
-  readonly seconds: number;
-  readonly stopped: string | undefined;
-  readonly failures: readonly Failure[];
-}
-
-/**
- * How a case went. `met`: exactly what must come out; `unmet`: something else; `open`: the search was stopped, or fired not
- * all that it should; `bad-input`: it could not be run; `crashed` and `hung`: the process that ran it.
- */
-export type Status = 'met' | 'unmet' | 'open' | 'bad-input' | 'crashed' | 'hung';
-
-export interface Outcome {
-  readonly name: string;
-  readonly title: string;
-  readonly status: Status;
-  /** One line for each thing that is wrong. */
-  readonly problems: readonly string[];
-  /** For what failed otherwise than it must: the report of the search. */
-  readonly report: string | undefined;
-  /** Path files that have been written. */
-  readonly saved: readonly string[];
-  readonly result: Result | undefined;
-  readonly cached: boolean;
-  /** From start to end, assembling included. */
-  readonly seconds: number;
-}
+import { subjectOf } from './subject.js';
 
 export interface CaseOptions {
   readonly paint: Paint;
@@ -62,31 +29,14 @@ export interface CaseOptions {
   readonly mutant?: Mutant;
 }
 
-let assembler: Promise<Assembler> | undefined;
-
 /** Never rejects for bad input: that is an outcome. */
 export async function runCase(one: Case, options: CaseOptions): Promise<Outcome> {
   const began = performance.now();
   const { scenario, name } = one;
-  const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome => ({
-    name,
-    title: scenario.title,
-    problems: [],
-    report: undefined,
-    saved: [],
-    result: undefined,
-    cached: false,
-    seconds: (performance.now() - began) / 1000,
-    ...rest,
-  });
+  const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome =>
+    outcomeOf({ name, title: scenario.title, seconds: (performance.now() - began) / 1000, ...rest });
   try {
-    assembler ??= Assembler.create();
-    const built = buildSubject(await assembler, {
-      files: scenario.files.map(shortPath),
-      platform: platformNamed(scenario.platform),
-      context: one.context,
-      defines: scenario.defines,
-    });
+    const built = await subjectOf(one);
     const { mutant } = options;
     const subject = mutant ? { ...built, image: mutated(built.image, mutant) } : built;
     const profile = chooseProfile(one.profile, scenario.knobs);
@@ -116,7 +66,7 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
     });
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
-    return outcome({ status: 'bad-input', problems: [[error.message, ...error.notes].join('; ')] });
+    return outcome({ status: 'bad-input', problems: [problemOf(error)] });
   }
 }
 
@@ -137,16 +87,10 @@ async function runSearch(
   { search, paint, mutant }: CaseOptions,
 ): Promise<Searched> {
   const bound = scenario.bound!;
-  const inField = <T>(field: string, body: () => T): T => {
-    try {
-      return body();
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${scenario.places[field]}: ${error.message}`, error.notes);
-    }
-  };
   const field = scenario.at.length > 0 ? 'at' : 'events';
-  const places = inField(field, () => parsePlaces(scenario.at, subject.image, subject.platform, bound));
+  const places = located(scenario.places[field]!, () =>
+    parsePlaces(scenario.at, subject.image, subject.platform, bound),
+  );
   const { verdict, states, transitions, seconds, stopped, failures, ...rest } = await search({
     subject,
     profile,
@@ -177,21 +121,11 @@ function runSchedule(
   { paint }: CaseOptions,
 ): Searched {
   const began = performance.now();
-  const path = scenario.schedule!.map((firing) => {
-    try {
-      return { ...firing, address: addressOf(subject.image, firing.boundary) };
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${firing.place}: ${error.message}`, error.notes);
-    }
-  });
-  let trace: ReturnType<typeof traceOf>;
-  try {
-    trace = traceOf(subject, profile, path);
-  } catch (error) {
-    if (!(error instanceof InputError)) throw error;
-    throw new InputError(`${scenario.places.schedule}: ${error.message}`, error.notes);
-  }
+  const path = scenario.schedule!.map((firing) => ({
+    ...firing,
+    address: located(firing.place, () => addressOf(subject.image, firing.boundary)),
+  }));
+  const trace = located(scenario.places.schedule!, () => traceOf(subject, profile, path));
   const checked = scenario.properties;
   const broken = trace.broken.filter((b) => checked === undefined || checked.includes(b.property));
   const last = path.at(-1);

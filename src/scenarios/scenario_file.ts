@@ -1,11 +1,11 @@
 /** Reading a scenario: from a YAML file, or from an object of the same form. Errors name file:line:column. */
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join, resolve } from 'node:path';
-import { InputError } from '../errors.js';
+import { InputError, located } from '../errors.js';
 import { kindsOf, parseBound } from '../explore/bound.js';
 import { eventNamed } from '../harness/events.js';
-import { contextPath, isContextFile } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
+import { contextPath, isContextFile } from '../platforms/subject.js';
 import { checkChanges, chooseProfile } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import { didYouMean } from '../suggestion.js';
@@ -45,14 +45,7 @@ export function scenarioFrom(fields: unknown, directory: string): Scenario {
 }
 
 function scenarioOf(fields: ScenarioFields, name: string, directory: string, placeOf: PlaceOf): Scenario {
-  const inField = <T>(path: YamlPath, body: () => T, key = false): T => {
-    try {
-      return body();
-    } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      throw new InputError(`${placeOf(path, key)}: ${error.message}`, error.notes);
-    }
-  };
+  const inField = <T>(path: YamlPath, body: () => T, key = false): T => located(placeOf(path, key), body);
   const wrong = (path: YamlPath, message: string, key = false): InputError =>
     new InputError(`${placeOf(path, key)}: ${message}`);
   const each = (field: 'image' | 'context' | 'profile', fallback: string): [string, YamlPath][] => {

@@ -3,7 +3,7 @@ import { readdirSync, statSync } from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import { InputError } from '../errors.js';
 import { shown } from '../yaml_file.js';
-import type { Outcome } from './run_case.js';
+import { type Outcome, outcomeOf, problemOf } from './outcome.js';
 import { type Case, casesOf } from './scenario.js';
 import { readScenario } from './scenario_file.js';
 
@@ -32,9 +32,7 @@ export function suiteOf(paths: readonly string[], selection: Selection): Suite {
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       const name = shown(file).replace(/\.ya?ml$/, '');
-      const problems = [[error.message, ...error.notes].join('; ')];
-      const rest = { report: undefined, saved: [], result: undefined, cached: false, seconds: 0 };
-      refused.push({ name, title: name, status: 'bad-input', problems, ...rest });
+      refused.push(outcomeOf({ name, title: name, status: 'bad-input', problems: [problemOf(error)], seconds: 0 }));
       return [];
     }
   });

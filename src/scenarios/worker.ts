@@ -3,7 +3,8 @@ import type { Mutant } from '../ablation/mutants.js';
 import { searchHere } from '../explore/threads.js';
 import { paintFor } from '../report/text.js';
 import { Cache } from './cache.js';
-import { type Outcome, runCase } from './run_case.js';
+import type { Outcome } from './outcome.js';
+import { runCase } from './run_case.js';
 import type { Case } from './scenario.js';
 
 /** What a worker is told once, as its argument. */

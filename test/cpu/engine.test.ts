@@ -326,7 +326,7 @@ rule('every word that an instruction changes is in the journal', broken.forgetti
     const start = before(text);
     rig.step();
     rig.machine.memory.undoTo(0);
-    assert.equal(Buffer.compare(rig.machine.memory.u8, start.memory), 0, text);
+    assert.equal(Buffer.compare(rig.machine.memory.u8, start.memory.bytes), 0, text);
     rig.machine.restore(start);
   }
 });

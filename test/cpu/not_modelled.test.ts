@@ -58,7 +58,7 @@ for (const [name, text] of Object.entries(REFUSED)) {
     assert.equal(refused.address, rig.label('here'));
     assert.match(refused.message, /^0xffffffff81000001: /);
     assert.deepEqual(rig.machine.u32, before.registers);
-    assert.equal(Buffer.compare(rig.machine.memory.u8, before.memory), 0);
+    assert.equal(Buffer.compare(rig.machine.memory.u8, before.memory.bytes), 0);
   });
 }
 

@@ -33,7 +33,7 @@ rule(
     rig.runTo('end');
     rig.machine.restore(snapshot);
     assert.deepEqual(rig.machine.u32, snapshot.registers);
-    assert.equal(Buffer.compare(rig.machine.memory.u8, snapshot.memory), 0);
+    assert.equal(Buffer.compare(rig.machine.memory.u8, snapshot.memory.bytes), 0);
     assert.equal(rig.rip, rig.label('v2'));
     assert.equal(rig.machine.nmi.blocked, true);
     assert.equal(rig.machine.nmi.pending, true);
@@ -69,7 +69,7 @@ rule(
     rig.machine.restore(start);
     const second = run();
     assert.deepEqual(second.registers, first.registers);
-    assert.equal(Buffer.compare(second.memory, first.memory), 0);
+    assert.equal(Buffer.compare(second.memory.bytes, first.memory.bytes), 0);
   },
 );
 

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import test from 'node:test';
 import { XMLParser, XMLValidator } from 'fast-xml-parser';
 import { paintFor } from '../../src/report/text.js';
+import type { Outcome } from '../../src/scenarios/outcome.js';
 import { chooseReporter, type Ran, REPORTER_NAMES, type SuiteEnd } from '../../src/scenarios/reporters/reporter.js';
-import type { Outcome } from '../../src/scenarios/run_case.js';
 import type { Case, Scenario } from '../../src/scenarios/scenario.js';
 
 const failure = (property: string, boundary: string, address: bigint) => ({

@@ -517,7 +517,7 @@ export function forgettingReads(machine: Machine): void {
 /** A restored state keeps the registers that it finds. */
 export function restoringMemoryOnly(machine: Machine): void {
   machine.restore = (snapshot) => {
-    machine.memory.u8.set(snapshot.memory);
+    machine.memory.restore(snapshot.memory);
     machine.replaced();
   };
 }
@@ -945,7 +945,7 @@ export function readingRipAlone(machine: Machine): void {
 
 /** A snapshot is a view of the machine's own state. */
 export function snapshotting(machine: Machine): void {
-  machine.snapshot = () => ({ registers: machine.u32, memory: machine.memory.u8 });
+  machine.snapshot = () => ({ registers: machine.u32, memory: { bytes: machine.memory.u8, used: new Map() } });
 }
 
 /** What peek finds is the instruction after the next. */

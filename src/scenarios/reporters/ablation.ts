@@ -2,7 +2,7 @@
 import type { Mutant } from '../../ablation/mutants.js';
 import { plural } from '../../report/names.js';
 import type { Paint } from '../../report/text.js';
-import type { Outcome } from '../run_case.js';
+import type { Outcome } from '../outcome.js';
 
 /**
  * `caught`: a property fails, or the expected failures are others; `refused`: the code does something that ends the search

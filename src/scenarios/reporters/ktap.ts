@@ -1,6 +1,6 @@
 /** KTAP version 1, the kernel's test format (Documentation/dev-tools/ktap.rst). */
 import { stripVTControlCharacters } from 'node:util';
-import type { Status } from '../run_case.js';
+import type { Status } from '../outcome.js';
 import { passed, type Reporter } from './reporter.js';
 
 /** The directive of a result that says more than ok or not ok. */

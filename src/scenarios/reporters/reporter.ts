@@ -2,7 +2,7 @@
 import { InputError } from '../../errors.js';
 import type { Paint } from '../../report/text.js';
 import { didYouMean } from '../../suggestion.js';
-import type { Outcome } from '../run_case.js';
+import type { Outcome } from '../outcome.js';
 import type { Case } from '../scenario.js';
 import { catalogueReporter } from './catalogue.js';
 import { jsonReporter } from './json.js';

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { count, plural } from '../../report/names.js';
 import { type Paint, shortPath } from '../../report/text.js';
-import type { Outcome, Result, Status } from '../run_case.js';
+import type { Outcome, Result, Status } from '../outcome.js';
 import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const WORDS: Readonly<Record<Status, string>> = {

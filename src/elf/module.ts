@@ -1,0 +1,250 @@
+/** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
+import { InputError } from '../errors.js';
+import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
+import { instructionRows } from './code.js';
+import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
+import { ABSOLUTE, OTHER_RELOCATIONS, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
+import { symbolNames } from './names.js';
+import type { ElfRelocation } from './relocations.js';
+import type { ElfSymbol } from './symbols.js';
+
+/** All sections of one file in memory, together, may have so many bytes: more is no kernel but a damaged size. */
+const MOST = 2 ** 30;
+
+const KINDS: ReadonlyMap<number, RelocationKind> = new Map(
+  (Object.keys(RELOCATION_TYPES) as RelocationKind[]).map((kind) => [RELOCATION_TYPES[kind][1], kind]),
+);
+const R_X86_64_NONE = 0;
+
+/**
+ * Sections of kernel objects that the kernel's linker script drops, or that only the loader of modules reads (Linux,
+ * include/asm-generic/vmlinux.lds.h: DISCARDS).
+ */
+const DROPPED = /^\.(discard\.|modinfo$|export_symbol$)|^_*_ksymtab|^__kcrctab/;
+
+export function moduleFromElf(elf: ElfFile): Module {
+  return new ModuleMaker(elf).make();
+}
+
+class ModuleMaker {
+  readonly #relocatable: boolean;
+  /** Sections that are loaded, by index: the name that the module gives them. */
+  readonly #names = new Map<number, string>();
+  readonly #symbolNames: readonly string[];
+  /** Offsets of the labels in each section. */
+  readonly #labels = new Map<number, number[]>();
+  /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
+  readonly #otherwiseUsed = new Set<ElfSymbol>();
+  readonly #used = new Set<ElfSymbol>();
+
+  constructor(private readonly elf: ElfFile) {
+    this.#relocatable = elf.type === 'relocatable';
+    if (!this.#relocatable) this.#refuseDynamic();
+    let total = 0;
+    const taken = new Map<string, number>();
+    for (const section of elf.sections) {
+      if (!this.#isLoaded(section)) continue;
+      total += section.size;
+      if (total > MOST) {
+        throw new InputError(
+          `${sectionPlace(elf.file, section)}: with its 0x${section.size.toString(16)} bytes the sections in memory have more than ${MOST >> 20} MiB; the file is damaged, make it anew`,
+        );
+      }
+      if ((section.flags & SHF.COMPRESSED) !== 0) {
+        throw new InputError(
+          `${sectionPlace(elf.file, section)}: is compressed, but belongs to the program; make the file anew (gABI: SHF_COMPRESSED is for sections that are not loaded)`,
+        );
+      }
+      const number = (taken.get(section.name) ?? 0) + 1;
+      taken.set(section.name, number);
+      this.#names.set(section.index, uniqueSectionName(section, number));
+    }
+    this.#symbolNames = symbolNames(elf.symbols, (index) => this.#names.get(index) ?? elf.sections[index]!.name);
+    for (const { section, value, type } of elf.symbols) {
+      if (typeof section !== 'number' || type === 'section') continue;
+      const offset = value - this.#start(section);
+      const labels = this.#labels.get(section);
+      if (labels) labels.push(Number(offset));
+      else this.#labels.set(section, [Number(offset)]);
+    }
+  }
+
+  make(): Module {
+    const { elf } = this;
+    const sections = elf.sections
+      .filter(({ index }) => this.#names.has(index))
+      .map((section) => this.#section(section));
+    const symbols = elf.symbols.slice(1).flatMap((symbol) => this.#symbol(symbol, sections));
+    if (elf.symbols[0] && this.#used.has(elf.symbols[0])) {
+      symbols.push({
+        ...{ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n },
+        ...{ binding: 'local', type: 'notype' },
+      });
+    }
+    return { name: elf.file, sections, symbols, sources: new Map([[elf.file, '']]) };
+  }
+
+  /** What lies in memory when the code runs. */
+  #isLoaded({ name, type, flags }: ElfSection): boolean {
+    const never: readonly number[] = [SHT.NULL, SHT.SYMTAB, SHT.STRTAB, SHT.RELA, SHT.REL, SHT.GROUP];
+    if ((flags & SHF.ALLOC) === 0 || never.includes(type) || (flags & SHF.TLS) !== 0) return false;
+    return !this.#relocatable || ((flags & SHF.EXCLUDE) === 0 && !DROPPED.test(name));
+  }
+
+  /** The address that symbol values in a section count from. */
+  #start(section: number): bigint {
+    return this.#relocatable ? 0n : this.elf.sections[section]!.address;
+  }
+
+  /** A file that a loader would have to change before it can run. */
+  #refuseDynamic(): void {
+    const tables: readonly number[] = [SHT.RELA, SHT.REL, SHT.RELR];
+    for (const section of this.elf.sections) {
+      if ((section.flags & SHF.ALLOC) === 0 || section.size === 0 || !tables.includes(section.type)) continue;
+      throw new InputError(
+        `${sectionPlace(this.elf.file, section)}: has relocations for a dynamic linker, which is not modelled; link statically and not position-independent (-static -no-pie), or give the object files`,
+      );
+    }
+  }
+
+  #section(section: ElfSection): ModuleSection {
+    const { elf } = this;
+    const exec = (section.flags & SHF.EXECINSTR) !== 0;
+    const relocations = this.#relocatable ? this.#relocations(section) : [];
+    const labels = this.#labels.get(section.index) ?? [];
+    const address = this.#relocatable ? 0n : section.address;
+    let rows: readonly LineRow[] | undefined;
+    return {
+      name: this.#names.get(section.index)!,
+      data: section.data,
+      size: section.size,
+      align: section.align,
+      alloc: true,
+      // A linker script may put what is written and what is executed into one section: the kernel then maps it read-only.
+      write: (section.flags & SHF.WRITE) !== 0 && (this.#relocatable || !exec),
+      exec,
+      relocations,
+      ...(this.#relocatable ? {} : { address }),
+      // Of an executable, most code is never looked at.
+      get lines(): readonly LineRow[] {
+        rows ??= exec
+          ? instructionRows({ data: section.data, labels, address, file: elf.file, position: () => undefined })
+          : [];
+        return rows;
+      },
+    };
+  }
+
+  #relocations(section: ElfSection): Relocation[] {
+    const found = this.elf.relocationsOf(section.index).flatMap((relocation) => this.#relocation(section, relocation));
+    return found.sort((a, b) => a.offset - b.offset);
+  }
+
+  #relocation(section: ElfSection, relocation: ElfRelocation): Relocation[] {
+    const { offset, type, symbol, addend } = relocation;
+    if (type === R_X86_64_NONE) return [];
+    const place = `${sectionPlace(this.elf.file, section)} at offset 0x${offset.toString(16)}`;
+    const kind = KINDS.get(type);
+    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, symbol.name)}`);
+    if (offset + RELOCATION_WIDTH[kind] > section.data.length) {
+      throw new InputError(
+        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${this.#symbolNames[symbol.index]} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
+      );
+    }
+    this.#used.add(symbol);
+    if (!isBranchTarget(section, relocation, kind)) this.#otherwiseUsed.add(symbol);
+    return [{ offset, kind, symbol: this.#symbolNames[symbol.index]!, addend }];
+  }
+
+  #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
+    const { elf } = this;
+    const name = this.#symbolNames[symbol.index]!;
+    if (symbol.type === 'file' || (symbol.type === 'section' && !this.#relocatable) || name === '') return [];
+    const place = `${elf.file}: symbol ${name}`;
+    if (symbol.type === 'ifunc' && this.#relocatable) {
+      throw new InputError(
+        `${place}: is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it`,
+      );
+    }
+    const common = {
+      name,
+      size: symbol.size,
+      // Of several unique symbols the first is taken, as of weak ones.
+      binding: symbol.binding === 'unique' ? ('weak' as const) : symbol.binding,
+      type: MODULE_TYPES[symbol.type],
+    };
+    if (symbol.section === 'undefined') {
+      if (symbol.binding === 'local') {
+        throw new InputError(`${place}: is local, but not defined; the file is damaged, make it anew`);
+      }
+      // What only sections that are not loaded refer to need not be defined.
+      if (!this.#used.has(symbol)) return [];
+      return [{ ...common, section: 'undefined', value: 0n, calledOnly: !this.#otherwiseUsed.has(symbol) }];
+    }
+    if (symbol.section === 'absolute') return [{ ...common, section: 'absolute', value: symbol.value }];
+    if (symbol.section === 'common') {
+      const section = commonSection(symbol, name, place);
+      sections.push(section);
+      return [{ ...common, section: section.name, value: 0n }];
+    }
+    const section = this.#names.get(symbol.section);
+    if (section !== undefined) return [{ ...common, section, value: symbol.value - this.#start(symbol.section) }];
+    if (this.#used.has(symbol)) {
+      throw new InputError(
+        `${place}: is used by code or data, but lies in section ${elf.sections[symbol.section]!.name}, which is not loaded; drop the use, or put it into a section that is`,
+      );
+    }
+    // Linker scripts define symbols in sections that came out empty.
+    const isAddress = !this.#relocatable && (elf.sections[symbol.section]!.flags & SHF.ALLOC) !== 0;
+    return isAddress ? [{ ...common, section: 'absolute', value: symbol.value }] : [];
+  }
+}
+
+const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = {
+  ...{ notype: 'notype', object: 'object', func: 'func', section: 'section', file: 'notype' },
+  ...{ common: 'object', tls: 'object', ifunc: 'func' },
+};
+
+/** A name that no other section of the module has; `undefined` and `absolute` mean something else in a module. */
+function uniqueSectionName({ name, index }: ElfSection, number: number): string {
+  if (name === '' || name === 'undefined' || name === 'absolute') return `${name}#${index}`;
+  return number === 1 ? name : `${name}#${number}`;
+}
+
+/** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
+function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
+  const align = Number(symbol.value);
+  if (symbol.size > BigInt(MOST) || align > MOST || (align !== 0 && !Number.isInteger(Math.log2(align)))) {
+    throw new InputError(
+      `${place}: is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
+    );
+  }
+  return {
+    name: `COMMON#${name}`,
+    data: new Uint8Array(0),
+    size: Number(symbol.size),
+    align: Math.max(1, align),
+    ...{ alloc: true, write: true, exec: false, relocations: [], lines: [] },
+  };
+}
+
+/** CALL and JMP rel32 (e8, e9), Jcc rel32 (0f 80 to 0f 8f): SDM vol. 2. The addend -4 is from the field to its end. */
+function isBranchTarget({ data, flags }: ElfSection, { offset, addend }: ElfRelocation, kind: RelocationKind): boolean {
+  if ((kind !== 'pc32' && kind !== 'plt32') || addend !== -4n || (flags & SHF.EXECINSTR) === 0) return false;
+  const opcode = data[offset - 1];
+  return opcode === 0xe8 || opcode === 0xe9 || (data[offset - 2] === 0x0f && opcode !== undefined && opcode >> 4 === 8);
+}
+
+/** Why a relocation cannot be applied, and what to do. */
+function refusal(type: number, symbol: string): string {
+  const name = OTHER_RELOCATIONS.get(type);
+  if (name === undefined) return `the relocation type ${type} is not known; the file is damaged, make it anew`;
+  const what = `the relocation ${name} to ${symbol}`;
+  if (/TLS|TPOFF|TPMOD/.test(name)) {
+    return `${what} is for thread-local storage, which kernels do not have; build without __thread`;
+  }
+  if (/GOT|PLT/.test(name)) {
+    return `${what} needs a global offset table, which is not made; build with -mcmodel=kernel -fno-pic (in assembly: no @GOTPCREL)`;
+  }
+  return `${what} is not for the linker of static code; build with -mcmodel=kernel -fno-pic`;
+}
