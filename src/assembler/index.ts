@@ -9,6 +9,18 @@ import { Preprocessor, readSource } from './preprocessor.js';
 
 export { AssemblyError } from './source.js';
 
+/** Keystone, or the machine's own `gcc -c`. */
+export const ASSEMBLERS = ['keystone', 'gnu'] as const;
+export type AssemblerName = (typeof ASSEMBLERS)[number];
+
+/** How the sources of an image are read; all that a command, a scenario or a saved path says about it. */
+export interface SourceSettings {
+  readonly defines?: Readonly<Record<string, string>>;
+  readonly includePaths?: readonly string[];
+  readonly forcedIncludes?: readonly string[];
+  readonly assembler?: AssemblerName;
+}
+
 export interface AssembleOptions {
   /** As `-DNAME=VALUE`. */
   readonly defines?: Readonly<Record<string, string>>;

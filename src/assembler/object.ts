@@ -83,7 +83,13 @@ export class ObjectWriter {
     }));
     if (this.absoluteNeeded)
       own.push({ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n, binding: 'local', type: 'notype' });
-    return { name: this.name, sections, symbols: [...own, ...this.symbols], sources: this.sources };
+    return {
+      name: this.name,
+      sections,
+      symbols: [...own, ...this.symbols],
+      sources: this.sources,
+      assembler: 'Keystone',
+    };
   }
 
   private section(section: Section): ModuleSection {

@@ -1,6 +1,7 @@
 /** A file of the image: assembly, an object, an executable. What it is, its first bytes say, not its name. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import type { AssembleOptions, Assembler } from '../assembler/index.js';
+import { assembleWithGnu } from '../assembler/gnu.js';
+import type { AssembleOptions, Assembler, AssemblerName } from '../assembler/index.js';
 import { moduleFromElf } from '../elf/module.js';
 import { readElf } from '../elf/reader.js';
 import { readBytes } from '../files.js';
@@ -10,11 +11,16 @@ import type { Module } from '../image/module.js';
 const LARGEST = 2 ** 30;
 const ELF = Buffer.from('\x7fELF', 'latin1');
 
-export function readModule(assembler: Assembler, file: string, options: AssembleOptions): Module {
+export function readModule(
+  assembler: Assembler,
+  file: string,
+  options: AssembleOptions,
+  name: AssemblerName = 'keystone',
+): Module {
   if (firstBytes(file, ELF.length).equals(ELF)) {
     return moduleFromElf(readElf(readBytes(file, 'an object or an executable', LARGEST), file));
   }
-  return assembler.assemble(file, options);
+  return name === 'gnu' ? assembleWithGnu(file, options) : assembler.assemble(file, options);
 }
 
 /** The first bytes of a file; none of what is no file, which can be read only once. */

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AssembleOptions, Assembler } from '../assembler/index.js';
+import type { AssembleOptions, Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
 import { MAX_PROCESSORS } from '../harness/processors.js';
@@ -20,13 +20,11 @@ import { platformFor } from './system_code.js';
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
 
-export interface BuildOptions {
+export interface BuildOptions extends SourceSettings {
   readonly files: readonly string[];
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
-  /** Macros for the files under test and the context. */
-  readonly defines?: Readonly<Record<string, string>>;
   /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
   readonly stubs?: Readonly<Record<string, string | undefined>>;
   /** C functions of an executable that are run themselves, with all that they call. */
@@ -41,6 +39,8 @@ export interface Subject {
   readonly contextModule: string;
   /** How many processors run: the context has a part for each. */
   readonly processors: number;
+  /** What the sources under test were assembled with, as it is to be printed; empty if there are none. */
+  readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
 }
@@ -68,19 +68,23 @@ export function contextPath(context: string, platform: Platform): string {
 /** Assembles and links the files under test with a context; every error is an InputError. */
 export function buildSubject(assembler: Assembler, options: BuildOptions): Subject {
   const through = options.through ?? [];
+  const own = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
+  const ownOptions = { ...(options.defines ? { defines: options.defines } : {}), includePaths: own };
   const assemblyOptions = {
-    ...(options.defines ? { defines: options.defines } : {}),
-    includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
+    ...ownOptions,
+    includePaths: [...(options.includePaths ?? []), ...own],
+    ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
   const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const tested = options.files.map((file) => readModule(assembler, file, assemblyOptions));
+  const tested = options.files.map((file) => readModule(assembler, file, assemblyOptions, options.assembler));
   const executable = executableOf(tested);
   const platform = platformFor(options.platform, tested, through);
+  const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
-    ...assemblyOptions,
-    includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
+    ...contextOptions,
+    includePaths: [dirname(contextFile), ...contextOptions.includePaths],
   });
   const stubs = Object.entries(options.stubs ?? {});
   const bodies = stubs.flatMap(([name, file]) =>
@@ -130,6 +134,7 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     context: options.context,
     contextModule: context.name,
     processors,
+    assemblers: [...new Set(tested.flatMap((module) => module.assembler ?? []))],
     standIns,
   };
 }

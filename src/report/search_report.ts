@@ -8,8 +8,11 @@ import { type Heading, type Paint, summary, windows } from './text.js';
 
 /** Verdict and figures, and what had to be made up. */
 export function verdictReport(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
-  const lines = summary(heading, result, paint);
-  return subject.standIns.length > 0 ? `${lines}\n  stand-ins for: ${subject.standIns.join(', ')}` : lines;
+  const lines = [summary(heading, result, paint)];
+  const others = subject.assemblers.filter((name) => name !== 'Keystone');
+  if (others.length > 0) lines.push(`  assembled by ${others.join(', ')}`);
+  if (subject.standIns.length > 0) lines.push(`  stand-ins for: ${subject.standIns.join(', ')}`);
+  return lines.join('\n');
 }
 
 export function searchReport(
