@@ -560,6 +560,9 @@ export class Assembly implements Names {
     if (!/^[a-z][a-z0-9]*$/.test(name))
       scanner.fail(`unknown instruction "${name}"`, 'an instruction, a directive or a macro', start);
     const operands: Operand[] = scanner.operands().map((part) => this.operand(part));
+    const [first] = operands;
+    if (mnemonic === 'notrack' && (first === undefined || first.kind === 'immediate' || !first.indirect))
+      scanner.fail(`notrack before "${name}"`, 'an indirect call or jump', start);
     const result = this.encode(name, prefixes, operands, place);
     this.mark(place, scanner);
     if (this.open.section.flags.nobits) this.refuseContents(place);

@@ -370,8 +370,9 @@ function substitute(line: SourceLine, how: Expanding, locals: Map<string, string
       at = behind(to);
     } else {
       if (c === '"') quoted = !quoted;
-      copy(at, at + 1);
-      at++;
+      const from = at++;
+      while (at < text.length && !(alternate ? /[\\&"A-Za-z_$]/ : /[\\&"]/).test(text[at]!)) at++;
+      copy(from, at);
     }
   }
   return { text: out, frame: line.frame, line: line.line, columns, expansion: line.expansion };
