@@ -43,7 +43,10 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   const inField = <T>(path: YamlPath, body: () => T, key = false): T => located(placeOf(path, key), body);
   const wrong = (path: YamlPath, message: string, key = false): InputError =>
     new InputError(`${placeOf(path, key)}: ${message}`);
-  const each = (field: 'image' | 'context' | 'profile', fallback: string): [string, YamlPath][] => {
+  const each = (
+    field: 'profile' | 'context' | 'image' | 'include' | 'include-file',
+    fallback: string,
+  ): [string, YamlPath][] => {
     const value = fields[field] ?? fallback;
     const list = typeof value === 'string' ? [value] : value;
     const twice = list.findIndex((item, i) => list.indexOf(item) < i);
@@ -65,6 +68,10 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     return context;
   });
   const files = each('image', '').map(([file, path]) => inField(path, () => nearest(file, directory, 'image')));
+  const found = (field: 'include' | 'include-file'): string[] =>
+    fields[field] === undefined
+      ? []
+      : each(field, '').map(([file, path]) => inField(path, () => nearest(file, directory, field)));
 
   if (fields.schedule && (fields.events || fields.at)) {
     throw wrong(['schedule'], 'schedule: stands instead of events: and at:; leave one of them out', true);
@@ -104,7 +111,12 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     knobs,
     files,
     contexts,
-    defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+    sources: {
+      defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+      includePaths: found('include'),
+      forcedIncludes: found('include-file'),
+      assembler: fields.assembler ?? 'keystone',
+    },
     bound,
     at,
     schedule,
