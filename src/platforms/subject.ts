@@ -74,10 +74,15 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-/** The file of a context; a platform may have one of its own by a name that there is for all. */
-export function contextPath(context: string, platform: Platform): string {
+/**
+ * The file of a context. A platform may have one of its own by a name that there is for all, and another for images that are the system
+ * software's own code.
+ */
+export function contextPath(context: string, platform: Platform, isOwnCode: boolean): string {
   if (isContextFile(context)) return context;
-  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const { contexts } = platform.systemCode;
+  const own = isOwnCode && contexts !== undefined ? [join(CONTEXTS, contexts)] : [];
+  const folders = [...own, join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
   const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
   if (file !== undefined) return file;
   const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
@@ -107,7 +112,6 @@ export function buildSubject(
     includePaths: [...(options.includePaths ?? []), ...own],
     ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
-  const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
@@ -118,6 +122,7 @@ export function buildSubject(
     tested,
     stubs.map(({ name }) => name),
   );
+  const contextFile = contextPath(options.context, options.platform, conventions !== options.platform);
   const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
@@ -143,9 +148,9 @@ export function buildSubject(
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  // Some have a function of their own: given by the user, or the platform's.
+  // Some have a function of their own: given by the user, the context's, or the platform's.
   const written = new Set(
-    [...bodies, defaults].flatMap(({ symbols }) =>
+    [...bodies, context, defaults].flatMap(({ symbols }) =>
       symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
     ),
   );
