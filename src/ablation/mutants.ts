@@ -18,7 +18,7 @@ import {
 import { NOPS } from '../assembler/nops.js';
 import { InputError } from '../errors.js';
 import type { Range } from '../hooks/triggers.js';
-import { Image, type PlacedSection } from '../image/image.js';
+import type { Image, PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
 
 /** Plain data, so that it can go to another process. */
@@ -97,7 +97,7 @@ export function mutated(image: Image, mutant: Mutant): Image {
           return rows[i - 1]?.offset === offset ? [{ ...rows[i - 1]!, offset: offset + middle }] : [row];
         });
   const sections = image.sections.map((s) => (s === section ? { ...section, data, lines } : s));
-  return new Image(sections, image.symbols, image.tested, image.sources);
+  return image.withSections(sections);
 }
 
 function placesOf(image: Image, section: PlacedSection): Place[] {
