@@ -71,7 +71,8 @@ function isLabel(symbol: ImageSymbol): boolean {
   return symbol.type !== 'section' && !symbol.name.startsWith('.L');
 }
 
-/** Which of several labels at one address is printed: one that names what begins there, and an outer name first. */
+/** Which of several labels at one address is printed: one that names what begins there, not one that marks a range; and an outer name first. */
 function preference(symbol: ImageSymbol): number {
-  return (symbol.name.endsWith('_end') ? 4 : 0) + (symbol.binding === 'local' ? 1 : 0);
+  const marks = /_end$|^_.*(start|begin|text|textentry)$/.test(symbol.name);
+  return (marks ? 4 : 0) + (symbol.binding === 'local' ? 1 : 0);
 }
