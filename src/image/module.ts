@@ -55,8 +55,6 @@ export interface ModuleSection {
   readonly address?: bigint;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
-  /** Where it must lie: a section of an executable, which has no relocations. */
-  readonly address?: bigint;
 }
 
 export type SymbolBinding = 'local' | 'global' | 'weak';

@@ -6,7 +6,7 @@ import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
 import { moduleFromElf } from '../../src/elf/module.js';
 import { readElf } from '../../src/elf/reader.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
 import type { Module, ModuleSection } from '../../src/image/module.js';
 import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
 
