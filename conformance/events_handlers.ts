@@ -5,8 +5,9 @@
 import { join } from 'node:path';
 import { Assembler } from '../src/assembler/index.js';
 import type { Machine } from '../src/harness/machine.js';
-import { ASM_DIRECTORY, buildSubject, machineFor } from '../src/platforms/boot.js';
+import { machineFor } from '../src/platforms/boot.js';
 import { LINUX } from '../src/platforms/linux.js';
+import { ASM_DIRECTORY, buildSubject } from '../src/platforms/subject.js';
 import type { Profile } from '../src/profiles/profile.js';
 import { type Options, Rig } from '../test/support/machine.js';
 import { ROOT } from './events_peer.js';

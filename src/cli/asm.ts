@@ -7,7 +7,7 @@ import { RELOCATION_TYPES } from '../elf/format.js';
 import { elfObject } from '../elf/writer.js';
 import { InputError } from '../errors.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, SourcePosition } from '../image/module.js';
-import { ASM_DIRECTORY } from '../platforms/boot.js';
+import { ASM_DIRECTORY } from '../platforms/subject.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';

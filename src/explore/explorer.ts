@@ -5,7 +5,7 @@
 import type { Machine } from '../harness/machine.js';
 import { Run } from '../hooks/run.js';
 import { atHit } from '../hooks/triggers.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Property } from '../properties/property.js';
 import { type Bound, printBound } from './bound.js';
 import { LiveWords, MasksFull } from './live_words.js';

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { InputError } from '../errors.js';
 import { readJson } from '../files.js';
 import { eventNamed } from '../harness/events.js';
-import { isContextFile } from '../platforms/boot.js';
+import { isContextFile } from '../platforms/subject.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import type { Failure } from './result.js';
 

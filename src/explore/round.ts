@@ -14,7 +14,7 @@ import { Lanes } from '../fingerprint.js';
 import { type Event, eventNamed } from '../harness/events.js';
 import type { Machine } from '../harness/machine.js';
 import { onAccess, type Trigger } from '../hooks/triggers.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import { HEADER_WORDS, Monitor, RecordWord, Word } from '../properties/monitor.js';
 import { panic } from '../properties/panic.js';
 import type { Property } from '../properties/property.js';

@@ -8,9 +8,9 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { InputError } from '../errors.js';
 import { byKind } from '../harness/events.js';
 import { Image } from '../image/image.js';
-import type { Subject } from '../platforms/boot.js';
 import { machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import type { Bound, Places } from './bound.js';

@@ -5,7 +5,8 @@
 import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import type { Machine } from '../harness/machine.js';
-import { machineFor, type Subject } from '../platforms/boot.js';
+import { machineFor } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { Monitor, type Reference } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';

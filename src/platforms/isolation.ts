@@ -4,8 +4,8 @@
  */
 import { type AddressSpace, PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import type { Module, ModuleSymbol } from '../image/module.js';
-import type { Subject } from './boot.js';
 import { type Platform, processorOf } from './platform.js';
+import type { Subject } from './subject.js';
 
 const KERNEL = 'kernel';
 /** Name of the address space of user mode, with isolation. */

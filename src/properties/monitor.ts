@@ -18,8 +18,8 @@ import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import { ExitReason, nmiExits } from '../harness/vmx.js';
-import type { Subject } from '../platforms/boot.js';
 import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
+import type { Subject } from '../platforms/subject.js';
 import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 

@@ -1,6 +1,6 @@
 /** How values are written for people. */
 
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import { hex } from '../properties/describe.js';
 
 /** A value as hexadecimal, with the label of the code or the offset into the stack that it points to. */

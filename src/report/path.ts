@@ -2,7 +2,7 @@
 import type { ScheduledEvent } from '../explore/result.js';
 import { Run } from '../hooks/run.js';
 import { addressOf, atHit } from '../hooks/triggers.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { counterexample, type Paint } from './text.js';

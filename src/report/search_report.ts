@@ -1,6 +1,6 @@
 /** The whole report of a search: verdict and figures, and for each property its windows and the shortest schedule in full. */
 import { type Failure, isShorter, type SearchResult } from '../explore/result.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { reportPath } from './path.js';

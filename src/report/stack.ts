@@ -1,6 +1,7 @@
 /** A handler's stack as it stood before a transition: each word with its slot's name, its value and who wrote it. */
-import type { Subject } from '../platforms/boot.js';
+
 import { stackNamed } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import { symbolic } from './names.js';
 import type { Trace } from './trace.js';
 

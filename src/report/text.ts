@@ -4,7 +4,7 @@ import { styleText } from 'node:util';
 import { type Bound, printBound } from '../explore/bound.js';
 import type { Covered, Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
 import type { LineRow } from '../image/module.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Changes } from '../profiles/profile.js';
 import { hex } from '../properties/describe.js';
 import { causeOf } from './cause.js';

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { InputError } from '../errors.js';
 import { makeDirectory } from '../explore/path_file.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import type { Result } from './outcome.js';
 import type { Case } from './scenario.js';

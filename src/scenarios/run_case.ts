@@ -6,7 +6,7 @@ import { savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
-import type { Subject } from '../platforms/boot.js';
+import type { Subject } from '../platforms/subject.js';
 import { type ChosenProfile, chooseProfile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { traceOf } from '../report/path.js';

@@ -1,7 +1,7 @@
 /** What a case is about: its image with what is around it. */
 import { Assembler } from '../assembler/index.js';
-import { buildSubject, type Subject } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
+import { buildSubject, type Subject } from '../platforms/subject.js';
 import { shortPath } from '../report/text.js';
 import type { Case } from './scenario.js';
 

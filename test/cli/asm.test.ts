@@ -9,7 +9,7 @@ import { Assembler } from '../../src/assembler/index.js';
 import { assembled, listing } from '../../src/cli/asm.js';
 import { Disassembler } from '../../src/cpu/disassembler.js';
 import { elfObject } from '../../src/elf/writer.js';
-import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
+import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'entrace-cli-asm-'));

@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
+import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 export const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
 export const directory = mkdtempSync(join(tmpdir(), 'entrace-cli-'));

@@ -8,7 +8,7 @@ import { moduleFromElf } from '../../src/elf/module.js';
 import { readElf } from '../../src/elf/reader.js';
 import { elfObject } from '../../src/elf/writer.js';
 import type { Module, ModuleSection } from '../../src/image/module.js';
-import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
+import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const INCLUDES = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
 const assembler = await Assembler.create();

@@ -8,7 +8,7 @@ import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
 import { elfObject } from '../../src/elf/writer.js';
 import type { Module, ModuleSection } from '../../src/image/module.js';
-import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
+import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 import { type GnuObject, gnuMissing, readObject } from '../assembler/gnu.js';
 
 const INCLUDES = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];

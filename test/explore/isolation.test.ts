@@ -5,8 +5,9 @@ import { Assembler } from '../../src/assembler/index.js';
 import { Perm } from '../../src/cpu/memory.js';
 import { Reg } from '../../src/cpu/registers.js';
 import { EventState } from '../../src/harness/event_state.js';
-import { buildSubject, machineFor } from '../../src/platforms/boot.js';
+import { machineFor } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
+import { buildSubject } from '../../src/platforms/subject.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { explore, runOf, source, subjectOf, verdict } from '../support/search.js';
 

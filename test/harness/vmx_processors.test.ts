@@ -5,8 +5,9 @@ import { Assembler } from '../../src/assembler/index.js';
 import { Reg } from '../../src/cpu/registers.js';
 import { EventState } from '../../src/harness/event_state.js';
 import type { Machine } from '../../src/harness/machine.js';
-import { buildSubject, machineFor } from '../../src/platforms/boot.js';
+import { machineFor } from '../../src/platforms/boot.js';
 import { LINUX } from '../../src/platforms/linux.js';
+import { buildSubject } from '../../src/platforms/subject.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { asm } from '../support/search.js';
 

@@ -1,7 +1,7 @@
 /** The report that a person reads: exact texts. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { ASM_DIRECTORY } from '../../src/platforms/boot.js';
+import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { causeOf } from '../../src/report/cause.js';
 import { count, plural, runs } from '../../src/report/names.js';

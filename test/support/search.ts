@@ -10,8 +10,9 @@ import { type Bound, parseBound, parsePlaces } from '../../src/explore/bound.js'
 import { search } from '../../src/explore/explorer.js';
 import type { Failure, SearchOptions, SearchResult } from '../../src/explore/result.js';
 import type { Machine } from '../../src/harness/machine.js';
-import { ASM_DIRECTORY, buildSubject, machineFor, type Subject } from '../../src/platforms/boot.js';
+import { machineFor } from '../../src/platforms/boot.js';
 import { platformNamed } from '../../src/platforms/index.js';
+import { ASM_DIRECTORY, buildSubject, type Subject } from '../../src/platforms/subject.js';
 import { type Changes, chooseProfile, profileNamed } from '../../src/profiles/profile.js';
 import { selectProperties } from '../../src/properties/index.js';
 import { runs } from '../../src/report/names.js';

@@ -1,0 +1,199 @@
+/** A subject: an image and what is around it, from the files that a command or a scenario names. */
+import { existsSync, readdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Assembler } from '../assembler/index.js';
+import { PAGE_SIZE } from '../cpu/memory.js';
+import { InputError } from '../errors.js';
+import { MAX_PROCESSORS } from '../harness/processors.js';
+import { standInSource } from '../hooks/stand_ins.js';
+import type { Image, ImageSymbol } from '../image/image.js';
+import { link, undefinedSymbols } from '../image/linker.js';
+import type { Module } from '../image/module.js';
+import type { Profile } from '../profiles/profile.js';
+import { apartSections } from './isolation.js';
+import type { Platform } from './platform.js';
+
+/** Where the project's own assembly lies. */
+export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
+
+export interface BuildOptions {
+  readonly files: readonly string[];
+  readonly platform: Platform;
+  /** A name of a file in asm/contexts, or the path of one's own. */
+  readonly context: string;
+  /** Macros for the files under test and the context. */
+  readonly defines?: Readonly<Record<string, string>>;
+}
+
+/** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
+export interface Subject {
+  readonly image: Image;
+  readonly platform: Platform;
+  readonly context: string;
+  readonly contextModule: string;
+  /** How many processors run: the context has a part for each. */
+  readonly processors: number;
+  /** Functions that got a stand-in. */
+  readonly standIns: readonly string[];
+}
+
+const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
+
+/** Whether `context` is the path of a file, and not the name of one in asm/contexts. */
+export function isContextFile(context: string): boolean {
+  return /[/.]/.test(context);
+}
+
+/** The file of a context; a platform may have one of its own by a name that there is for all. */
+export function contextPath(context: string, platform: Platform): string {
+  if (isContextFile(context)) return context;
+  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
+  if (file !== undefined) return file;
+  const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
+  const names = [...new Set(all.map((name) => name.replace(/\.S$/, '')))];
+  throw new InputError(
+    `there is no context '${context}'; the contexts are ${names.sort().join(', ')}, or the path of a .S file`,
+  );
+}
+
+/** Assembles and links the files under test with a context; every error is an InputError. */
+export function buildSubject(assembler: Assembler, options: BuildOptions): Subject {
+  const { platform } = options;
+  const assemblyOptions = {
+    ...(options.defines ? { defines: options.defines } : {}),
+    includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
+  };
+  const contextFile = contextPath(options.context, platform);
+  const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
+  if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
+  const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
+  const context = assembler.assemble(contextFile, {
+    ...assemblyOptions,
+    includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
+  });
+  const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
+  const modules: Module[] = [...tested, context, defaults];
+  const missing = undefinedSymbols(modules, platform.symbols);
+  for (const symbol of missing) {
+    if (!symbol.calledOnly) {
+      const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
+      throw new InputError(
+        `${at}symbol ${symbol.name} is used as data but not defined; define it in one of the given files`,
+      );
+    }
+  }
+  if (missing.length > 0) {
+    const bodies = new Set([...platform.bodies, ...platform.cParts]);
+    modules.push(assembler.assembleText(standInSource(missing, bodies), '(stand-ins)'));
+  }
+  const image = link(modules, {
+    layout: platform.layout,
+    absolute: platform.symbols,
+    tested,
+    apart: apartSections(modules, platform),
+  });
+  requireEntry(image, platform, options.files);
+  for (const name of ['context_start', 'context_end']) {
+    if (image.globals.get(name)?.module !== context.name) {
+      throw new InputError(`${contextFile}: a context must define the global symbol ${name}`);
+    }
+  }
+  const processors = processorCount(image, contextFile);
+  return {
+    image,
+    platform,
+    context: options.context,
+    contextModule: context.name,
+    processors,
+    standIns: missing.map((s) => s.name),
+  };
+}
+
+/** The names of where the context of processor `n` begins and ends. */
+export function contextSymbols(n: number): readonly [start: string, end: string] {
+  return n === 0 ? ['context_start', 'context_end'] : [`context_start_${n}`, `context_end_${n}`];
+}
+
+/** One processor for each context_start_1, context_start_2 … that the context defines, and the first one. */
+function processorCount(image: Image, contextFile: string): number {
+  let count = 1;
+  for (; image.globals.has(contextSymbols(count)[0]); count++) {
+    const end = contextSymbols(count)[1];
+    if (!image.globals.has(end)) {
+      throw new InputError(`${contextFile}: ${contextSymbols(count)[0]} is defined, but ${end} is not`);
+    }
+  }
+  for (const name of image.globals.keys()) {
+    const [, number] = /^context_(?:start|end)_(\d+)$/.exec(name) ?? [];
+    if (number !== undefined && Number(number) >= count) {
+      const lacking = contextSymbols(count).find((symbol) => !image.globals.has(symbol))!;
+      throw new InputError(`${contextFile}: ${name} is defined, but ${lacking} is not`);
+    }
+  }
+  if (count > MAX_PROCESSORS) {
+    throw new InputError(`${contextFile}: contexts for ${count} processors; at most ${MAX_PROCESSORS} can be run`);
+  }
+  return count;
+}
+
+/** The image must contain a handler for at least one vector, or SYSCALL's entry. */
+function requireEntry(image: Image, platform: Platform, files: readonly string[]): void {
+  const own = (name: string): boolean => {
+    const module = image.globals.get(name)?.module;
+    return module !== undefined && image.tested.includes(module);
+  };
+  const nmi = platform.vectors.find((v) => v.vector === 2)!;
+  const all = [...platform.vectors.flatMap((v) => v.symbols), platform.syscallEntry, platform.fred.entry];
+  if (!all.some(own)) {
+    throw new InputError(
+      `${files.join(', ')}: no entry point of the platform ${platform.name} is defined; define ${nmi.symbols.join(' or ')} (.globl) for the NMI handler`,
+    );
+  }
+  for (const name of all.filter(own)) {
+    const symbol = image.globals.get(name)!;
+    if (image.sectionAt(symbol.address)?.segment !== 'text') {
+      const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}` : symbol.module;
+      throw new InputError(
+        `${at}: the entry point ${name} is not in an executable section of the kernel; put it into .text`,
+      );
+    }
+  }
+}
+
+/** What the image has must be what the processor uses: an IDT, or FRED's entry points. */
+export function requireDelivery({ image, platform }: Subject, profile: Profile): void {
+  const own = (name: string): ImageSymbol | undefined => {
+    const symbol = image.globals.get(name);
+    return symbol && image.tested.includes(symbol.module) ? symbol : undefined;
+  };
+  const { entry } = platform.fred;
+  const fred = own(entry);
+  const files = image.tested.join(', ');
+  if (!profile.fred) {
+    const names = [...platform.vectors.flatMap((v) => v.symbols), platform.syscallEntry];
+    if (!fred || names.some(own)) return;
+    throw new InputError(
+      `${files}: ${entry} is an entry point of FRED, which the profile ${profile.name} does not have; use --profile fred, or define handlers for the IDT`,
+    );
+  }
+  if (!fred) {
+    throw new InputError(
+      `${files}: no FRED entry point is defined, and with the profile ${profile.name} nothing goes through the IDT; define ${entry} (.globl), or use another profile`,
+    );
+  }
+  if (fred.address % BigInt(PAGE_SIZE) !== 0n) {
+    const at = fred.position ? `${fred.position.file}:${fred.position.line}` : fred.module;
+    throw new InputError(`${at}: ${entry} is not at the start of a page; put .balign ${PAGE_SIZE} before it`);
+  }
+}
+
+/** The handler of a vector in this image. */
+export function handlerOf(image: Image, symbols: readonly string[]): ImageSymbol | undefined {
+  for (const name of symbols) {
+    const symbol = image.globals.get(name);
+    if (symbol) return symbol;
+  }
+  return undefined;
+}
