@@ -139,16 +139,22 @@ class ModuleMaker {
     const { offset, type, symbol, addend } = relocation;
     if (type === R_X86_64_NONE) return [];
     const place = `${sectionPlace(this.elf.file, section)} at offset 0x${offset.toString(16)}`;
+    const name = this.#symbolNames[symbol.index]!;
+    if (name === '') {
+      throw new InputError(
+        `${place}: the relocation refers to symbol ${symbol.index}, which stands for nothing that has an address (${symbol.type}); the file is damaged, make it anew`,
+      );
+    }
     const kind = KINDS.get(type);
-    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, symbol.name)}`);
+    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, name)}`);
     if (offset + RELOCATION_WIDTH[kind] > section.data.length) {
       throw new InputError(
-        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${this.#symbolNames[symbol.index]} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
+        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${name} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
       );
     }
     this.#used.add(symbol);
     if (!isBranchTarget(section, relocation, kind)) this.#otherwiseUsed.add(symbol);
-    return [{ offset, kind, symbol: this.#symbolNames[symbol.index]!, addend }];
+    return [{ offset, kind, symbol: name, addend }];
   }
 
   #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
