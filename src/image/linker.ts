@@ -163,7 +163,7 @@ export function link(given: readonly Module[], options: LinkOptions): Image {
       loadAddress,
       data,
       size: section.size,
-      lines: section.lines,
+      lines: isFixed(section) ? [] : section.lines,
       fixed: isFixed(section),
     };
   });

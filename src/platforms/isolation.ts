@@ -65,6 +65,16 @@ function sharedPages({ image, platform, processors }: Subject): Set<bigint> {
       for (let page = first & ~0xfffn; page < first + BigInt(section.size); page += BigInt(PAGE_SIZE)) pages.add(page);
     }
   }
+  for (const [from, to] of platform.isolation.parts ?? []) {
+    const start = image.find(from);
+    const end = typeof to === 'number' ? (start?.address ?? 0n) + BigInt(to) : image.find(to)?.address;
+    const section = start && image.sectionAt(start.address);
+    if (!start || end === undefined || !section?.fixed) continue;
+    for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
+      const distance = section.loadAddress - section.address + processorOf(platform, n).percpu - platform.layout.percpu;
+      for (let at = start.address & ~0xfffn; at < end; at += BigInt(PAGE_SIZE)) pages.add(at + distance);
+    }
+  }
   return pages;
 }
 

@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Assembler } from '../assembler/index.js';
+import type { AssembleOptions, Assembler } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
 import { MAX_PROCESSORS } from '../harness/processors.js';
@@ -11,8 +11,11 @@ import type { Image, ImageSymbol } from '../image/image.js';
 import { link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
+import { divertedFunctions, executableOf } from './executable.js';
 import { apartSections } from './isolation.js';
 import type { Platform } from './platform.js';
+import { readModule } from './read_module.js';
+import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
@@ -24,6 +27,10 @@ export interface BuildOptions {
   readonly context: string;
   /** Macros for the files under test and the context. */
   readonly defines?: Readonly<Record<string, string>>;
+  /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
+  readonly stubs?: Readonly<Record<string, string | undefined>>;
+  /** C functions of an executable that are run themselves, with all that they call. */
+  readonly through?: readonly string[];
 }
 
 /** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
@@ -60,21 +67,27 @@ export function contextPath(context: string, platform: Platform): string {
 
 /** Assembles and links the files under test with a context; every error is an InputError. */
 export function buildSubject(assembler: Assembler, options: BuildOptions): Subject {
-  const { platform } = options;
+  const through = options.through ?? [];
   const assemblyOptions = {
     ...(options.defines ? { defines: options.defines } : {}),
     includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
   };
-  const contextFile = contextPath(options.context, platform);
+  const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const tested = options.files.map((file) => assembler.assemble(file, assemblyOptions));
+  const tested = options.files.map((file) => readModule(assembler, file, assemblyOptions));
+  const executable = executableOf(tested);
+  const platform = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
   const context = assembler.assemble(contextFile, {
     ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });
+  const stubs = Object.entries(options.stubs ?? {});
+  const bodies = stubs.flatMap(([name, file]) =>
+    file === undefined ? [] : [stubModule(assembler, name, file, assemblyOptions)],
+  );
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
-  const modules: Module[] = [...tested, context, defaults];
+  const modules: Module[] = [...tested, context, ...bodies, defaults];
   const missing = undefinedSymbols(modules, platform.symbols);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
@@ -84,15 +97,30 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
       );
     }
   }
-  if (missing.length > 0) {
-    const bodies = new Set([...platform.bodies, ...platform.cParts]);
-    modules.push(assembler.assembleText(standInSource(missing, bodies), '(stand-ins)'));
+  const diverted = executable ? divertedFunctions(executable, platform, through) : new Set<string>();
+  for (const [name] of stubs) {
+    if (executable?.symbols.some((s) => s.name === name && s.section !== 'undefined')) diverted.add(name);
+    else if (!modules.some(({ symbols }) => symbols.some((s) => s.name === name))) {
+      throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
+    }
+  }
+  // Some have a function of their own: given by the user, or the platform's.
+  const written = new Set(
+    [...bodies, defaults].flatMap(({ symbols }) =>
+      symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
+    ),
+  );
+  const standIns = [...new Set([...missing.map((s) => s.name), ...diverted])].filter((name) => !written.has(name));
+  if (standIns.length > 0) {
+    const long = new Set([...platform.bodies, ...platform.cParts]);
+    modules.push(assembler.assembleText(standInSource(standIns, long), '(stand-ins)'));
   }
   const image = link(modules, {
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
     apart: apartSections(modules, platform),
+    diverted,
   });
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
@@ -107,8 +135,19 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     context: options.context,
     contextModule: context.name,
     processors,
-    standIns: missing.map((s) => s.name),
+    standIns,
   };
+}
+
+/** The module of a function that takes the place of another. */
+function stubModule(assembler: Assembler, name: string, file: string, options: AssembleOptions): Module {
+  const module = readModule(assembler, file, options);
+  if (!module.symbols.some((s) => s.name === name && s.section !== 'undefined' && s.binding !== 'local')) {
+    throw new InputError(
+      `${file}: does not define ${name}, whose place it is to take; add .globl ${name} and the label`,
+    );
+  }
+  return module;
 }
 
 /** The names of where the context of processor `n` begins and ends. */
