@@ -1,10 +1,12 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
 import { InputError } from '../errors.js';
-import type { Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
+import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
+import { instructionRows } from './code.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
-import { ABSOLUTE, OTHER_RELOCATIONS, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
+import { ABSOLUTE, OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
 import { symbolNames, UniqueNames } from './names.js';
 import type { ElfRelocation } from './relocations.js';
+import { type SourceLines, sourceLines } from './source_lines.js';
 import type { ElfSymbol } from './symbols.js';
 
 /** All sections of one file in memory, together, may have so many bytes: more is no kernel but a damaged size. */
@@ -13,7 +15,6 @@ const MOST = 2 ** 30;
 const KINDS: ReadonlyMap<number, RelocationKind> = new Map(
   (Object.keys(RELOCATION_TYPES) as RelocationKind[]).map((kind) => [RELOCATION_TYPES[kind][1], kind]),
 );
-const R_X86_64_NONE = 0;
 
 /**
  * Sections of kernel objects that the kernel's linker script drops, or that only the loader of modules reads (Linux,
@@ -30,7 +31,10 @@ class ModuleMaker {
   /** Sections that are loaded, by index: the name that the module gives them. */
   readonly #names = new Map<number, string>();
   readonly #sectionNames = new UniqueNames();
+  readonly #sectionIndex = new Map<string, number>();
   readonly #symbolNames: readonly string[];
+  #allLabels: Map<number, Map<number, string>> | undefined;
+  #lines: SourceLines | 'none' | undefined;
   /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
   readonly #otherwiseUsed = new Set<ElfSymbol>();
   readonly #used = new Set<ElfSymbol>();
@@ -67,7 +71,9 @@ class ModuleMaker {
       }
       // In a module, `undefined` and `absolute` are no names of sections.
       const isPlain = section.name !== '' && section.name !== 'undefined' && section.name !== 'absolute';
-      this.#names.set(section.index, this.#sectionNames.number(section.name, isPlain ? 1 : 2));
+      const name = this.#sectionNames.number(section.name, isPlain ? 1 : 2);
+      this.#names.set(section.index, name);
+      this.#sectionIndex.set(name, section.index);
     }
     this.#symbolNames = symbolNames(elf.symbols, (index) => this.#names.get(index) ?? elf.sections[index]!.name);
   }
@@ -114,6 +120,8 @@ class ModuleMaker {
     const exec = (section.flags & SHF.EXECINSTR) !== 0;
     const relocations = this.#relocatable ? this.#relocations(section) : [];
     const group = this.#relocatable ? this.#groups.get(section.index) : undefined;
+    const makeRows = (): readonly LineRow[] => (exec ? this.#rows(section, relocations) : []);
+    let rows: readonly LineRow[] | undefined;
     return {
       name: this.#names.get(section.index)!,
       data: section.data,
@@ -126,8 +134,58 @@ class ModuleMaker {
       relocations,
       ...(this.#relocatable ? {} : { address: section.address }),
       ...(group === undefined ? {} : { group }),
-      lines: [],
+      // Most code is never looked at.
+      get lines(): readonly LineRow[] {
+        rows ??= makeRows();
+        return rows;
+      },
     };
+  }
+
+  /** The instructions of a section, with their lines, where the file says them. */
+  #rows(section: ElfSection, relocations: readonly Relocation[]): LineRow[] {
+    const { elf } = this;
+    this.#lines ??= sourceLines(elf) ?? 'none';
+    const lines = this.#lines;
+    const labels = this.#labels(section.index);
+    const offsets = [...labels.keys()].sort((a, b) => a - b);
+    const fields = new Map(relocations.map((relocation) => [relocation.offset, relocation]));
+    const address = this.#relocatable ? 0n : section.address;
+    return instructionRows({
+      ...{ data: section.data, labels: offsets, address, file: elf.file },
+      position: (offset) => (lines === 'none' ? undefined : lines.at(section.index, offset)),
+      field: (offset, end) => {
+        const relocation = fields.get(offset);
+        return relocation && this.#operand(relocation, end);
+      },
+      name: (target) => nearest(labels, offsets, Number(target - address)),
+    });
+  }
+
+  /** What a relocation puts into an instruction that ends at offset `end`, as the source may have had it. */
+  #operand({ kind, symbol, addend, offset }: Relocation, end: number): string {
+    const distance = kind.startsWith('p') ? addend + BigInt(end - offset) : addend;
+    const section = this.#sectionIndex.get(symbol);
+    const label = section === undefined ? undefined : this.#labels(section).get(Number(distance));
+    if (label !== undefined) return label;
+    if (distance === 0n) return symbol;
+    return distance < 0n ? `${symbol}-0x${(-distance).toString(16)}` : `${symbol}+0x${distance.toString(16)}`;
+  }
+
+  /** The labels of a section by their offsets. */
+  #labels(section: number): ReadonlyMap<number, string> {
+    if (!this.#allLabels) {
+      this.#allLabels = new Map();
+      for (const symbol of this.elf.symbols) {
+        if (typeof symbol.section !== 'number' || symbol.type === 'section' || symbol.type === 'file') continue;
+        const offset = Number(symbol.value - this.#start(symbol.section));
+        const labels = this.#allLabels.get(symbol.section) ?? new Map<number, string>();
+        this.#allLabels.set(symbol.section, labels);
+        // Of several names, one that other files know.
+        if (!labels.has(offset) || symbol.binding !== 'local') labels.set(offset, this.#symbolNames[symbol.index]!);
+      }
+    }
+    return this.#allLabels.get(section) ?? new Map();
   }
 
   #relocations(section: ElfSection): Relocation[] {
@@ -205,6 +263,20 @@ const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = 
   ...{ notype: 'notype', object: 'object', func: 'func', section: 'section', file: 'notype' },
   ...{ common: 'object', tls: 'object', ifunc: 'func' },
 };
+
+/** `label+0x8`: the last label at or before an offset; undefined if there is none. `offsets` are those of the labels, in order. */
+function nearest(labels: ReadonlyMap<number, string>, offsets: readonly number[], offset: number): string | undefined {
+  let low = 0;
+  let high = offsets.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (offsets[middle]! <= offset) low = middle + 1;
+    else high = middle;
+  }
+  const from = offsets[low - 1];
+  if (from === undefined) return undefined;
+  return from === offset ? labels.get(from) : `${labels.get(from)}+0x${(offset - from).toString(16)}`;
+}
 
 /** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
 function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
