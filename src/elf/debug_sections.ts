@@ -1,6 +1,6 @@
 /** Sections for debuggers: unpacked (gABI, Section Compression) and, in an object, relocated. */
 import { inflateSync } from 'node:zlib';
-import { decompress } from 'fzstd';
+import { Decompress } from 'fzstd';
 import { InputError } from '../errors.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
 import { CHDR_SIZE, ELFCOMPRESS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF } from './format.js';
@@ -53,15 +53,19 @@ function unpacked(section: ElfSection, place: string): Uint8Array {
     const limit = most < MOST ? `${packed.length} bytes of zlib data can be` : `${MOST >> 20} MiB are read`;
     throw new InputError(`${place}: is to unpack to ${hex(size)} bytes, more than ${limit}; ${REMEDY}`);
   }
+  const tooLong = (): never => {
+    throw new InputError(`${place}: unpacks to more than the ${hex(size)} bytes of its header; ${REMEDY}`);
+  };
   let bytes: Uint8Array;
   try {
     if (method === ELFCOMPRESS.ZLIB) bytes = inflateSync(packed, { maxOutputLength: Math.max(1, Number(size)) });
-    else if (method === ELFCOMPRESS.ZSTD) bytes = decompress(packed, new Uint8Array(Number(size)));
+    else if (method === ELFCOMPRESS.ZSTD) bytes = unpackedZstd(packed, Number(size), tooLong);
     else
       throw new InputError(`${place}: is compressed with method ${method}; zlib (1) and zstd (2) are known: ${REMEDY}`);
   } catch (error) {
     if (error instanceof InputError) throw error;
-    const { message } = error as Error;
+    const { message, code } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_BUFFER_TOO_LARGE') return tooLong();
     throw new InputError(`${place}: cannot be unpacked (${message.replaceAll('\n', ' ')}); ${REMEDY}`);
   }
   if (bytes.length !== Number(size)) {
@@ -70,6 +74,19 @@ function unpacked(section: ElfSection, place: string): Uint8Array {
     );
   }
   return bytes;
+}
+
+function unpackedZstd(packed: Uint8Array, size: number, tooLong: () => never): Uint8Array {
+  const bytes = new Uint8Array(size);
+  let length = 0;
+  // In pieces: when it is given a buffer for the whole, fzstd does not say whether the data were as long.
+  const stream = new Decompress((piece) => {
+    if (piece.length > size - length) tooLong();
+    bytes.set(piece, length);
+    length += piece.length;
+  });
+  stream.push(packed, true);
+  return bytes.subarray(0, length);
 }
 
 function relocated(elf: ElfFile, section: ElfSection, place: string, contents: Uint8Array): DebugSection {
