@@ -151,10 +151,11 @@ function patchedSection(
   rowAt: (address: bigint) => LineRow | undefined,
 ): PlacedSection {
   let rows: readonly LineRow[] | undefined;
-  const { name, module, segment, address, loadAddress, size } = section;
+  const { name, module, segment, address, loadAddress, size, fixed } = section;
+  const common = { name, module, segment, address, loadAddress, size, fixed, data: memory.bytesOf(section) };
+  if (fixed) return { ...common, lines: [] };
   return {
-    ...{ name, module, segment, address, loadAddress, size },
-    data: memory.bytesOf(section),
+    ...common,
     get lines(): readonly LineRow[] {
       rows ??= patchedRows(memory, section, patches, rowAt);
       return rows;
