@@ -1,6 +1,7 @@
 /** Reads numbers and strings one after the other, within bounds. */
 import { InputError } from '../errors.js';
 import { REMEDY } from './debug_sections.js';
+import { nameProblem } from './strings.js';
 
 export class Cursor {
   readonly #view: DataView;
@@ -89,6 +90,8 @@ export class Cursor {
     const { at, data } = this;
     const nul = data.indexOf(0, at);
     if (nul < 0 || nul >= this.end) return this.refuse('the string does not end before the data does');
+    const problem = nameProblem(data, at, nul);
+    if (problem !== undefined) return this.refuse(`the string ${problem}`);
     this.at = nul + 1;
     return Buffer.from(data.buffer, data.byteOffset + at, nul - at).toString();
   }
