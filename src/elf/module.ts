@@ -3,7 +3,7 @@ import { InputError } from '../errors.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { instructionRows } from './code.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
-import { ABSOLUTE, OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
+import { OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
 import { symbolNames, UniqueNames } from './names.js';
 import type { ElfRelocation } from './relocations.js';
 import { type SourceLines, sourceLines } from './source_lines.js';
@@ -83,13 +83,7 @@ class ModuleMaker {
     const sections = elf.sections
       .filter(({ index }) => this.#names.has(index))
       .map((section) => this.#section(section));
-    const symbols = elf.symbols.slice(1).flatMap((symbol) => this.#symbol(symbol, sections));
-    if (elf.symbols[0] && this.#used.has(elf.symbols[0])) {
-      symbols.push({
-        ...{ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n },
-        ...{ binding: 'local', type: 'notype' },
-      });
-    }
+    const symbols = this.#symbols(sections);
     return { name: elf.file, sections, symbols, sources: new Map([[elf.file, '']]) };
   }
 
@@ -215,47 +209,59 @@ class ModuleMaker {
     return [{ offset, kind, symbol: name, addend }];
   }
 
-  #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
-    const { elf } = this;
-    const name = this.#symbolNames[symbol.index]!;
-    if (symbol.type === 'file' || (symbol.type === 'section' && !this.#relocatable) || name === '') return [];
-    const place = `${elf.file}: symbol ${name}`;
-    if (symbol.type === 'ifunc' && this.#relocatable) {
-      throw new InputError(
-        `${place}: is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it`,
-      );
-    }
-    const common = {
-      name,
-      size: symbol.size,
+  #symbols(sections: ModuleSection[]): ModuleSymbol[] {
+    const found: ModuleSymbol[] = [];
+    for (const symbol of this.elf.symbols) {
+      const name = this.#symbolNames[symbol.index]!;
+      const { type, binding, size } = symbol;
+      if (type === 'file' || (type === 'section' && !this.#relocatable) || name === '') continue;
+      // Symbol 0 is the number 0; nothing but relocations knows it.
+      if (symbol.index === 0 && !this.#used.has(symbol)) continue;
+      const home = symbol.index === 0 ? { section: 'absolute', value: 0n } : this.#home(symbol, name, sections);
+      if (!home) continue;
+      const { section, value } = home;
       // Of several unique symbols the first is taken, as of weak ones.
-      binding: symbol.binding === 'unique' ? ('weak' as const) : symbol.binding,
-      type: MODULE_TYPES[symbol.type],
+      const known = binding === 'unique' ? 'weak' : binding;
+      const made = { name, section, value, size, binding: known, type: MODULE_TYPES[type] } as const;
+      found.push(section === 'undefined' ? { ...made, calledOnly: !this.#otherwiseUsed.has(symbol) } : made);
+    }
+    return found;
+  }
+
+  /** Where a symbol lies; undefined if it is not needed. COMMON symbols get a section of their own. */
+  #home(
+    symbol: ElfSymbol,
+    name: string,
+    sections: ModuleSection[],
+  ): { readonly section: string; readonly value: bigint } | undefined {
+    const refuse = (message: string): never => {
+      throw new InputError(`${this.elf.file}: symbol ${name}: ${message}`);
     };
-    if (symbol.section === 'undefined') {
-      if (symbol.binding === 'local') {
-        throw new InputError(`${place}: is local, but not defined; the file is damaged, make it anew`);
-      }
+    const { section, value } = symbol;
+    if (symbol.type === 'ifunc' && this.#relocatable) {
+      refuse('is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it');
+    }
+    if (section === 'absolute') return { section, value };
+    if (section === 'undefined') {
+      if (symbol.binding === 'local') refuse('is local, but not defined; the file is damaged, make it anew');
       // What only sections that are not loaded refer to need not be defined.
-      if (!this.#used.has(symbol)) return [];
-      return [{ ...common, section: 'undefined', value: 0n, calledOnly: !this.#otherwiseUsed.has(symbol) }];
+      return this.#used.has(symbol) ? { section, value: 0n } : undefined;
     }
-    if (symbol.section === 'absolute') return [{ ...common, section: 'absolute', value: symbol.value }];
-    if (symbol.section === 'common') {
-      const section = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), place);
-      sections.push(section);
-      return [{ ...common, section: section.name, value: 0n }];
+    if (section === 'common') {
+      const made = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), refuse);
+      sections.push(made);
+      return { section: made.name, value: 0n };
     }
-    const section = this.#names.get(symbol.section);
-    if (section !== undefined) return [{ ...common, section, value: symbol.value - this.#start(symbol.section) }];
+    const loaded = this.#names.get(section);
+    if (loaded !== undefined) return { section: loaded, value: value - this.#start(section) };
+    const { name: lost, flags } = this.elf.sections[section]!;
     if (this.#used.has(symbol)) {
-      throw new InputError(
-        `${place}: is used by code or data, but lies in section ${elf.sections[symbol.section]!.name}, which is not loaded; drop the use, or put it into a section that is`,
+      refuse(
+        `is used by code or data, but lies in section ${lost}, which is not loaded; drop the use, or put it into a section that is`,
       );
     }
     // Linker scripts define symbols in sections that came out empty.
-    const isAddress = !this.#relocatable && (elf.sections[symbol.section]!.flags & SHF.ALLOC) !== 0;
-    return isAddress ? [{ ...common, section: 'absolute', value: symbol.value }] : [];
+    return !this.#relocatable && (flags & SHF.ALLOC) !== 0 ? { section: 'absolute', value } : undefined;
   }
 }
 
@@ -279,11 +285,11 @@ function nearest(labels: ReadonlyMap<number, string>, offsets: readonly number[]
 }
 
 /** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
-function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
+function commonSection(symbol: ElfSymbol, name: string, refuse: (message: string) => never): ModuleSection {
   const align = Number(symbol.value);
   if (symbol.size > BigInt(MOST) || align > MOST || (align !== 0 && !Number.isInteger(Math.log2(align)))) {
-    throw new InputError(
-      `${place}: is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
+    refuse(
+      `is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
     );
   }
   return {
