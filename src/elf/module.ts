@@ -1,5 +1,6 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
 import { InputError } from '../errors.js';
+import { type LineMap, positionAt } from '../image/line_map.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { instructionRows } from './code.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
@@ -34,7 +35,7 @@ class ModuleMaker {
   readonly #sectionIndex = new Map<string, number>();
   readonly #symbolNames: readonly string[];
   #allLabels: Map<number, Map<number, string>> | undefined;
-  #lines: SourceLines | 'none' | undefined;
+  #lines: SourceLines | undefined;
   /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
   readonly #otherwiseUsed = new Set<ElfSymbol>();
   readonly #used = new Set<ElfSymbol>();
@@ -115,6 +116,8 @@ class ModuleMaker {
     const relocations = this.#relocatable ? this.#relocations(section) : [];
     const group = this.#relocatable ? this.#groups.get(section.index) : undefined;
     const makeRows = (): readonly LineRow[] => (exec ? this.#rows(section, relocations) : []);
+    // The rows of an object have their lines.
+    const makeMap = (): LineMap | undefined => (exec && !this.#relocatable ? this.#lineMap(section) : undefined);
     let rows: readonly LineRow[] | undefined;
     return {
       name: this.#names.get(section.index)!,
@@ -133,27 +136,34 @@ class ModuleMaker {
         rows ??= makeRows();
         return rows;
       },
+      get lineMap(): LineMap | undefined {
+        return makeMap();
+      },
     };
   }
 
   /** The instructions of a section, with their lines, where the file says them. */
   #rows(section: ElfSection, relocations: readonly Relocation[]): LineRow[] {
     const { elf } = this;
-    this.#lines ??= sourceLines(elf) ?? 'none';
-    const lines = this.#lines;
+    const map = this.#lineMap(section);
     const labels = this.#labels(section.index);
     const offsets = [...labels.keys()].sort((a, b) => a - b);
     const fields = new Map(relocations.map((relocation) => [relocation.offset, relocation]));
     const address = this.#relocatable ? 0n : section.address;
     return instructionRows({
       ...{ data: section.data, labels: offsets, address, file: elf.file },
-      position: (offset) => (lines === 'none' ? undefined : lines.at(section.index, offset)),
+      position: (offset) => map && positionAt(map, offset),
       field: (offset, end) => {
         const relocation = fields.get(offset);
         return relocation && this.#operand(relocation, end);
       },
       name: (target) => nearest(labels, offsets, Number(target - address)),
     });
+  }
+
+  #lineMap(section: ElfSection): LineMap | undefined {
+    this.#lines ??= sourceLines(this.elf);
+    return this.#lines.get(section.index);
   }
 
   /** What a relocation puts into an instruction that ends at offset `end`, as the source may have had it. */

@@ -1,5 +1,5 @@
 /** The source lines of an ELF file's code, from `.debug_line`. */
-import type { SourcePosition } from '../image/module.js';
+import type { LineMap } from '../image/line_map.js';
 import { Cursor } from './cursor.js';
 import { debugSection, type Target } from './debug_sections.js';
 import type { ElfFile } from './file.js';
@@ -23,7 +23,10 @@ class Column {
   }
 }
 
-/** Rows of one section as they come: four columns. File 0 ends a sequence. */
+/** The file of a row that ends a sequence, or is from none. */
+const NOWHERE = 0;
+
+/** Rows of one section as they come: four columns. */
 class Rows {
   readonly offsets = new Column();
   readonly files = new Column();
@@ -37,53 +40,42 @@ class Rows {
     this.columns.push(column);
   }
 
-  /** Row numbers by offset; a row that ends a sequence comes before one that begins another there, others as they came. */
-  sorted(): Uint32Array {
-    const order = Uint32Array.from({ length: this.offsets.length }, (_, i) => i);
+  /** The rows in order; one that ends a sequence comes before one that begins another there, others as they came. */
+  map(names: readonly (string | undefined)[]): LineMap {
+    const order = this.#order();
+    const column = ({ values }: Column): Uint32Array => order.map((row) => values[row]!);
+    return {
+      files: names,
+      offsets: column(this.offsets),
+      fileOf: column(this.files),
+      lines: column(this.lines),
+      columns: column(this.columns),
+    };
+  }
+
+  /** Row numbers by offset. Sequences mostly are in order and apart from each other: then only they are sorted. */
+  #order(): Uint32Array {
     const [offsets, files] = [this.offsets.values, this.files.values];
-    const isEnd = (i: number): number => (files[i] === 0 ? 0 : 1);
-    return order.sort((a, b) => offsets[a]! - offsets[b]! || isEnd(a) - isEnd(b) || a - b);
+    const isEnd = (row: number): number => (files[row] === NOWHERE ? 0 : 1);
+    const compare = (a: number, b: number): number => offsets[a]! - offsets[b]! || isEnd(a) - isEnd(b) || a - b;
+    const starts: number[] = [];
+    for (let row = 0; row < this.offsets.length; row++) if (row === 0 || isEnd(row - 1) === 0) starts.push(row);
+    const ends = new Map(starts.map((start, i) => [start, starts[i + 1] ?? this.offsets.length]));
+    const order = new Uint32Array(this.offsets.length);
+    let at = 0;
+    for (const start of starts.sort(compare)) for (let row = start; row < ends.get(start)!; row++) order[at++] = row;
+    for (let i = 1; i < order.length; i++) if (compare(order[i - 1]!, order[i]!) > 0) return order.sort(compare);
+    return order;
   }
 }
 
-/** Which line an instruction comes from. */
-export class SourceLines {
-  readonly #sections: ReadonlyMap<number, { readonly rows: Rows; readonly order: Uint32Array }>;
+/** The line maps of sections, by their index. */
+export type SourceLines = ReadonlyMap<number, LineMap>;
 
-  constructor(
-    sections: ReadonlyMap<number, Rows>,
-    private readonly files: readonly (string | undefined)[],
-  ) {
-    this.#sections = new Map([...sections].map(([index, rows]) => [index, { rows, order: rows.sorted() }]));
-  }
-
-  /** Of the code at an offset of a section, by its index; undefined if it is from no line. */
-  at(section: number, offset: number): SourcePosition | undefined {
-    const found = this.#sections.get(section);
-    if (!found) return undefined;
-    const { rows, order } = found;
-    const offsets = rows.offsets.values;
-    let low = 0;
-    let high = order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if (offsets[order[middle]!]! <= offset) low = middle + 1;
-      else high = middle;
-    }
-    const row = order[low - 1];
-    if (row === undefined) return undefined;
-    const file = this.files[rows.files.values[row]!];
-    const line = rows.lines.values[row]!;
-    const column = rows.columns.values[row]!;
-    if (file === undefined || line === 0) return undefined;
-    return column === 0 ? { file, line } : { file, line, column };
-  }
-}
-
-/** The lines of a file; undefined if it has none. */
-export function sourceLines(elf: ElfFile): SourceLines | undefined {
+/** The lines of a file's code; empty if it has none. */
+export function sourceLines(elf: ElfFile): SourceLines {
   const section = debugSection(elf, '.debug_line');
-  if (!section) return undefined;
+  if (!section) return new Map();
   const { data, place, targets } = section;
   const table = (name: string): StringTable | undefined => {
     const found = debugSection(elf, name);
@@ -91,7 +83,7 @@ export function sourceLines(elf: ElfFile): SourceLines | undefined {
   };
   const strings = { lineStrings: table('.debug_line_str'), strings: table('.debug_str') };
   const sections = new Map<number, Rows>();
-  // File 0 stands for none.
+  // At NOWHERE there is no file.
   const files: (string | undefined)[] = [undefined];
   const numbers = new Map<string, number>();
   const numberOf = (path: string): number => {
@@ -121,16 +113,16 @@ export function sourceLines(elf: ElfFile): SourceLines | undefined {
         rows = new Rows();
         sections.set(index, rows);
       }
-      if (!row) return rows.push(offset, 0, 0, 0);
+      if (!row) return rows.push(offset, NOWHERE, 0, 0);
       const { file, line, column } = row;
       // A file that is not there, or a line that is none: code from nowhere.
-      if (header.files[file] === undefined || line < 0 || line > 0xffffffff) return rows.push(offset, 0, 0, 0);
+      if (header.files[file] === undefined || line < 0 || line > 0xffffffff) return rows.push(offset, NOWHERE, 0, 0);
       paths[file] ??= numberOf(pathOf(header, file));
       rows.push(offset, paths[file], line, column > 0xffffffff ? 0 : column);
     });
     at = end;
   }
-  return new SourceLines(sections, files);
+  return new Map([...sections].map(([index, rows]) => [index, rows.map(files)]));
 }
 
 /** DWARF 5, 6.2.4: a file's directory counts from directory 0, the one of compilation, which version 5 names. */

@@ -157,6 +157,10 @@ export function link(given: readonly Module[], options: LinkOptions): Image {
       data,
       size: section.size,
       lines: isFixed(section) ? [] : section.lines,
+      // Made when it is asked for.
+      get lineMap() {
+        return section.lineMap;
+      },
       fixed: isFixed(section),
     };
   });

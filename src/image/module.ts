@@ -1,5 +1,7 @@
 /** A relocatable module: what the assembler (or an object file) yields and what the linker lays out in memory. */
 
+import type { LineMap } from './line_map.js';
+
 /** A place in a source file; lines and columns count from 1. */
 export interface SourcePosition {
   readonly file: string;
@@ -60,6 +62,8 @@ export interface ModuleSection {
   readonly common?: boolean;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
+  /** Of an executable, which the linker gives no rows. */
+  readonly lineMap?: LineMap | undefined;
 }
 
 /** The name that a section has in its file. */

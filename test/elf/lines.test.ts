@@ -6,7 +6,9 @@ import { basename } from 'node:path';
 import test from 'node:test';
 import { moduleFromElf } from '../../src/elf/module.js';
 import { readElf } from '../../src/elf/reader.js';
+import { link } from '../../src/image/linker.js';
 import type { LineRow, ModuleSection } from '../../src/image/module.js';
+import { LINUX } from '../../src/platforms/linux.js';
 import { compiled, directory, KERNEL_FLAGS, run, toolsMissing, written } from './gcc.js';
 import { LIBRARY, PROGRAM } from './programs.js';
 
@@ -105,6 +107,16 @@ for (const [name, flags] of Object.entries(VARIANTS)) {
     const symbols = ['--defsym=outside=0xffffffff81000000', '--defsym=absolute_low=0x10'];
     run('ld', '-static', '-e', '0', '-Ttext=0xffffffff81000000', ...symbols, '-o', executable, ...objects);
     assert.ok(compare(executable, whole) > 100);
+    // The image, which has no rows for it, says the same.
+    const module = moduleFromElf(readElf(readFileSync(executable), executable));
+    const image = link([module], { layout: LINUX.layout, absolute: {}, tested: [module] });
+    for (const { address, lines } of module.sections.filter(({ exec }) => exec)) {
+      const found = lines.map(({ offset }) => image.locate(address! + BigInt(offset))?.line?.position);
+      assert.deepEqual(
+        found,
+        lines.map(({ position }) => position),
+      );
+    }
   });
 }
 
