@@ -1,7 +1,12 @@
 /** The methods that kernels are compressed with (Linux, init/Kconfig: CONFIG_KERNEL_GZIP and its neighbours), told by their magic. */
 import { constants, gunzipSync } from 'node:zlib';
+import { BZIP2_MAGIC, unpackBzip2 } from './bzip2.js';
+import { LZ4_MAGIC, unpackLz4 } from './lz4.js';
+import { LZMA_MAGIC, unpackLzma } from './lzma.js';
+import { LZO_MAGIC, unpackLzo } from './lzo.js';
 import { MOST_UNPACKED, type PackedData } from './packed_data.js';
 import { unpackXz, XZ_MAGIC } from './xz.js';
+import { unpackZstd, ZSTD_MAGIC } from './zstd.js';
 
 export interface Method {
   readonly name: string;
@@ -14,6 +19,11 @@ export interface Method {
 const METHODS: readonly Method[] = [
   { name: 'gzip', magic: [0x1f, 0x8b, 8], sizeAppended: false, unpack: async (packed) => unpackGzip(packed) },
   { name: 'xz', magic: XZ_MAGIC, sizeAppended: true, unpack: unpackXz },
+  { name: 'zstd', magic: ZSTD_MAGIC, sizeAppended: true, unpack: unpackZstd },
+  { name: 'lz4', magic: LZ4_MAGIC, sizeAppended: true, unpack: async (packed) => unpackLz4(packed) },
+  { name: 'lzo', magic: LZO_MAGIC, sizeAppended: true, unpack: async (packed) => unpackLzo(packed) },
+  { name: 'bzip2', magic: BZIP2_MAGIC, sizeAppended: true, unpack: async (packed) => unpackBzip2(packed) },
+  { name: 'lzma', magic: LZMA_MAGIC, sizeAppended: true, unpack: async (packed) => unpackLzma(packed) },
 ];
 
 /** The method whose magic the bytes begin with. */
