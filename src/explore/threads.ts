@@ -9,7 +9,6 @@ import { InputError } from '../errors.js';
 import { byKind } from '../harness/events.js';
 import { Image } from '../image/image.js';
 import { machineFor } from '../platforms/boot.js';
-import { platformNamed } from '../platforms/index.js';
 import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
@@ -138,13 +137,12 @@ function least(parts: readonly Covered[]): Covered | undefined {
   return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
-/** Classes do not survive the way into a thread: the image is built again from its data, the platform is looked up. */
+/** Classes do not survive the way into a thread: the image is built again from its data. */
 export function revive(subject: Subject): Subject {
   const { sections, symbols, tested, sources } = subject.image;
   return {
     ...subject,
     image: new Image(sections, symbols, tested, sources),
-    platform: platformNamed(subject.platform.name),
   };
 }
 

@@ -2,7 +2,6 @@
  * Stand-ins: assembly that takes the place of functions that the image calls and does not define. They clobber what the
  * C calling convention (System V AMD64) lets a function clobber, with values that are easy to recognise, not with zero.
  */
-import type { ModuleSymbol } from '../image/module.js';
 
 /** What the stand-ins leave in the caller-saved registers: "poison", the register's number in the low byte. */
 const POISONED = ['rax', 'rcx', 'rdx', 'rsi', 'rdi', 'r8', 'r9', 'r10', 'r11'];
@@ -24,11 +23,11 @@ function poisonAll(): string {
 }
 
 /**
- * Assembly for the given undefined functions. A body saves and uses a callee-saved register and keeps a word on its
+ * Assembly for the given functions. A body saves and uses a callee-saved register and keeps a word on its
  * stack, so that an event inside it has something to damage; any other function poisons and returns.
  */
-export function standInSource(functions: readonly ModuleSymbol[], bodies: ReadonlySet<string>): string {
-  const parts = functions.map(({ name }) => {
+export function standInSource(functions: readonly string[], bodies: ReadonlySet<string>): string {
+  const parts = functions.map((name) => {
     const head = `\t.globl\t${name}, ${name}_end\n\t.type\t${name}, @function\n${name}:\n`;
     const tail = `${name}_end:\n\tint3\n`;
     if (!bodies.has(name)) return `${head}${poisonAll()}\tret\n${tail}`;

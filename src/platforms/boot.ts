@@ -12,6 +12,8 @@ import { MISC_ENABLE_RESET, PAT_RESET } from '../harness/microcode/model_specifi
 import type { Image, ImageSymbol, PlacedSection, Segment } from '../image/image.js';
 import { segmentSpan } from '../image/linker.js';
 import type { Profile } from '../profiles/profile.js';
+import { fixedRegions, loadedSections } from './executable.js';
+import { controlBits, PCID } from './features.js';
 import { addressSpaces, inAddressSpaces, isIsolated } from './isolation.js';
 import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
@@ -55,7 +57,9 @@ function regionsOf({ image, platform, processors }: Subject): Region[] {
       regions.push({ name: 'IDT', address: own.idtBase, size: PAGE_SIZE, perms });
     }
     regions.push({ name: 'GDT', ...gdtPages(platform, own), perms: 0 });
-    regions.push({ name: 'TSS', address: own.tssBase, size: PAGE_SIZE, perms: Perm.WRITE });
+    if (platform.tssVariable === undefined) {
+      regions.push({ name: 'TSS', address: own.tssBase, size: PAGE_SIZE, perms: Perm.WRITE });
+    }
     for (const s of own.stacks) {
       const perms = Perm.WRITE | (s.user ? Perm.USER : 0);
       const size = PAGE_SIZE * Math.ceil(Number(s.top - s.base) / PAGE_SIZE);
@@ -73,6 +77,7 @@ function regionsOf({ image, platform, processors }: Subject): Region[] {
     const physical = segment === 'data' ? { physical: span.address - platform.imageOffset } : {};
     regions.push({ ...segmentRegion(segment, span), ...physical });
   }
+  regions.push(...fixedRegions(image, platform));
   regions.push(machineCheckRegion(processors), ...smramRegions(platform.smbase, processors));
   regions.push(...interruptRegions(processors, platform.interruptPages));
   return regions;
@@ -84,7 +89,7 @@ export function machineFor(subject: Subject, profile: Profile): Machine {
   requireDelivery(subject, profile);
   const memory = new GuestMemory(inAddressSpaces(regionsOf(subject), subject), addressSpaces(subject));
   const machine = new Machine(memory, profile, subject.processors);
-  for (const section of image.sections) memory.load(section.loadAddress, section.data);
+  for (const section of loadedSections(image, subject.platform)) memory.load(section.loadAddress, section.data);
   for (let n = 0; n < tables(subject.platform, subject.processors); n++) loadGates(memory, subject, n);
   enableMachineCheck(memory, subject.processors);
   const smmCode = segmentSpan(image, 'smm-text');
@@ -132,22 +137,35 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
       memory.load64(own.percpu + symbol.address, stackNamed(platform, stack, n).top);
     }
   }
+  const { percpuVariables } = platform;
+  const ownOffset = percpuVariables && image.find(percpuVariables.own);
+  const allOffsets = percpuVariables && image.find(percpuVariables.all);
+  if (ownOffset) memory.load64(own.percpu + ownOffset.address, own.percpu);
+  if (allOffsets) memory.load64(allOffsets.address + BigInt(8 * n), own.percpu);
   for (const { stack, offset, value } of platform.ownWords) {
     memory.load64(stackNamed(platform, stack, n).top + BigInt(offset), value === 'number' ? BigInt(n) : own.percpu);
   }
   for (const [selector, descriptor] of platform.gdt) memory.load64(own.gdtBase + BigInt(selector), descriptor);
-  const [tssLow, tssHigh] = tssDescriptor(own.tssBase, Tss.SIZE - 1);
+  const tss = tssOf(subject, n);
+  const [tssLow, tssHigh] = tssDescriptor(tss, Tss.SIZE - 1);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss), tssLow);
   memory.load64(own.gdtBase + BigInt(platform.selectors.tss) + 8n, tssHigh);
   const { cpuNumber } = platform.selectors;
   if (cpuNumber !== undefined) memory.load64(own.gdtBase + BigInt(cpuNumber), numberSegment(n));
   const rsp0 = isIsolated(subject) ? platform.isolation.rsp0 : platform.rsp0;
   // The I/O map base, beyond the limit: no port is open to ring 3.
-  memory.load64(own.tssBase + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
-  memory.load64(own.tssBase + BigInt(Tss.RSP0), stackNamed(platform, rsp0, n).top);
+  memory.load64(tss + BigInt(Tss.IO_MAP_BASE - 6), BigInt(Tss.SIZE) << 48n);
+  memory.load64(tss + BigInt(Tss.RSP0), stackNamed(platform, rsp0, n).top);
   for (const [ist, name] of platform.ist) {
-    memory.load64(own.tssBase + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name, n).top);
+    memory.load64(tss + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name, n).top);
   }
+}
+
+/** Where the TSS of processor `n` lies. */
+export function tssOf({ image, platform }: Subject, n: number): bigint {
+  const own = processorOf(platform, n);
+  const variable = platform.tssVariable === undefined ? undefined : image.find(platform.tssVariable);
+  return variable ? own.percpu + variable.address : own.tssBase;
 }
 
 /** The stack with that name of processor `n`. */
@@ -182,7 +200,10 @@ function gateAttribute(image: Image, name: string, highest: number): number | un
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
-const CR4_PAE_MCE_FSGSBASE = 0x10060n;
+const CR4_PAE_MCE = 0x60n;
+/** The process's identifier, and with isolation that of its user mode (Linux: bit 11 tells them apart). */
+const KERNEL_PCID = 1n;
+const USER_PCID = 0x801n;
 const CR4_LA57 = 1n << 12n;
 const CR4_FRED = 1n << 32n;
 const EFER_SCE_LME_LMA_NX = 0xd01n;
@@ -210,8 +231,13 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.GS_BASE] = swapped ? platform.userGsBase : own.percpu;
   u64[Reg.KERNEL_GS_BASE] = platform.guestGsBase ?? (user ? own.percpu : platform.userGsBase);
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
+  const { features } = subject;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
-  u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE | (machine.profile.la57 ? CR4_LA57 : 0n);
+  if (features?.includes(PCID)) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
+  u64[Reg.CR4] =
+    CR4_PAE_MCE |
+    (features === undefined ? controlBits(['fsgsbase']) : controlBits(features)) |
+    (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.DR6] = DR6_RESET;
   u64[Reg.DR7] = DR7_RESET;
@@ -225,7 +251,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.TR] = BigInt(selectors.tss);
   u64[Reg.PAT] = PAT_RESET;
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
-  u64[Reg.TR_BASE] = own.tssBase;
+  u64[Reg.TR_BASE] = tssOf(subject, n);
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
   setLdt(u64, subject);
   if (machine.profile.fred) setUpFred(u64, subject, n);

@@ -18,10 +18,17 @@ export function isIsolated({ image, platform }: Subject): boolean {
 }
 
 /** The beginnings of the names of sections that need pages of their own in an image of these modules. */
-export function apartSections(modules: readonly Module[], { isolation }: Platform): readonly string[] {
+export function apartSections(modules: readonly Module[], { isolation, symbols }: Platform): readonly string[] {
   const isMarker = (s: ModuleSymbol): boolean =>
     s.name === isolation.marker && s.section !== 'undefined' && s.binding !== 'local';
-  return modules.some((module) => module.symbols.some(isMarker)) ? isolation.sections : [];
+  return symbols[isolation.marker] !== undefined || modules.some((module) => module.symbols.some(isMarker))
+    ? isolation.sections
+    : [];
+}
+
+/** The platform for an image that is isolated without saying so itself. */
+export function isolated(platform: Platform): Platform {
+  return { ...platform, symbols: { ...platform.symbols, [platform.isolation.marker]: 1n } };
 }
 
 /**
@@ -63,6 +70,16 @@ function sharedPages({ image, platform, processors }: Subject): Set<bigint> {
     for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
       const first = section.loadAddress + processorOf(platform, n).percpu - platform.layout.percpu;
       for (let page = first & ~0xfffn; page < first + BigInt(section.size); page += BigInt(PAGE_SIZE)) pages.add(page);
+    }
+  }
+  for (const [from, to] of platform.isolation.parts ?? []) {
+    const start = image.find(from);
+    const end = typeof to === 'number' ? (start?.address ?? 0n) + BigInt(to) : image.find(to)?.address;
+    const section = start && image.sectionAt(start.address);
+    if (!start || end === undefined || !section?.fixed) continue;
+    for (let n = 0; n < (section.segment === 'percpu' ? processors : 1); n++) {
+      const distance = section.loadAddress - section.address + processorOf(platform, n).percpu - platform.layout.percpu;
+      for (let at = start.address & ~0xfffn; at < end; at += BigInt(PAGE_SIZE)) pages.add(at + distance);
     }
   }
   return pages;

@@ -120,6 +120,25 @@ export const LINUX: Platform = {
   ptRegsWords: 21,
   ownWords: [],
   stackVariables: { cpu_current_top_of_stack: 'thread' },
+  systemCode: {
+    // Since 4.15; each version's SYSCALL entry parks the user's RSP in it.
+    marker: 'cpu_tss_rw',
+    defaults: 'platforms/linux_kernel.S',
+    entryText: ['__entry_text_start', '__entry_text_end'],
+    helpers:
+      /^(sync_regs|fixup_bad_iret|vc_switch_off_ist|__x86_.*|entry_ibpb|.*_untrain_ret|clear_bhb_loop|__switch_to)$/,
+    initial: ['__init_begin', '__init_end'],
+    // Where modules are loaded.
+    beside: {
+      text: 0xffffffffc0000000n,
+      rodata: 0xffffffffc0400000n,
+      data: 0xffffffffc0800000n,
+      'user-text': 0x400000n,
+      'user-data': 0x600000n,
+      percpu: PERCPU,
+      'smm-text': SMBASE + SMM_CODE,
+    },
+  },
   sleepers: ['schedule', 'do_softirq', 'prepare_exit_to_usermode', 'exit_to_user_mode_loop'],
   work: ['work_pending'],
   workBeforeUser: [],

@@ -29,6 +29,8 @@ export interface Isolation {
   readonly sections: readonly string[];
   /** Name of the stack for events from user mode (RSP0). */
   readonly rsp0: string;
+  /** Parts of an executable that its address space maps too: from a symbol to another one, or so many bytes. */
+  readonly parts?: readonly (readonly [from: string, to: string | number])[];
 }
 
 /** What the system software gives the processor for FRED. */
@@ -96,6 +98,22 @@ export interface OwnWord {
   readonly value: 'number' | 'percpu';
 }
 
+/** The system software's own code: an object of it, or all of it. */
+export interface SystemCode {
+  /** Code that mentions this symbol is. */
+  readonly marker: string;
+  /** Assembly file, beside the handlers: instead of `defaults`. */
+  readonly defaults: string;
+  /** In an executable: where entry code begins and ends. What it calls outside is C code, and gets stand-ins … */
+  readonly entryText: readonly [start: string, end: string];
+  /** … but for these, which are part of the entry path. */
+  readonly helpers: RegExp;
+  /** In an executable: what is freed after boot. */
+  readonly initial: readonly [start: string, end: string];
+  /** Where other modules are put beside an executable. */
+  readonly beside: Layout;
+}
+
 export interface Platform {
   readonly name: string;
   /** Assembly file, beside the handlers, with weak defaults that are linked to every image. */
@@ -123,6 +141,8 @@ export interface Platform {
   readonly idtWritable: boolean;
   readonly gdtBase: bigint;
   readonly tssBase: bigint;
+  /** A per-CPU variable that is the TSS, instead of a page at `tssBase`. */
+  readonly tssVariable?: string;
   readonly stacks: readonly Stack[];
   /** CR3 of the kernel; without isolation, of user mode too. */
   readonly cr3: bigint;
@@ -161,6 +181,10 @@ export interface Platform {
   readonly ownWords: readonly OwnWord[];
   /** Per-CPU variables that get the top of a stack at start. */
   readonly stackVariables: Readonly<Record<string, string>>;
+  /** Where the software keeps the address of a per-CPU area: a variable in it, and an array of 8-byte words by processor. */
+  readonly percpuVariables?: { readonly own: string; readonly all: string };
+  /** What differs where the image is the system software's own code. */
+  readonly systemCode: SystemCode;
   /** Functions that may sleep: not to be entered while NMIs are blocked. */
   readonly sleepers: readonly string[];
   /** Variables that note work to be done (not zero: there is some): not to be slept on. */

@@ -132,6 +132,23 @@ export const XEN: Platform = {
     { stack: 'primary', offset: PER_CPU_OFFSET, value: 'percpu' },
   ],
   stackVariables: {},
+  systemCode: {
+    marker: 'autogen_entrypoints',
+    defaults: 'platforms/xen.S',
+    entryText: ['_stextentry', '_etextentry'],
+    helpers: /^(__x86_.*|do_entry_.*)$/,
+    initial: ['__init_begin', '__init_end'],
+    // Xen's last 128 MiB of its own GiB, which hold nothing.
+    beside: {
+      text: 0xffff82d078000000n,
+      rodata: 0xffff82d078400000n,
+      data: 0xffff82d078800000n,
+      'user-text': 0x400000n,
+      'user-data': 0x600000n,
+      percpu: PERCPU,
+      'smm-text': SMBASE + SMM_CODE,
+    },
+  },
   sleepers: ['schedule', 'do_softirq'],
   work: ['work_pending', 'softirq_pending'],
   crash: {

@@ -18,6 +18,7 @@ import { takesPending } from '../harness/priorities.js';
 import { SMI_VECTOR } from '../harness/smm.js';
 import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import { ExitReason, nmiExits } from '../harness/vmx.js';
+import { tssOf } from '../platforms/boot.js';
 import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import type { Subject } from '../platforms/subject.js';
 import { GuestLedger } from './guest_ledger_words.js';
@@ -414,8 +415,11 @@ export class Monitor {
   #findBalanced(n: number): { offset: number; size: number }[] {
     const { platform } = this.subject;
     const list = platform.balanced.map((name) => this.#variable(name, n));
+    const tss = tssOf(this.subject, n);
     for (let at: number = Tss.RSP0; at < Tss.SIZE - 4; at += 4) {
-      const address = processorOf(platform, n).tssBase + BigInt(at);
+      // Where the TSS is the kernel's own variable, its SYSCALL entry parks the user's RSP in SP2.
+      if (platform.tssVariable !== undefined && at >= Tss.RSP0 + 16 && at < Tss.RSP0 + 24) continue;
+      const address = tss + BigInt(at);
       list.push({ offset: this.machine.memory.translateAddress(address), size: 4 });
     }
     return list.filter((item) => item.offset >= 0);

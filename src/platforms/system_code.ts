@@ -1,0 +1,63 @@
+/**
+ * Images that are a system software's own code: an object of it, or the whole of it. What the platform's tables say of handlers
+ * that are written for it does not hold for all versions of that; here it is told by the symbols of the code.
+ */
+import type { Module, ModuleSymbol } from '../image/module.js';
+import { linuxKernel } from './linux_kernel.js';
+import type { Platform } from './platform.js';
+import { xenHypervisor } from './xen_hypervisor.js';
+
+/** What is known of a system software by its symbols. */
+export class CodeFacts {
+  readonly #symbols = new Map<string, ModuleSymbol>();
+  /** The executable, with what of it is loaded at addresses of its own. */
+  readonly executable: Module | undefined;
+
+  constructor(modules: readonly Module[]) {
+    for (const { symbols } of modules) {
+      for (const symbol of symbols) {
+        const known = this.#symbols.get(symbol.name);
+        if (!known || known.section === 'undefined') this.#symbols.set(symbol.name, symbol);
+      }
+    }
+    this.executable = modules.find(({ sections }) => sections.some(({ address }) => address !== undefined));
+  }
+
+  /** Whether the code defines or uses a symbol. */
+  mentions(name: string): boolean {
+    return this.#symbols.has(name);
+  }
+
+  defines(name: string): boolean {
+    const symbol = this.#symbols.get(name);
+    return symbol !== undefined && symbol.section !== 'undefined';
+  }
+
+  /** The bytes of a variable: its size or, where the symbol table has none, the way to the next symbol. Undefined if it is not defined. */
+  extent(name: string): number | undefined {
+    const symbol = this.#symbols.get(name);
+    if (symbol === undefined || symbol.section === 'undefined') return undefined;
+    if (symbol.size > 0n) return Number(symbol.size);
+    let next: bigint | undefined;
+    for (const { section, value } of this.#symbols.values()) {
+      if (section === symbol.section && value > symbol.value && (next === undefined || value < next)) next = value;
+    }
+    return next === undefined ? undefined : Number(next - symbol.value);
+  }
+}
+
+/** The platform as the modules under test need it; `stubs` are the functions that the user gives others for. */
+export function platformFor(platform: Platform, tested: readonly Module[], stubs: readonly string[]): Platform {
+  const facts = new CodeFacts(tested);
+  if (!facts.mentions(platform.systemCode.marker)) return platform;
+  const adapt = platform.name === 'linux' ? linuxKernel : xenHypervisor;
+  const own = adapt(platform, facts);
+  // Where another function takes the place of one that serves an NMI, that one is "the body".
+  const stubbed = own.bodies.filter((name) => stubs.includes(name));
+  return {
+    ...own,
+    ...(facts.executable === undefined ? {} : { layout: { ...own.systemCode.beside, percpu: own.layout.percpu } }),
+    bodies: stubbed.length > 0 ? stubbed : own.bodies,
+    defaults: own.systemCode.defaults,
+  };
+}
