@@ -8,6 +8,22 @@ export const BZIP2_MAGIC = [0x42, 0x5a, 0x68];
 /** What one block unpacks to, where the size is not known: the buffer grows by so many bytes. */
 const GROWTH = 16 * 1024 * 1024;
 
+/** The package takes what is missing for ones. */
+class Source extends bunzip.Stream {
+  #at = 0;
+
+  constructor(private readonly packed: PackedData) {
+    super();
+  }
+
+  readByte(): number {
+    const byte = this.packed.bytes[this.#at];
+    if (byte === undefined) return this.packed.refuse(this.#at, 'ends too early');
+    this.#at++;
+    return byte;
+  }
+}
+
 export function unpackBzip2(packed: PackedData): Uint8Array {
   const limit = packed.size ?? MOST_UNPACKED;
   let out = new Uint8Array(packed.size ?? GROWTH);
@@ -27,7 +43,7 @@ export function unpackBzip2(packed: PackedData): Uint8Array {
     },
   };
   try {
-    bunzip.decode(packed.bytes, target);
+    bunzip.decode(new Source(packed), target);
   } catch (error) {
     if (error instanceof InputError) throw error;
     packed.refuse(0, `cannot be unpacked (${error instanceof Error ? error.message : error})`);

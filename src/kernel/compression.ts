@@ -33,16 +33,20 @@ export function methodOf(bytes: Uint8Array): Method | undefined {
 
 export const METHOD_NAMES = METHODS.map(({ name }) => name).join(', ');
 
+/** RFC 1952. */
 function unpackGzip(packed: PackedData): Uint8Array {
+  const { bytes, view } = packed;
   const most = packed.size ?? MOST_UNPACKED;
+  // What it says last is its size, unless several follow each other. Deflate makes nothing smaller than a 1032nd part.
+  const last = bytes.length < 8 ? 0 : Math.min(view.getUint32(bytes.length - 4, true), 1032 * bytes.length, most);
   try {
     // A buffer of the final size, so that nothing is joined.
-    const chunkSize = Math.min(Math.max(constants.Z_MIN_CHUNK, packed.size ?? 1 << 20), MOST_UNPACKED);
-    return gunzipSync(packed.bytes, { maxOutputLength: Math.max(1, most), chunkSize });
+    const chunkSize = Math.max(constants.Z_MIN_CHUNK, last);
+    return gunzipSync(bytes, { maxOutputLength: Math.max(1, most), chunkSize });
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException;
     if (code !== 'ERR_BUFFER_TOO_LARGE') return packed.refuse(0, `cannot be unpacked (${message})`);
-    if (packed.size === undefined) packed.checkSize(Number.POSITIVE_INFINITY);
+    if (packed.size === undefined) packed.checkSize(most + 1);
     return packed.refuse(0, `unpacks to more than the ${packed.size} bytes that it is said to have`);
   }
 }
