@@ -1,0 +1,209 @@
+/** Symbols that have been written into a kernel in each form that there was come out again. */
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { InputError } from '../../src/errors.js';
+import { kallsyms, type AddressForm, type LoadedSection } from '../../src/kernel/kallsyms.js';
+import { findTokenTable } from '../../src/kernel/token_table.js';
+import { generator } from './random.js';
+import { type Entry, type Form, symbolTable, tokens } from './tables.js';
+
+const TEXT = 0xffffffff81000000n;
+const RODATA = 0xffffffff82000000n;
+const TEXT_SIZE = 0x200000;
+const PERCPU_SIZE = 0x3000;
+
+/** `count` symbols: a quarter of them per-CPU (linked at 0) if there shall be any, the rest in the code. */
+function someSymbols(count: number, percpu: boolean, longest = 100): Entry[] {
+  const random = generator(count);
+  const below = (limit: number): number => random() % limit;
+  const name = (i: number): string => {
+    const begin = ['exc_', '__', 'sys_', 'nmi', 'do_', 'x86_'][below(6)]!;
+    const long = below(50) === 0 ? 'z'.repeat(below(longest)) : '';
+    return `${begin}${i.toString(36)}${['_init', '.cold', 'entry', '', '_64'][below(5)]}${long}`;
+  };
+  const few = percpu ? Math.floor(count / 4) : 0;
+  const inPercpu = Array.from({ length: few }, (_, i) => BigInt(Math.floor((i * PERCPU_SIZE) / few)));
+  const inText = Array.from({ length: count - few }, (_, i) => TEXT + BigInt(Math.floor((i * TEXT_SIZE) / (count - few))));
+  return [...inPercpu, ...inText].map((address, i) => ({
+    address,
+    letter: address < TEXT ? 'A' : ['T', 't', 'W', 't'][below(4)]!,
+    name: name(i),
+  }));
+}
+
+/** A section of read-only data with the table in it, between things that look like tables and are none. */
+function kernel(table: (start: bigint) => Buffer): LoadedSection[] {
+  const random = generator(1);
+  const noise = Buffer.alloc(40_000);
+  for (let at = 0; at < noise.length; at++) noise[at] = random() % 5 === 0 ? random() : 0;
+  // Offsets that grow like those of tokens, and numbers that grow like markers.
+  for (let i = 0; i < 300; i++) noise.writeUInt16LE(3 * i, 8000 + 2 * i);
+  for (let i = 0; i < 30; i++) noise.writeUInt32LE(3000 * i, 16_000 + 4 * i);
+  const data = Buffer.concat([noise, table(RODATA + BigInt(noise.length)), noise]);
+  return [
+    { name: '.rodata', address: RODATA, size: data.length, data },
+    { name: '.text', address: TEXT, size: TEXT_SIZE, data: Buffer.alloc(TEXT_SIZE, 0x90) },
+    { name: '.data..percpu', address: 0n, size: PERCPU_SIZE, data: Buffer.alloc(PERCPU_SIZE) },
+  ];
+}
+
+const FORMS: readonly (readonly [name: string, form: Form, is: AddressForm])[] = [
+  [
+    'up to 4.5: addresses, markers of 8 bytes',
+    { order: 'before', addresses: 'absolute', markerSize: 8, sequences: false, uleb128: false, align: 8 },
+    'absolute',
+  ],
+  [
+    'from 4.6: a base, markers of 8 bytes',
+    { order: 'before', addresses: 'percpu', markerSize: 8, sequences: false, uleb128: false, align: 8 },
+    'base-relative with absolute per-CPU',
+  ],
+  [
+    'from 4.20: markers of 4 bytes',
+    { order: 'before', addresses: 'percpu', markerSize: 4, sequences: false, uleb128: false, align: 8 },
+    'base-relative with absolute per-CPU',
+  ],
+  [
+    'without absolute per-CPU symbols',
+    { order: 'before', addresses: 'base', markerSize: 4, sequences: false, uleb128: true, align: 8 },
+    'base-relative',
+  ],
+  [
+    '6.2: sequences, long names',
+    { order: 'before', addresses: 'percpu', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'base-relative with absolute per-CPU',
+  ],
+  [
+    '6.2 without a base',
+    { order: 'before', addresses: 'absolute', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'absolute',
+  ],
+  [
+    'from 6.4: addresses behind the tokens',
+    { order: 'behind', addresses: 'percpu', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'base-relative with absolute per-CPU',
+  ],
+  [
+    '6.4 without a base',
+    { order: 'behind', addresses: 'absolute', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'absolute',
+  ],
+  [
+    'from 6.15: a base, no per-CPU symbols at 0',
+    { order: 'behind', addresses: 'base', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'base-relative',
+  ],
+  [
+    'from 7.0: offsets from their own place',
+    { order: 'behind', addresses: 'place', markerSize: 4, sequences: true, uleb128: true, align: 8 },
+    'place-relative',
+  ],
+];
+
+for (const [name, form, is] of FORMS) {
+  for (const count of [257, 511, 512, 513, 6000]) {
+    test(`${name}: ${count} symbols`, () => {
+      const percpu = form.addresses === 'percpu' || form.addresses === 'absolute';
+      // Lengths of one byte cannot say more than 255; those of 128 and more are then not taken for two bytes.
+      const entries = someSymbols(count, percpu, form.uleb128 ? 400 : 150);
+      const found = kallsyms(
+        kernel((start) => symbolTable(entries, form, start, TEXT)),
+        'vmlinux',
+      );
+      assert.equal(found?.form, is);
+      const bases = { '.text': TEXT, '.data..percpu': 0n } as Readonly<Record<string, bigint>>;
+      assert.deepEqual(
+        found?.symbols.map((s) => `${bases[s.section]! + s.value} ${s.name}`),
+        entries.map((e) => `${e.address} ${e.name}`),
+      );
+      const bindings = { T: 'global', A: 'global', t: 'local', W: 'weak' } as Readonly<Record<string, string>>;
+      assert.deepEqual(
+        found?.symbols.map(({ binding }) => binding),
+        entries.map(({ letter }) => bindings[letter]),
+      );
+    });
+  }
+}
+
+test('sizes reach to the next symbol, or to the end of the section', () => {
+  const entries = someSymbols(300, false).map((entry, i) => ({ ...entry, address: TEXT + BigInt(16 * (i >> 1)) }));
+  entries.push({ address: TEXT + BigInt(TEXT_SIZE), letter: 'T', name: '_etext' });
+  const found = kallsyms(kernel((start) => symbolTable(entries, FORMS[6]![1], start, TEXT)), 'vmlinux')!;
+  assert.deepEqual(
+    found.symbols.slice(0, 4).map(({ size }) => size),
+    [16n, 16n, 16n, 16n],
+  );
+  assert.deepEqual(
+    found.symbols.slice(-3).map(({ name, section, size }) => [name, section, size]),
+    [
+      ...entries.slice(-3, -1).map(({ name }) => [name, '.text', BigInt(TEXT_SIZE - 16 * 149)]),
+      ['_etext', '.text', 0n],
+    ],
+  );
+});
+
+test('no kallsyms', () => {
+  assert.equal(
+    kallsyms(
+      kernel(() => Buffer.alloc(0)),
+      'vmlinux',
+    ),
+    undefined,
+  );
+});
+
+test('tokens', () => {
+  const [{ data }] = kernel((start) => symbolTable(someSymbols(300, false), FORMS[6]![1], start, TEXT)) as [LoadedSection];
+  assert.deepEqual(findTokenTable(data, 0)?.tokens, tokens());
+});
+
+/** Where the parts of a table of 6.4 stand, in its bytes. */
+const COUNT = 600;
+const LATE = FORMS[6]![1];
+const whole = (start: bigint): Buffer => symbolTable(someSymbols(COUNT, true), LATE, start, TEXT);
+
+const DAMAGES: readonly (readonly [name: string, damage: (table: Buffer, at: Parts) => void, message: RegExp])[] = [
+  ['a count that cannot be', (b) => b.writeUInt32LE(0x7fffffff, 0), /no names that markers lead to stand before it/],
+  ['another count', (b) => b.writeUInt32LE(COUNT + 256, 0), /no names that markers lead to/],
+  ['a marker out of range', (b, { markers }) => b.writeUInt32LE(0x00ffffff, markers + 4), /no names that markers lead to/],
+  ['a marker beside a name', (b, { markers }) => b.writeUInt32LE(b.readUInt32LE(markers + 4) + 1, markers + 4), /no names/],
+  ['a name beyond the table', (b, { markers }) => b.writeUInt8(0x7f, b.readUInt32LE(markers + 8) + 8), /no names/],
+  ['a name without a letter', (b) => b.writeUInt8(0x35, 9), /no names that markers lead to/],
+  ['a name of no length', (b) => b.writeUInt8(0, 8), /no names that markers lead to/],
+  ['a base that is none', (b, { base }) => b.writeBigUInt64LE(0x1234n, base), /no table of 600 addresses that lie in/],
+  ['another base', (b, { base }) => b.writeBigUInt64LE(TEXT + 0x10000000n, base), /no table of 600 addresses/],
+  ['addresses out of order', (b, { offsets }) => b.writeInt32LE(-5, offsets), /no table of 600 addresses/],
+];
+
+interface Parts {
+  readonly markers: number;
+  readonly offsets: number;
+  readonly base: number;
+}
+
+for (const [name, damage, message] of DAMAGES) {
+  test(`damaged: ${name}`, () => {
+    const table = whole(RODATA);
+    const found = findTokenTable(table, 0)!;
+    const offsets = (found.end + 7) & ~7;
+    // 600 names have 3 markers of 4 bytes, and 4 bytes to align what follows.
+    damage(table, { markers: found.start - 16, offsets, base: offsets + 4 * COUNT });
+    assert.throws(
+      () => kallsyms(kernel(() => table), 'vmlinux'), // biome-ignore format: one line
+      (error) => {
+        assert.ok(error instanceof InputError, String((error as Error).stack));
+        assert.match(error.message, message);
+        assert.match(error.message, /^vmlinux: section \.rodata: kallsyms \(token table at 0xffffffff82[0-9a-f]+\): [^\n]+$/);
+        return true;
+      },
+    );
+  });
+}
+
+test('damaged: tokens that do not end', () => {
+  const table = whole(RODATA);
+  const { start } = findTokenTable(table, 0)!;
+  table.fill(0x41, start + 100, start + 110);
+  // Without tokens nothing says that there is a table.
+  assert.equal(kallsyms(kernel(() => table), 'vmlinux'), undefined); // biome-ignore format: one line
+});
