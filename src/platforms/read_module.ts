@@ -28,13 +28,20 @@ function isBinary(bytes: Buffer): boolean {
   return bytes.subarray(0, ELF.length).equals(ELF) || isBzImage(bytes) || methodOf(bytes) !== undefined;
 }
 
-/** The first bytes of a file; none of what is no file, which can be read only once. */
+/** The first bytes of a file; none of what is no file, which can be read only once, or cannot be read: who reads it says why. */
 function firstBytes(path: string, count: number): Buffer {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return Buffer.alloc(0);
   const bytes = Buffer.alloc(count);
-  const file = openSync(path, 'r');
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return Buffer.alloc(0);
+  }
   try {
     return bytes.subarray(0, readSync(file, bytes, 0, count, 0));
+  } catch {
+    return Buffer.alloc(0);
   } finally {
     closeSync(file);
   }
