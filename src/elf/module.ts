@@ -1,10 +1,9 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
 import { InputError } from '../errors.js';
-import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
-import { instructionRows } from './code.js';
+import type { Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
 import { ABSOLUTE, OTHER_RELOCATIONS, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
-import { symbolNames } from './names.js';
+import { symbolNames, UniqueNames } from './names.js';
 import type { ElfRelocation } from './relocations.js';
 import type { ElfSymbol } from './symbols.js';
 
@@ -20,7 +19,7 @@ const R_X86_64_NONE = 0;
  * Sections of kernel objects that the kernel's linker script drops, or that only the loader of modules reads (Linux,
  * include/asm-generic/vmlinux.lds.h: DISCARDS).
  */
-const DROPPED = /^\.(discard\.|modinfo$|export_symbol$)|^_*_ksymtab|^__kcrctab/;
+const DROPPED = /^\.(discard\.|modinfo$|export_symbol$|eh_frame$|llvm_addrsig)|^_*_ksymtab|^_*_kcrctab/;
 
 export function moduleFromElf(elf: ElfFile): Module {
   return new ModuleMaker(elf).make();
@@ -30,18 +29,24 @@ class ModuleMaker {
   readonly #relocatable: boolean;
   /** Sections that are loaded, by index: the name that the module gives them. */
   readonly #names = new Map<number, string>();
+  readonly #sectionNames = new UniqueNames();
   readonly #symbolNames: readonly string[];
-  /** Offsets of the labels in each section. */
-  readonly #labels = new Map<number, number[]>();
   /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
   readonly #otherwiseUsed = new Set<ElfSymbol>();
   readonly #used = new Set<ElfSymbol>();
 
+  /** Signatures of the groups that other files may have as well, by section. */
+  readonly #groups: ReadonlyMap<number, string>;
+
   constructor(private readonly elf: ElfFile) {
     this.#relocatable = elf.type === 'relocatable';
     if (!this.#relocatable) this.#refuseDynamic();
+    this.#groups = new Map(
+      elf.groups
+        .filter(({ comdat }) => comdat)
+        .flatMap((group) => group.sections.map((index) => [index, group.signature])),
+    );
     let total = 0;
-    const taken = new Map<string, number>();
     for (const section of elf.sections) {
       if (!this.#isLoaded(section)) continue;
       total += section.size;
@@ -55,18 +60,16 @@ class ModuleMaker {
           `${sectionPlace(elf.file, section)}: is compressed, but belongs to the program; make the file anew (gABI: SHF_COMPRESSED is for sections that are not loaded)`,
         );
       }
-      const number = (taken.get(section.name) ?? 0) + 1;
-      taken.set(section.name, number);
-      this.#names.set(section.index, uniqueSectionName(section, number));
+      if (this.#relocatable && section.align > MOST) {
+        throw new InputError(
+          `${sectionPlace(elf.file, section)}: has the alignment 0x${section.align.toString(16)}; the file is damaged, make it anew`,
+        );
+      }
+      // In a module, `undefined` and `absolute` are no names of sections.
+      const isPlain = section.name !== '' && section.name !== 'undefined' && section.name !== 'absolute';
+      this.#names.set(section.index, this.#sectionNames.number(section.name, isPlain ? 1 : 2));
     }
     this.#symbolNames = symbolNames(elf.symbols, (index) => this.#names.get(index) ?? elf.sections[index]!.name);
-    for (const { section, value, type } of elf.symbols) {
-      if (typeof section !== 'number' || type === 'section') continue;
-      const offset = value - this.#start(section);
-      const labels = this.#labels.get(section);
-      if (labels) labels.push(Number(offset));
-      else this.#labels.set(section, [Number(offset)]);
-    }
   }
 
   make(): Module {
@@ -108,12 +111,9 @@ class ModuleMaker {
   }
 
   #section(section: ElfSection): ModuleSection {
-    const { elf } = this;
     const exec = (section.flags & SHF.EXECINSTR) !== 0;
     const relocations = this.#relocatable ? this.#relocations(section) : [];
-    const labels = this.#labels.get(section.index) ?? [];
-    const address = this.#relocatable ? 0n : section.address;
-    let rows: readonly LineRow[] | undefined;
+    const group = this.#relocatable ? this.#groups.get(section.index) : undefined;
     return {
       name: this.#names.get(section.index)!,
       data: section.data,
@@ -124,14 +124,9 @@ class ModuleMaker {
       write: (section.flags & SHF.WRITE) !== 0 && (this.#relocatable || !exec),
       exec,
       relocations,
-      ...(this.#relocatable ? {} : { address }),
-      // Of an executable, most code is never looked at.
-      get lines(): readonly LineRow[] {
-        rows ??= exec
-          ? instructionRows({ data: section.data, labels, address, file: elf.file, position: () => undefined })
-          : [];
-        return rows;
-      },
+      ...(this.#relocatable ? {} : { address: section.address }),
+      ...(group === undefined ? {} : { group }),
+      lines: [],
     };
   }
 
@@ -144,16 +139,22 @@ class ModuleMaker {
     const { offset, type, symbol, addend } = relocation;
     if (type === R_X86_64_NONE) return [];
     const place = `${sectionPlace(this.elf.file, section)} at offset 0x${offset.toString(16)}`;
+    const name = this.#symbolNames[symbol.index]!;
+    if (name === '') {
+      throw new InputError(
+        `${place}: the relocation refers to symbol ${symbol.index}, which stands for nothing that has an address (${symbol.type}); the file is damaged, make it anew`,
+      );
+    }
     const kind = KINDS.get(type);
-    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, symbol.name)}`);
+    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, name)}`);
     if (offset + RELOCATION_WIDTH[kind] > section.data.length) {
       throw new InputError(
-        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${this.#symbolNames[symbol.index]} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
+        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${name} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
       );
     }
     this.#used.add(symbol);
     if (!isBranchTarget(section, relocation, kind)) this.#otherwiseUsed.add(symbol);
-    return [{ offset, kind, symbol: this.#symbolNames[symbol.index]!, addend }];
+    return [{ offset, kind, symbol: name, addend }];
   }
 
   #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
@@ -183,7 +184,7 @@ class ModuleMaker {
     }
     if (symbol.section === 'absolute') return [{ ...common, section: 'absolute', value: symbol.value }];
     if (symbol.section === 'common') {
-      const section = commonSection(symbol, name, place);
+      const section = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), place);
       sections.push(section);
       return [{ ...common, section: section.name, value: 0n }];
     }
@@ -205,12 +206,6 @@ const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = 
   ...{ common: 'object', tls: 'object', ifunc: 'func' },
 };
 
-/** A name that no other section of the module has; `undefined` and `absolute` mean something else in a module. */
-function uniqueSectionName({ name, index }: ElfSection, number: number): string {
-  if (name === '' || name === 'undefined' || name === 'absolute') return `${name}#${index}`;
-  return number === 1 ? name : `${name}#${number}`;
-}
-
 /** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
 function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
   const align = Number(symbol.value);
@@ -220,11 +215,11 @@ function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSe
     );
   }
   return {
-    name: `COMMON#${name}`,
+    name,
     data: new Uint8Array(0),
     size: Number(symbol.size),
     align: Math.max(1, align),
-    ...{ alloc: true, write: true, exec: false, relocations: [], lines: [] },
+    ...{ alloc: true, write: true, exec: false, common: true, relocations: [], lines: [] },
   };
 }
 

@@ -43,6 +43,7 @@ export interface Relocation {
 }
 
 export interface ModuleSection {
+  /** Unique in its module: where a file has several sections of one name, the others are called `name#2`, `name#3` … */
   readonly name: string;
   /** Bytes; for a section without contents (.bss) `data` is empty and `size` says how large it is. */
   readonly data: Uint8Array;
@@ -53,8 +54,17 @@ export interface ModuleSection {
   readonly exec: boolean;
   /** Of an executable: where the section lies. The linker leaves it there. */
   readonly address?: bigint;
+  /** Signature of the group that it is in (ELF's COMDAT): of the groups of one signature only one is linked. */
+  readonly group?: string;
+  /** Memory for one symbol that other modules may have as well (ELF's COMMON): only one is linked, the largest. */
+  readonly common?: boolean;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
+}
+
+/** The name that a section has in its file. */
+export function plainName(section: string): string {
+  return section.replace(/#\d+$/, '');
 }
 
 export type SymbolBinding = 'local' | 'global' | 'weak';

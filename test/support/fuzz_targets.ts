@@ -1,0 +1,5 @@
+/** The readers of files that other people make. */
+import { ELF_TARGET } from '../elf/fuzz_target.js';
+import type { Target } from './fuzz.js';
+
+export const TARGETS: readonly Target[] = [ELF_TARGET];
