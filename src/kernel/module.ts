@@ -5,12 +5,11 @@ import { InputError } from '../errors.js';
 import type { Module } from '../image/module.js';
 import { kallsyms } from './kallsyms.js';
 import { unpackKernel } from './unpack.js';
-import { withSymbols } from './with_symbols.js';
 import { isElf32, xenModule } from './xen.js';
 
 /**
- * The module in a bzImage, a vmlinux, Xen's boot image, any other ELF file, or one of them compressed. What has no symbol table gets the
- * symbols that it carries for its own messages.
+ * The module in a bzImage, a vmlinux, Xen's boot image, any other ELF file, or one of them compressed. What has no symbol
+ * table gets the symbols that it carries for its own messages.
  */
 export async function moduleFromKernel(bytes: Uint8Array, file: string): Promise<Module> {
   const unpacked = await unpackKernel(bytes, file);
@@ -32,5 +31,5 @@ export function withKallsyms(module: Module): Module {
       `${module.name}: has no symbol table (.symtab), and no kallsyms were found in it: give the vmlinux before it was stripped, or build with CONFIG_KALLSYMS=y`,
     );
   }
-  return withSymbols(module, found.symbols);
+  return { ...module, symbols: found.symbols };
 }

@@ -9,10 +9,9 @@
  */
 import { InputError } from '../errors.js';
 import type { Module, ModuleSection, ModuleSymbol } from '../image/module.js';
-import { bindingOf, typeOf } from './kallsyms.js';
 import { findNames, type NameStream } from './name_stream.js';
+import { moduleNames, type OwnName, ownName } from './own_symbols.js';
 import { findTokenTable } from './token_table.js';
-import { withSymbols } from './with_symbols.js';
 
 /** System V ABI, chapter 4: the fields of an ELF32 header and program header that matter here. */
 const AT = { class: 4, machine: 18, phoff: 28, phentsize: 42, phnum: 44 } as const;
@@ -54,9 +53,10 @@ export function xenModule(bytes: Uint8Array, file: string): Module {
     );
   }
   const base = baseOf(segment, offsets, file);
-  const sections = sectionsOf(segment, base, partsOf(names, offsets));
-  const symbols = symbolsOf(names, offsets, base, sections);
-  return withSymbols({ name: file, sections, symbols: [], sources: new Map([[file, '']]) }, symbols);
+  const own = names.names.map(ownName);
+  const sections = sectionsOf(segment, base, partsOf(own, offsets));
+  const symbols = symbolsOf(own, offsets, base, sections);
+  return { name: file, sections, symbols, sources: new Map([[file, '']]) };
 }
 
 function loadedSegment(bytes: Uint8Array, file: string): Segment {
@@ -143,13 +143,12 @@ interface Parts {
   readonly data: readonly number[];
 }
 
-function partsOf({ names }: NameStream, offsets: Uint32Array): Parts {
+function partsOf(own: readonly OwnName[], offsets: Uint32Array): Parts {
   const labels = new Map<string, number>();
   const data: number[] = [];
-  names.forEach((name, i) => {
-    const letter = name[0]!;
-    if (bindingOf(letter) !== 'local') labels.set(name.slice(1), offsets[i]!);
-    if (typeOf(letter) !== 'func') data.push(offsets[i]!);
+  own.forEach(({ name, binding, type }, i) => {
+    if (binding !== 'local') labels.set(name, offsets[i]!);
+    if (type !== 'func') data.push(offsets[i]!);
   });
   return { labels, data };
 }
@@ -196,14 +195,15 @@ function sectionsOf(segment: Segment, base: bigint, { labels, data }: Parts): Mo
 }
 
 function symbolsOf(
-  { names }: NameStream,
+  own: readonly OwnName[],
   offsets: Uint32Array,
   base: bigint,
   sections: readonly ModuleSection[],
 ): ModuleSymbol[] {
   const ends = sections.map(({ address, size }) => Number(address! - base) + size);
   let home = 0;
-  return names.map((text, i) => {
+  const names = moduleNames(own);
+  return own.map(({ binding, type }, i) => {
     const offset = offsets[i]!;
     // A symbol at the border of two sections belongs to the one that begins there.
     while (home < sections.length - 1 && offset >= ends[home]!) home++;
@@ -214,13 +214,12 @@ function symbolsOf(
     while (next < offsets.length && offsets[next] === offset) next++;
     const end = Math.min(ends[home]!, offsets[next] ?? ends[home]!);
     return {
-      // Names that are not unique have their source file before them: `arch/x86/traps.c#opt_nmi`.
-      name: text.slice(text.indexOf('#') + 1 || 1),
+      name: names[i]!,
       section: inside ? section.name : 'absolute',
       value: inside ? BigInt(offset - start) : base + BigInt(offset),
       size: inside ? BigInt(end - offset) : 0n,
-      binding: bindingOf(text[0]!),
-      type: typeOf(text[0]!),
+      binding,
+      type,
     };
   });
 }

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { InputError } from '../../src/errors.js';
-import { kallsyms, type AddressForm, type LoadedSection } from '../../src/kernel/kallsyms.js';
+import { type AddressForm, kallsyms, type LoadedSection } from '../../src/kernel/kallsyms.js';
 import { findTokenTable } from '../../src/kernel/token_table.js';
-import { generator } from './random.js';
+import { generator } from '../support/fuzz.js';
 import { type Entry, type Form, symbolTable, tokens } from './tables.js';
 
 const TEXT = 0xffffffff81000000n;
@@ -23,7 +23,10 @@ function someSymbols(count: number, percpu: boolean, longest = 100): Entry[] {
   };
   const few = percpu ? Math.floor(count / 4) : 0;
   const inPercpu = Array.from({ length: few }, (_, i) => BigInt(Math.floor((i * PERCPU_SIZE) / few)));
-  const inText = Array.from({ length: count - few }, (_, i) => TEXT + BigInt(Math.floor((i * TEXT_SIZE) / (count - few))));
+  const inText = Array.from(
+    { length: count - few },
+    (_, i) => TEXT + BigInt(Math.floor((i * TEXT_SIZE) / (count - few))),
+  );
   return [...inPercpu, ...inText].map((address, i) => ({
     address,
     letter: address < TEXT ? 'A' : ['T', 't', 'W', 't'][below(4)]!,
@@ -128,7 +131,10 @@ for (const [name, form, is] of FORMS) {
 test('sizes reach to the next symbol, or to the end of the section', () => {
   const entries = someSymbols(300, false).map((entry, i) => ({ ...entry, address: TEXT + BigInt(16 * (i >> 1)) }));
   entries.push({ address: TEXT + BigInt(TEXT_SIZE), letter: 'T', name: '_etext' });
-  const found = kallsyms(kernel((start) => symbolTable(entries, FORMS[6]![1], start, TEXT)), 'vmlinux')!;
+  const found = kallsyms(
+    kernel((start) => symbolTable(entries, FORMS[6]![1], start, TEXT)),
+    'vmlinux',
+  )!;
   assert.deepEqual(
     found.symbols.slice(0, 4).map(({ size }) => size),
     [16n, 16n, 16n, 16n],
@@ -139,6 +145,23 @@ test('sizes reach to the next symbol, or to the end of the section', () => {
       ...entries.slice(-3, -1).map(({ name }) => [name, '.text', BigInt(TEXT_SIZE - 16 * 149)]),
       ['_etext', '.text', 0n],
     ],
+  );
+});
+
+test('of several local symbols of one name none has it alone', () => {
+  const entries = someSymbols(300, false).map((entry) => ({ ...entry, letter: 't' }));
+  for (const [i, name, letter] of [
+    [10, 'twice', 't'],
+    [20, 'twice', 't'],
+    [30, 'shared', 'T'],
+    [40, 'shared', 't'],
+  ] as const) {
+    entries[i] = { ...entries[i]!, name, letter };
+  }
+  const found = kallsyms(kernel((start) => symbolTable(entries, FORMS[6]![1], start, TEXT)), 'vmlinux')!; // biome-ignore format: one line
+  assert.deepEqual(
+    [10, 20, 30, 40].map((i) => found.symbols[i]!.name),
+    ['twice#2', 'twice#3', 'shared', 'shared#2'],
   );
 });
 
@@ -153,7 +176,9 @@ test('no kallsyms', () => {
 });
 
 test('tokens', () => {
-  const [{ data }] = kernel((start) => symbolTable(someSymbols(300, false), FORMS[6]![1], start, TEXT)) as [LoadedSection];
+  const [{ data }] = kernel((start) => symbolTable(someSymbols(300, false), FORMS[6]![1], start, TEXT)) as [
+    LoadedSection,
+  ];
   assert.deepEqual(findTokenTable(data, 0)?.tokens, tokens());
 });
 
@@ -165,8 +190,16 @@ const whole = (start: bigint): Buffer => symbolTable(someSymbols(COUNT, true), L
 const DAMAGES: readonly (readonly [name: string, damage: (table: Buffer, at: Parts) => void, message: RegExp])[] = [
   ['a count that cannot be', (b) => b.writeUInt32LE(0x7fffffff, 0), /no names that markers lead to stand before it/],
   ['another count', (b) => b.writeUInt32LE(COUNT + 256, 0), /no names that markers lead to/],
-  ['a marker out of range', (b, { markers }) => b.writeUInt32LE(0x00ffffff, markers + 4), /no names that markers lead to/],
-  ['a marker beside a name', (b, { markers }) => b.writeUInt32LE(b.readUInt32LE(markers + 4) + 1, markers + 4), /no names/],
+  [
+    'a marker out of range',
+    (b, { markers }) => b.writeUInt32LE(0x00ffffff, markers + 4),
+    /no names that markers lead to/,
+  ],
+  [
+    'a marker beside a name',
+    (b, { markers }) => b.writeUInt32LE(b.readUInt32LE(markers + 4) + 1, markers + 4),
+    /no names/,
+  ],
   ['a name beyond the table', (b, { markers }) => b.writeUInt8(0x7f, b.readUInt32LE(markers + 8) + 8), /no names/],
   ['a name without a letter', (b) => b.writeUInt8(0x35, 9), /no names that markers lead to/],
   ['a name of no length', (b) => b.writeUInt8(0, 8), /no names that markers lead to/],
@@ -193,7 +226,10 @@ for (const [name, damage, message] of DAMAGES) {
       (error) => {
         assert.ok(error instanceof InputError, String((error as Error).stack));
         assert.match(error.message, message);
-        assert.match(error.message, /^vmlinux: section \.rodata: kallsyms \(token table at 0xffffffff82[0-9a-f]+\): [^\n]+$/);
+        assert.match(
+          error.message,
+          /^vmlinux: section \.rodata: kallsyms \(token table at 0xffffffff82[0-9a-f]+\): [^\n]+$/,
+        );
         return true;
       },
     );
