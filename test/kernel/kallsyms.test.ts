@@ -4,51 +4,8 @@ import test from 'node:test';
 import { InputError } from '../../src/errors.js';
 import { type AddressForm, kallsyms, type LoadedSection } from '../../src/kernel/kallsyms.js';
 import { findTokenTable } from '../../src/kernel/token_table.js';
-import { generator } from '../support/fuzz.js';
-import { type Entry, type Form, symbolTable, tokens } from './tables.js';
-
-const TEXT = 0xffffffff81000000n;
-const RODATA = 0xffffffff82000000n;
-const TEXT_SIZE = 0x200000;
-const PERCPU_SIZE = 0x3000;
-
-/** `count` symbols: a quarter of them per-CPU (linked at 0) if there shall be any, the rest in the code. */
-function someSymbols(count: number, percpu: boolean, longest = 100): Entry[] {
-  const random = generator(count);
-  const below = (limit: number): number => random() % limit;
-  const name = (i: number): string => {
-    const begin = ['exc_', '__', 'sys_', 'nmi', 'do_', 'x86_'][below(6)]!;
-    const long = below(50) === 0 ? 'z'.repeat(below(longest)) : '';
-    return `${begin}${i.toString(36)}${['_init', '.cold', 'entry', '', '_64'][below(5)]}${long}`;
-  };
-  const few = percpu ? Math.floor(count / 4) : 0;
-  const inPercpu = Array.from({ length: few }, (_, i) => BigInt(Math.floor((i * PERCPU_SIZE) / few)));
-  const inText = Array.from(
-    { length: count - few },
-    (_, i) => TEXT + BigInt(Math.floor((i * TEXT_SIZE) / (count - few))),
-  );
-  return [...inPercpu, ...inText].map((address, i) => ({
-    address,
-    letter: address < TEXT ? 'A' : ['T', 't', 'W', 't'][below(4)]!,
-    name: name(i),
-  }));
-}
-
-/** A section of read-only data with the table in it, between things that look like tables and are none. */
-function kernel(table: (start: bigint) => Buffer): LoadedSection[] {
-  const random = generator(1);
-  const noise = Buffer.alloc(40_000);
-  for (let at = 0; at < noise.length; at++) noise[at] = random() % 5 === 0 ? random() : 0;
-  // Offsets that grow like those of tokens, and numbers that grow like markers.
-  for (let i = 0; i < 300; i++) noise.writeUInt16LE(3 * i, 8000 + 2 * i);
-  for (let i = 0; i < 30; i++) noise.writeUInt32LE(3000 * i, 16_000 + 4 * i);
-  const data = Buffer.concat([noise, table(RODATA + BigInt(noise.length)), noise]);
-  return [
-    { name: '.rodata', address: RODATA, size: data.length, data },
-    { name: '.text', address: TEXT, size: TEXT_SIZE, data: Buffer.alloc(TEXT_SIZE, 0x90) },
-    { name: '.data..percpu', address: 0n, size: PERCPU_SIZE, data: Buffer.alloc(PERCPU_SIZE) },
-  ];
-}
+import { kernel, RODATA, someSymbols, TEXT, TEXT_SIZE } from './kernels.js';
+import { type Form, symbolTable, tokens } from './tables.js';
 
 const FORMS: readonly (readonly [name: string, form: Form, is: AddressForm])[] = [
   [
