@@ -132,7 +132,7 @@ export function buildSubject(
   const bodies = stubs.flatMap(({ name, file }) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
-  const missing = undefinedSymbols(modules, platform.symbols);
+  const missing = undefinedSymbols(modules, platform.symbols, context);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
@@ -163,6 +163,7 @@ export function buildSubject(
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
+    context,
     apart: apartSections(modules, platform),
     diverted,
   });

@@ -31,3 +31,4 @@ do_syscall_64:
 	movq	%rdi, %r15
 context_end:
 	jmp	context_end
+	.size	do_syscall_64, .-do_syscall_64
