@@ -8,12 +8,18 @@ import { type Heading, type Paint, summary, windows } from './text.js';
 
 /** Verdict and figures, and what had to be made up. */
 export function verdictReport(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
-  const lines = [summary(heading, result, paint)];
-  const others = subject.assemblers.filter((name) => name !== 'Keystone');
-  if (others.length > 0) lines.push(`  assembled by ${others.join(', ')}`);
-  if (subject.standIns.length > 0) lines.push(`  stand-ins for: ${subject.standIns.join(', ')}`);
-  return lines.join('\n');
+  const { standIns, assemblers } = subject;
+  const others = assemblers.filter((name) => name !== 'Keystone');
+  const by = others.length > 0 ? `\n  assembled by ${others.join(', ')}` : '';
+  const lines = summary(heading, result, paint) + by;
+  if (standIns.length === 0) return lines;
+  const rest = standIns.length - MOST_STAND_INS;
+  const more = rest > 0 ? ` and ${rest} more` : '';
+  return `${lines}\n  stand-ins for: ${standIns.slice(0, MOST_STAND_INS).join(', ')}${more}`;
 }
+
+/** More stand-ins than these are not named: an object of a kernel calls dozens of functions. */
+const MOST_STAND_INS = 8;
 
 export function searchReport(
   heading: Heading,
