@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
+import type { Module } from '../../src/image/module.js';
 import { compare } from './compare.js';
 import { assembleWithGnu, gnuMissing, gnuVersion, sectionDifferences } from './gnu.js';
 import { generator, RandomInstructions, RandomPrograms } from './random.js';
