@@ -546,4 +546,152 @@ ${'jmp 9f\n'.repeat(40)}.p2align 5
 9: ret
 `,
   },
+  {
+    name: "entry code in Xen's manner",
+    text: `/* Entry code in Xen's manner. */
+#define as_true(x) (-(x))
+#define as_max(a, b) ((a) ^ (((a) ^ (b)) & -as_true((a) < (b))))
+#define SECTION(name) .section name, "ax", @progbits
+#define ALIGN .p2align 4, 0x90
+#define ENTRY(name) .globl name; ALIGN; name:
+#define END(name) .size name, . - name; .type name, STT_FUNC
+#define REGS ax, cx, dx, bx, bp, si, di
+#define EXTABLE(from, to) .section .ex_table, "a"; .balign 4; .long from - ., to - .; .previous
+.macro orig_insn text:vararg
+.L\\@_start:
+ \\text
+.L\\@_end:
+ .set orig_len, .L\\@_end - .L\\@_start
+.endm
+.macro alt_entry from to feature old new pad
+ .long \\from - .
+ .long \\to - .
+ .word \\feature
+ .byte \\old, \\new, \\pad
+ .byte 0
+.endm
+.macro alternative oldinstr newinstr feature
+.Lo\\@:
+ \\oldinstr
+.Le\\@:
+ .nops as_max(0, (.Lre\\@ - .Lrs\\@) - (.Le\\@ - .Lo\\@)), 9
+.Lp\\@:
+ .pushsection .altinstructions, "a", @progbits
+ alt_entry .Lo\\@, .Lrs\\@, \\feature, .Le\\@-.Lo\\@, .Lre\\@-.Lrs\\@, .Lp\\@-.Le\\@
+ .popsection
+ .pushsection .altinstr_replacement, "ax", @progbits
+ .Lrs\\@: \\newinstr
+ .Lre\\@:
+ .popsection
+.endm
+.macro alternative_2 oldinstr new1 feat1 new2 feat2
+.Lo\\@: \\oldinstr
+.Le\\@:
+ .skip as_true(as_max(.Lf\\@ - .Lr1\\@, .Lg\\@ - .Lf\\@) > (.Le\\@ - .Lo\\@)) * (as_max(.Lf\\@ - .Lr1\\@, .Lg\\@ - .Lf\\@) - (.Le\\@ - .Lo\\@)), 0x90
+ .pushsection .altinstructions, "a", @progbits
+ alt_entry .Lo\\@, .Lr1\\@, \\feat1, .Le\\@-.Lo\\@, .Lf\\@-.Lr1\\@, 0
+ alt_entry .Lo\\@, .Lf\\@, \\feat2, 1, .Lg\\@-.Lf\\@, 0
+ .popsection
+ .pushsection .altinstr_replacement, "ax", @progbits
+ .Lr1\\@: \\new1
+ .Lf\\@: \\new2
+ .Lg\\@:
+ .popsection
+.endm
+.macro save_all compat=0
+ cld
+ .irp r, rdi, rsi, rdx, rcx, rax
+ pushq %\\r
+ .endr
+ .if \\compat
+ xorl %r8d, %r8d
+ .else
+ .irpc n, 89
+ pushq %r\\n
+ .endr
+ .irp n, 10,11
+ pushq %r\\n
+ .endr
+ .endif
+ .rept 4
+ pushq $0
+ .endr
+.endm
+.macro thunk reg:req
+ .ifeqs "\\reg", "rsp"
+ .error "no thunk for rsp"
+ .endif
+ .section .text.thunk_\\reg, "ax", @progbits
+ENTRY(thunk_\\reg)
+ alternative_2 "call 1f; 2: pause; lfence; jmp 2b; 1: mov %\\reg, (%rsp); ret", "lfence; jmp *%\\reg", 3*32+1, "jmp *%\\reg", 3*32+2
+END(thunk_\\reg)
+ .previous
+.endm
+.macro get_stack_end reg
+ .ifc \\reg, %rsp
+ .error "bad"
+ .endif
+ movl $(1 << 15) - 1, %e\\reg
+ orq %rsp, %r\\reg
+.endm
+ SECTION(.text.entry)
+ENTRY(handle_nmi)
+ alternative "", clac, (9*32+20)
+ pushq $0
+ movl $2, 4(%rsp)
+ save_all
+ get_stack_end bx
+ testb $3, cs_offset(%rsp)
+ jz .Lfrom_ring0
+ alternative "lfence", "mov %cr4, %rax; btr $7, %rax; mov %rax, %cr4", 5
+ .subsection 1
+.Lfrom_ring0:
+ movq $0x1122334455667788, %rax
+ lea table(, %rax, 8), %rcx
+.Lfault: movl (%rcx), %eax
+ jmp .Lback
+.Lfix: ud2
+ .subsection 0
+.Lback:
+ EXTABLE(.Lfault, .Lfix)
+ call do_nmi
+ jmp restore
+END(handle_nmi)
+ENTRY(restore)
+ addq $(8*4), %rsp
+ ALIGN
+1: iretq
+ .pushsection .fixup, "ax"
+fault_in_iret: jmp restore
+ .popsection
+ EXTABLE(1b, fault_in_iret)
+END(restore)
+ .set cs_offset, 8*14
+ .section .rodata
+ .balign 8
+table:
+ .set v, 0
+ .rept 32
+ .if v == 2
+ .quad handle_nmi
+ .elseif v == 18
+ .quad restore
+ .else
+ .quad table_unused
+ .endif
+ .set v, v + 1
+ .endr
+ .if . - table != 32 * 8
+ .error "table has the wrong size"
+ .endif
+ .purgem get_stack_end
+ .text
+ .org 0x40, 0xcc
+ .irp r, REGS
+ thunk r\\r
+ .endr
+ .weak table_unused, hook
+hook: ret
+`,
+  },
 ];
