@@ -1,5 +1,5 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { refuseEndless } from '../files.js';
@@ -128,6 +128,7 @@ const MAX_FILE = 64 << 20;
 /** Reads a file as text. Throws InputError that says what is wrong with the path. */
 export function readSource(path: string): string {
   try {
+    if (!existsSync(path)) throw new InputError(`${path}: no such file`);
     refuseEndless(path, 'an assembler file', MAX_FILE);
     return readFileSync(path, 'utf8');
   } catch (cause) {
