@@ -1,6 +1,7 @@
 /** A linked image as a kernel that has booted on a processor runs it. */
 import { InputError } from '../errors.js';
 import { Image, type PlacedSection } from '../image/image.js';
+import { REPLACED } from '../image/linker.js';
 import type { LineRow } from '../image/module.js';
 import {
   type Alternative,
@@ -24,6 +25,9 @@ import { applyStaticCalls } from './static_calls.js';
 /** Where Linux code goes that is compiled for thunks. */
 const THUNKS = ['__x86_return_thunk', '__x86_indirect_thunk_array', '__x86_indirect_thunk_rax'];
 
+/** Bytes of a jump to a function that takes the place of another. */
+const DIVERSION = 5;
+
 /** What an image says about patching, read once. */
 export interface Patchable {
   readonly image: Image;
@@ -32,6 +36,8 @@ export interface Patchable {
   readonly version: KernelVersion | undefined;
   readonly names: FeatureNames;
   readonly alternatives: Alternatives | undefined;
+  /** Its returns and indirect branches are compiled for thunks. */
+  readonly hasThunks: boolean;
 }
 
 /** Features that the code under test asks for. */
@@ -70,7 +76,7 @@ export function patchable(image: Image): Patchable | undefined {
   const hasThunks = kernel === 'linux' && THUNKS.some((name) => image.find(name) !== undefined);
   if (!alternatives && !hasThunks) return undefined;
   const used = [...new Set(alternatives?.entries.map((e) => e.feature))];
-  return { image, kernel, version, names: FeatureNames.of(memory, kernel, used), alternatives };
+  return { image, kernel, version, names: FeatureNames.of(memory, kernel, used), alternatives, hasThunks };
 }
 
 /** The features that code in these ranges (everywhere, if there are none) asks for, by number. */
@@ -121,7 +127,19 @@ export function patched(subject: Patchable, features: ReadonlySet<number>): Patc
     patches.push(...applyAlternatives(memory, alternatives, has, label));
   }
   if (kernel === 'linux') patches.push(...sealEndbr(memory, version));
+  keepDiverted(memory);
   return { image: imageOf(memory, patches), sites: patches };
+}
+
+/** The jumps to what takes the place of a function are the linker's, not the kernel's: they stay. */
+function keepDiverted(memory: PatchedMemory): void {
+  const { image } = memory;
+  for (const { name, address } of image.symbols) {
+    const section = name.endsWith(REPLACED) ? image.sectionAt(address) : undefined;
+    if (!section || !memory.isChanged(section)) continue;
+    const offset = Number(address - section.address);
+    memory.write(address, section.data.subarray(offset, offset + DIVERSION));
+  }
 }
 
 function imageOf(memory: PatchedMemory, patches: readonly Patch[]): Image {
@@ -151,9 +169,9 @@ function patchedSection(
   rowAt: (address: bigint) => LineRow | undefined,
 ): PlacedSection {
   let rows: readonly LineRow[] | undefined;
-  const { name, module, segment, address, loadAddress, size } = section;
+  const { name, module, segment, address, loadAddress, size, fixed } = section;
   return {
-    ...{ name, module, segment, address, loadAddress, size },
+    ...{ name, module, segment, address, loadAddress, size, fixed },
     data: memory.bytesOf(section),
     get lines(): readonly LineRow[] {
       rows ??= patchedRows(memory, section, patches, rowAt);
