@@ -8,6 +8,13 @@
  */
 #include "linux.S"
 
+#define NMI_NOT_RUNNING		0
+#define NMI_EXECUTING		1
+#define NMI_LATCHED		2
+
+/* DR7 with all breakpoints off. */
+#define DR7_OFF			0x400
+
 	.section .data..percpu..user_mapped,"aw",@progbits
 
 	/*
@@ -22,6 +29,18 @@ cpu_tss_rw:
 	.skip	4096
 
 	.section .data..percpu,"aw",@progbits
+	.balign	64
+
+	/* Of exc_nmi, see below. */
+	.weak	nmi_cr2, nmi_dr7, nmi_state
+	.type	nmi_state, @object
+	.size	nmi_state, 4
+nmi_cr2:
+	.quad	0
+nmi_dr7:
+	.quad	0
+nmi_state:
+	.long	NMI_NOT_RUNNING
 	.balign	64
 
 	/* struct tlb_state: which of the user's PCIDs have to be flushed; none. */
@@ -149,5 +168,68 @@ entry_ibpb:
 	.weak	__x86_indirect_thunk_\reg
 __x86_indirect_thunk_\reg:
 	jmp	*%\reg
+	int3
+	.endr
+
+	/*
+	 * The C function behind the NMI entry: what it has around the body that keeps NMIs apart which the entry lets through, those from
+	 * ring 3, whose handler runs on the thread's stack. While the state is not NOT_RUNNING, another one only says that it has
+	 * come, and the body is run once more. CR2 and DR7 are given back as they were. asm/linux_do_nmi.S has more of it, and the reasons.
+	 */
+	.weak	exc_nmi
+	.globl	exc_nmi_end
+	.type	exc_nmi, @function
+exc_nmi:
+	cmpl	$NMI_NOT_RUNNING, %gs:nmi_state
+	jne	.Lnmi_latch
+	movl	$NMI_EXECUTING, %gs:nmi_state
+	pushq	%rbx
+	movq	%rdi, %rbx
+.Lnmi_restart:
+	movq	%cr2, %rax
+	movq	%rax, %gs:nmi_cr2
+	movq	%dr7, %rax
+	movq	%rax, %gs:nmi_dr7
+	movl	$DR7_OFF, %eax
+	movq	%rax, %dr7
+	movq	%rbx, %rdi
+	call	default_do_nmi
+	movq	%gs:nmi_dr7, %rax
+	movq	%rax, %dr7
+	movq	%cr2, %rax
+	cmpq	%gs:nmi_cr2, %rax
+	je	.Lnmi_cr2_kept
+	movq	%gs:nmi_cr2, %rax
+	movq	%rax, %cr2
+.Lnmi_cr2_kept:
+	decl	%gs:nmi_state
+	jnz	.Lnmi_restart
+	popq	%rbx
+	ret
+.Lnmi_latch:
+	movl	$NMI_LATCHED, %gs:nmi_state
+	ret
+exc_nmi_end:
+	int3
+
+	/*
+	 * The C functions behind the machine-check entries: the body, and then MCIP is cleared: from there to the IRETQ a second machine check is
+	 * no shutdown, but comes to the same IST stack.
+	 */
+	.irp	name, exc_machine_check, noist_exc_machine_check
+	.weak	\name
+	.globl	\name\()_end
+	.type	\name, @function
+\name:
+	pushq	%rbx
+	movq	%rdi, %rbx
+	call	do_machine_check
+	movl	$MSR_IA32_MCG_STATUS, %ecx
+	xorl	%eax, %eax
+	xorl	%edx, %edx
+	wrmsr
+	popq	%rbx
+	ret
+\name\()_end:
 	int3
 	.endr

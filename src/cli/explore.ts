@@ -8,7 +8,7 @@ import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
 import { machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
-import { buildSubject } from '../platforms/subject.js';
+import { loadSubject } from '../platforms/subject.js';
 import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import { PROPERTIES, selectProperties } from '../properties/index.js';
@@ -44,7 +44,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   const profiles = chooseProfiles(options.profile, parseChanges(options.knob ?? []));
   const bound = parseBound(options.events);
   const properties = selectProperties(options.property);
-  const subject = buildSubject(await Assembler.create(), {
+  const subject = await loadSubject(await Assembler.create(), {
     files,
     platform,
     context: options.context,

@@ -4,7 +4,7 @@ import { InputError, located } from '../errors.js';
 import { type PathFile, readPathFile } from '../explore/path_file.js';
 import { addressOf } from '../hooks/triggers.js';
 import { platformNamed } from '../platforms/index.js';
-import { buildSubject } from '../platforms/subject.js';
+import { loadSubject } from '../platforms/subject.js';
 import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { selectProperties } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
@@ -21,7 +21,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
   // What does not fit the image or the profiles is an error of the path file.
   const { profile } = located(file, () => savedProfile(saved));
   selectProperties(saved.property);
-  const subject = buildSubject(await Assembler.create(), {
+  const subject = await loadSubject(await Assembler.create(), {
     files: saved.files,
     platform,
     context: saved.context,

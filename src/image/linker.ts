@@ -14,7 +14,7 @@ export interface LinkOptions {
   readonly tested: readonly Module[];
   /** Sections whose names begin like this go to the end of their segment, on pages of their own. */
   readonly apart?: readonly string[];
-  /** Functions of an executable whose place another module's functions of these names take: see `diverted`. */
+  /** Functions of an executable whose names other modules' functions take: see `divert`. */
   readonly diverted?: ReadonlySet<string>;
 }
 
@@ -97,7 +97,6 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
     });
   }
   const strong = new Map<string, ImageSymbol>();
-  const diverted: ImageSymbol[] = [];
   for (const module of modules) {
     const homes = new Map(placed.filter((p) => p.module === module).map((p) => [p.section.name, p]));
     for (const defined of module.symbols) {
@@ -111,7 +110,6 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       }
       const address = BigInt.asUintN(64, (home?.address ?? 0n) + symbol.value);
       const entry: ImageSymbol = { ...symbol, module: module.name, address };
-      if (isDiverted) diverted.push(entry);
       if (symbol.binding === 'global') {
         const other = strong.get(symbol.name);
         if (other) {
@@ -135,9 +133,7 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   );
 
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
-    const isAltered =
-      section.relocations.length > 0 || diverted.some((d) => d.module === module.name && d.section === section.name);
-    const data = isAltered ? section.data.slice() : section.data;
+    const data = section.relocations.length > 0 ? section.data.slice() : section.data;
     for (const relocation of section.relocations) {
       const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? lookup.globals.get(relocation.symbol);
       if (!target) {
@@ -147,9 +143,6 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
         );
       }
       relocate(data, relocation, target.address, address, module);
-    }
-    for (const symbol of diverted) {
-      if (symbol.module === module.name && symbol.section === section.name) divert(data, symbol, address, lookup);
     }
     const loadAddress = segment === 'percpu' ? BigInt.asUintN(64, options.layout.percpu + address) : address;
     return {
@@ -167,14 +160,31 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   return new Image(sections, symbols, tested, sources);
 }
 
-/** Puts a jump to the function that has taken its name at the start of an executable's function, as a live patch does. */
-function divert(data: Uint8Array, symbol: ImageSymbol, section: bigint, lookup: Image): void {
-  const name = symbol.name.slice(0, -REPLACED.length);
-  const offset = Number(symbol.address - section);
-  data[offset] = 0xe9;
-  const field: Relocation = { offset: offset + 1, kind: 'pc32', symbol: name, addend: -4n };
-  relocate(data, field, lookup.globals.get(name)!.address, section, { name: symbol.module });
+/**
+ * The image with a jump at the start of each replaced function of an executable, to the function that has taken its name: as a live
+ * patch has it.
+ */
+export function divert(image: Image): Image {
+  const replaced = image.symbols.filter((s) => s.name.endsWith(REPLACED));
+  if (replaced.length === 0) return image;
+  const sections = image.sections.map((section) => {
+    const own = replaced.filter((s) => s.module === section.module && s.section === section.name);
+    if (own.length === 0) return section;
+    const data = section.data.slice();
+    for (const { name, address, module } of own) {
+      const target = image.globals.get(name.slice(0, -REPLACED.length))!;
+      const offset = Number(address - section.address);
+      data[offset] = JMP;
+      const field: Relocation = { offset: offset + 1, kind: 'pc32', symbol: target.name, addend: -4n };
+      relocate(data, field, target.address, section.address, { name: module });
+    }
+    return { ...section, data };
+  });
+  return new Image(sections, image.symbols, image.tested, image.sources);
 }
+
+/** JMP rel32 (SDM vol. 2). */
+const JMP = 0xe9;
 
 function where(symbol: ModuleSymbol, module: Module): string {
   return symbol.position ? `${symbol.position.file}:${symbol.position.line}` : module.name;

@@ -170,9 +170,10 @@ function patchedSection(
 ): PlacedSection {
   let rows: readonly LineRow[] | undefined;
   const { name, module, segment, address, loadAddress, size, fixed } = section;
+  const common = { name, module, segment, address, loadAddress, size, fixed, data: memory.bytesOf(section) };
+  if (fixed) return { ...common, lines: [] };
   return {
-    ...{ name, module, segment, address, loadAddress, size, fixed },
-    data: memory.bytesOf(section),
+    ...common,
     get lines(): readonly LineRow[] {
       rows ??= patchedRows(memory, section, patches, rowAt);
       return rows;

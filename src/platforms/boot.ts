@@ -13,6 +13,7 @@ import type { Image, ImageSymbol, PlacedSection, Segment } from '../image/image.
 import { segmentSpan } from '../image/linker.js';
 import type { Profile } from '../profiles/profile.js';
 import { fixedRegions, loadedSections } from './executable.js';
+import { controlBits, PCID } from './features.js';
 import { addressSpaces, inAddressSpaces, isIsolated } from './isolation.js';
 import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
@@ -199,7 +200,10 @@ function gateAttribute(image: Image, name: string, highest: number): number | un
 }
 
 const CR0_PE_MP_ET_NE_WP_AM_PG = 0x80050033n;
-const CR4_PAE_MCE_FSGSBASE = 0x10060n;
+const CR4_PAE_MCE = 0x60n;
+/** The process's identifier, and with isolation that of its user mode (Linux: bit 11 tells them apart). */
+const KERNEL_PCID = 1n;
+const USER_PCID = 0x801n;
 const CR4_LA57 = 1n << 12n;
 const CR4_FRED = 1n << 32n;
 const EFER_SCE_LME_LMA_NX = 0xd01n;
@@ -227,8 +231,13 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.GS_BASE] = swapped ? platform.userGsBase : own.percpu;
   u64[Reg.KERNEL_GS_BASE] = platform.guestGsBase ?? (user ? own.percpu : platform.userGsBase);
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
+  const { features } = subject;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
-  u64[Reg.CR4] = CR4_PAE_MCE_FSGSBASE | (machine.profile.la57 ? CR4_LA57 : 0n);
+  if (features?.includes(PCID)) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
+  u64[Reg.CR4] =
+    CR4_PAE_MCE |
+    (features === undefined ? controlBits(['fsgsbase']) : controlBits(features)) |
+    (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.DR6] = DR6_RESET;
   u64[Reg.DR7] = DR7_RESET;

@@ -18,10 +18,17 @@ export function isIsolated({ image, platform }: Subject): boolean {
 }
 
 /** The beginnings of the names of sections that need pages of their own in an image of these modules. */
-export function apartSections(modules: readonly Module[], { isolation }: Platform): readonly string[] {
+export function apartSections(modules: readonly Module[], { isolation, symbols }: Platform): readonly string[] {
   const isMarker = (s: ModuleSymbol): boolean =>
     s.name === isolation.marker && s.section !== 'undefined' && s.binding !== 'local';
-  return modules.some((module) => module.symbols.some(isMarker)) ? isolation.sections : [];
+  return symbols[isolation.marker] !== undefined || modules.some((module) => module.symbols.some(isMarker))
+    ? isolation.sections
+    : [];
+}
+
+/** The platform for an image that is isolated without saying so itself. */
+export function isolated(platform: Platform): Platform {
+  return { ...platform, symbols: { ...platform.symbols, [platform.isolation.marker]: 1n } };
 }
 
 /**

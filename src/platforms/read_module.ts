@@ -1,20 +1,31 @@
-/** A file of the image: assembly, an object, an executable. What it is, its first bytes say, not its name. */
+/** Files of the image that are no assembly: objects, executables, shipped kernels. What a file is, its first bytes say, not its name. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import type { AssembleOptions, Assembler } from '../assembler/index.js';
-import { moduleFromElf } from '../elf/module.js';
-import { readElf } from '../elf/reader.js';
 import { readBytes } from '../files.js';
 import type { Module } from '../image/module.js';
+import { isBzImage } from '../kernel/bzimage.js';
+import { methodOf } from '../kernel/compression.js';
+import { moduleFromKernel } from '../kernel/module.js';
 
 /** Bytes; a kernel with debug information has several hundred MiB. */
 const LARGEST = 2 ** 30;
+/** As many as a bzImage needs to be known: its header begins at 0x1f1. */
 const ELF = Buffer.from('\x7fELF', 'latin1');
+const FIRST_BYTES = 1024;
 
-export function readModule(assembler: Assembler, file: string, options: AssembleOptions): Module {
-  if (firstBytes(file, ELF.length).equals(ELF)) {
-    return moduleFromElf(readElf(readBytes(file, 'an object or an executable', LARGEST), file));
+/** The modules of those files that are no assembly, by the files' names. */
+export async function readBinaries(files: readonly string[]): Promise<ReadonlyMap<string, Module>> {
+  const modules = new Map<string, Module>();
+  for (const file of files) {
+    if (!isBinary(firstBytes(file, FIRST_BYTES)) || modules.has(file)) continue;
+    const bytes = readBytes(file, 'an object, an executable or a kernel', LARGEST);
+    modules.set(file, await moduleFromKernel(bytes, file));
   }
-  return assembler.assemble(file, options);
+  return modules;
+}
+
+/** Whether a file that begins so is none of text: an ELF file, a bzImage, something compressed. */
+function isBinary(bytes: Buffer): boolean {
+  return bytes.subarray(0, ELF.length).equals(ELF) || isBzImage(bytes) || methodOf(bytes) !== undefined;
 }
 
 /** The first bytes of a file; none of what is no file, which can be read only once. */

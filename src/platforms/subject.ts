@@ -2,19 +2,20 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { AssembleOptions, Assembler } from '../assembler/index.js';
+import type { Assembler } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
 import { MAX_PROCESSORS } from '../harness/processors.js';
 import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol } from '../image/image.js';
-import { link, undefinedSymbols } from '../image/linker.js';
+import { divert, link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
-import { apartSections } from './isolation.js';
+import { PTI, withFeatures } from './features.js';
+import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { readModule } from './read_module.js';
+import { readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
@@ -29,6 +30,8 @@ export interface BuildOptions {
   readonly defines?: Readonly<Record<string, string>>;
   /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
   readonly stubs?: Readonly<Record<string, string | undefined>>;
+  /** Features of the processor that the code is patched for; undefined: the usual ones. */
+  readonly features?: readonly string[] | undefined;
   /** C functions of an executable that are run themselves, with all that they call. */
   readonly through?: readonly string[];
 }
@@ -43,6 +46,8 @@ export interface Subject {
   readonly processors: number;
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
+  /** Features that the code has been patched for; undefined if it is none that is patched. */
+  readonly features: readonly string[] | undefined;
 }
 
 const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
@@ -65,8 +70,18 @@ export function contextPath(context: string, platform: Platform): string {
   );
 }
 
-/** Assembles and links the files under test with a context; every error is an InputError. */
-export function buildSubject(assembler: Assembler, options: BuildOptions): Subject {
+/** Reads, assembles and links the files under test with a context. Rejects with an InputError for whatever is wrong with them. */
+export async function loadSubject(assembler: Assembler, options: BuildOptions): Promise<Subject> {
+  const stubs = Object.values(options.stubs ?? {}).filter((file) => file !== undefined);
+  return buildSubject(assembler, options, await readBinaries([...options.files, ...stubs]));
+}
+
+/** The same for files that have been read, by their names, and assembly. */
+export function buildSubject(
+  assembler: Assembler,
+  options: BuildOptions,
+  binaries: ReadonlyMap<string, Module> = new Map(),
+): Subject {
   const through = options.through ?? [];
   const assemblyOptions = {
     ...(options.defines ? { defines: options.defines } : {}),
@@ -75,17 +90,17 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
   const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const tested = options.files.map((file) => readModule(assembler, file, assemblyOptions));
+  const read = (file: string): Module => binaries.get(file) ?? assembler.assemble(file, assemblyOptions);
+  const tested = options.files.map(read);
   const executable = executableOf(tested);
-  const platform = platformFor(options.platform, tested, through);
+  const conventions = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
+  const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
   const context = assembler.assemble(contextFile, {
     ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
   });
   const stubs = Object.entries(options.stubs ?? {});
-  const bodies = stubs.flatMap(([name, file]) =>
-    file === undefined ? [] : [stubModule(assembler, name, file, assemblyOptions)],
-  );
+  const bodies = stubs.flatMap(([name, file]) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
   const missing = undefinedSymbols(modules, platform.symbols);
@@ -104,19 +119,26 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  const written = new Set(bodies.flatMap(({ symbols }) => symbols.map(({ name }) => name)));
+  // Some have a function of their own: given by the user, or the platform's.
+  const written = new Set(
+    [...bodies, defaults].flatMap(({ symbols }) =>
+      symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
+    ),
+  );
   const standIns = [...new Set([...missing.map((s) => s.name), ...diverted])].filter((name) => !written.has(name));
   if (standIns.length > 0) {
     const long = new Set([...platform.bodies, ...platform.cParts]);
     modules.push(assembler.assembleText(standInSource(standIns, long), '(stand-ins)'));
   }
-  const image = link(modules, {
+  const linked = link(modules, {
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
     apart: apartSections(modules, platform),
     diverted,
   });
+  const { image: patched, features } = withFeatures(linked, options.features);
+  const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
     if (image.globals.get(name)?.module !== context.name) {
@@ -131,15 +153,15 @@ export function buildSubject(assembler: Assembler, options: BuildOptions): Subje
     contextModule: context.name,
     processors,
     standIns,
+    features,
   };
 }
 
-/** The module of a function that takes the place of another. */
-function stubModule(assembler: Assembler, name: string, file: string, options: AssembleOptions): Module {
-  const module = readModule(assembler, file, options);
+/** The module, which must define a function that takes the place of another. */
+function defining(name: string, module: Module): Module {
   if (!module.symbols.some((s) => s.name === name && s.section !== 'undefined' && s.binding !== 'local')) {
     throw new InputError(
-      `${file}: does not define ${name}, whose place it is to take; add .globl ${name} and the label`,
+      `${module.name}: does not define ${name}, whose place it is to take; add .globl ${name} and the label`,
     );
   }
   return module;

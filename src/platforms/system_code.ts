@@ -46,18 +46,18 @@ export class CodeFacts {
   }
 }
 
-/** The platform as the modules under test need it, and whether they are its software's own code. */
-export function platformFor(platform: Platform, tested: readonly Module[], through: readonly string[]): Platform {
+/** The platform as the modules under test need it; `stubs` are the functions that the user gives others for. */
+export function platformFor(platform: Platform, tested: readonly Module[], stubs: readonly string[]): Platform {
   const facts = new CodeFacts(tested);
   if (!facts.mentions(platform.systemCode.marker)) return platform;
   const adapt = platform.name === 'linux' ? linuxKernel : xenHypervisor;
   const own = adapt(platform, facts);
-  // Of the functions that serve an NMI, the one that is called first is "the body", unless it is run itself.
-  const bodies = [...own.bodies].reverse().filter((name) => facts.mentions(name) && !through.includes(name));
+  // Where another function takes the place of one that serves an NMI, that one is "the body".
+  const stubbed = own.bodies.filter((name) => stubs.includes(name));
   return {
     ...own,
     ...(facts.executable === undefined ? {} : { layout: { ...own.systemCode.beside, percpu: own.layout.percpu } }),
-    bodies: bodies.slice(0, 1),
+    bodies: stubbed.length > 0 ? stubbed : own.bodies,
     defaults: own.systemCode.defaults,
   };
 }

@@ -9,8 +9,15 @@ import { type Heading, type Paint, summary, windows } from './text.js';
 /** Verdict and figures, and what had to be made up. */
 export function verdictReport(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
   const lines = summary(heading, result, paint);
-  return subject.standIns.length > 0 ? `${lines}\n  stand-ins for: ${subject.standIns.join(', ')}` : lines;
+  const { standIns } = subject;
+  if (standIns.length === 0) return lines;
+  const rest = standIns.length - MOST_STAND_INS;
+  const more = rest > 0 ? ` and ${rest} more` : '';
+  return `${lines}\n  stand-ins for: ${standIns.slice(0, MOST_STAND_INS).join(', ')}${more}`;
 }
+
+/** More stand-ins than these are not named: an object of a kernel calls dozens of functions. */
+const MOST_STAND_INS = 8;
 
 export function searchReport(
   heading: Heading,

@@ -177,7 +177,8 @@ function oneLine(text: string): string {
 }
 
 function lineOf(row: LineRow | undefined): string {
-  return row ? `  ${shortPath(row.position.file)}:${row.position.line}` : '';
+  // Line 0: of an object without line numbers.
+  return row && row.position.line > 0 ? `  ${shortPath(row.position.file)}:${row.position.line}` : '';
 }
 
 function place(subject: Subject, address: bigint): string {

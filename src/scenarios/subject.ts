@@ -1,7 +1,7 @@
 /** What a case is about: its image with what is around it. */
 import { Assembler } from '../assembler/index.js';
 import { platformNamed } from '../platforms/index.js';
-import { buildSubject, type Subject } from '../platforms/subject.js';
+import { loadSubject, type Subject } from '../platforms/subject.js';
 import { shortPath } from '../report/text.js';
 import type { Case } from './scenario.js';
 
@@ -11,7 +11,7 @@ let assembler: Promise<Assembler> | undefined;
 /** Rejects with an InputError if the image cannot be built. */
 export async function subjectOf({ scenario, context }: Case): Promise<Subject> {
   assembler ??= Assembler.create();
-  return buildSubject(await assembler, {
+  return loadSubject(await assembler, {
     files: scenario.files.map(shortPath),
     platform: platformNamed(scenario.platform),
     context,
