@@ -100,6 +100,11 @@ export interface BootComparison {
   readonly differences: readonly CodeDifference[];
 }
 
+export interface BootRow {
+  readonly boot: Boot;
+  readonly found: BootComparison;
+}
+
 /** Where the kernel's first LOAD segment lies without address randomization: at its linked address and at 16 MiB. */
 const VIRTUAL = 0xffffffff81000000n;
 const PHYSICAL = 0x1000000n;

@@ -1,6 +1,8 @@
 /** What a run has found, as text: the table at its end, failures, and CONFORMANCE.md. */
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { BootRow } from './booted_kernel.js';
 import { DEVIATIONS, type Peer } from './deviations.js';
 import type { EventReport } from './events.js';
 import { FAMILIES } from './generate.js';
@@ -105,7 +107,13 @@ function eventCell(tag: string, events: EventReport | undefined): string {
 }
 
 /** CONFORMANCE.md. `events` is the report of the events' comparison with QEMU, if it was run. */
-export function conformanceDocument(report: Report, seed: number, root: string, events?: EventReport): string {
+export function conformanceDocument(
+  report: Report,
+  seed: number,
+  root: string,
+  events?: EventReport,
+  boots: readonly BootRow[] = [],
+): string {
   counts.clear();
   const tests = testsByTag(root);
   const lines = [
@@ -163,6 +171,19 @@ export function conformanceDocument(report: Report, seed: number, root: string, 
     lines.push('', '| departure | rule | manual | QEMU | schedules |', '|---|---|---|---|---|');
     for (const one of events.departures) {
       lines.push(`| ${one.name} | ${one.rule} | ${one.manual} | ${one.qemu} | ${one.schedules} |`);
+    }
+  }
+  if (boots.length > 0) {
+    lines.push('', '## Boot-time patching, compared with kernels that have booted under QEMU', '');
+    lines.push(
+      "All code of Debian's kernel, byte by byte, apart from static keys and static calls that drivers have turned since.",
+    );
+    lines.push('', '| processor | command line | bytes of code | patched | keys turned | places that differ |');
+    lines.push('|---|---|---|---|---|---|');
+    for (const { boot, found } of boots) {
+      lines.push(
+        `| ${boot.name}: ${boot.cpu} | ${boot.commandLine} | ${found.bytes} | ${found.patchedBytes} | ${found.keys + found.trampolines} | ${found.differences.length} |`,
+      );
     }
   }
   return `${lines.join('\n')}\n`;
