@@ -73,12 +73,10 @@ export class YamlFile {
     }
     const parsed = schema.safeParse(content);
     if (parsed.success) return parsed.data;
-    // An unknown name often stands where another one is then missing: it is the one to correct.
-    const issues = innermost(parsed.error.issues);
-    const issue = issues.find((i) => i.code === 'unrecognized_keys') ?? issues[0]!;
+    const issue = foremost(innermost(parsed.error.issues));
     const { path } = issue;
     if (issue.code !== 'unrecognized_keys') {
-      const field = path.length > 0 ? `${path.map(String).join('.')}: ` : '';
+      const field = fieldAt(path);
       if (path.length > 0 && !this.has(path)) throw this.at(path.slice(0, -1), `${field}is missing; add it`);
       const value = this.#yaml.getIn(path);
       const found =
@@ -86,8 +84,7 @@ export class YamlFile {
       throw this.at(path, `${field}${issue.message}${found}`);
     }
     const key = issue.keys[0]!;
-    const { names, what, list } = namesAt(path);
-    throw this.at([...path, key], `there is no ${what} '${key}'${didYouMean(key, names)}; ${list}`, true);
+    throw this.at([...path, key], unknownName(key, namesAt(path)), true);
   }
 
   has(path: YamlPath): boolean {
@@ -99,10 +96,7 @@ export class YamlFile {
     for (const path of paths) {
       const node = this.#yaml.getIn(path, true);
       if (isScalar(node) && node.type === 'PLAIN' && node.comment) {
-        throw this.at(
-          path,
-          `${path.map(String).join('.')}: what follows ' #' would be a comment; put the text in quotes`,
-        );
+        throw this.at(path, `${fieldAt(path)}what follows ' #' would be a comment; put the text in quotes`);
       }
     }
   }
@@ -136,6 +130,21 @@ export class YamlFile {
   #error(offset: number, message: string): InputError {
     return new InputError(`${this.#place(offset)}: ${message}`);
   }
+}
+
+/** The issue to tell: an unknown name often stands where another one is then missing, and is the one to correct. */
+export function foremost(issues: readonly z.core.$ZodIssue[]): z.core.$ZodIssue {
+  return issues.find((i) => i.code === 'unrecognized_keys') ?? issues[0]!;
+}
+
+/** `there is no field 'rases' (did you mean races?); the fields are …`. */
+export function unknownName(name: string, { names, what, list }: Names): string {
+  return `there is no ${what} '${name}'${didYouMean(name, names)}; ${list}`;
+}
+
+/** `expect.fails: `, to begin a message with; nothing for the document itself. */
+export function fieldAt(path: YamlPath): string {
+  return path.length > 0 ? `${path.map(String).join('.')}: ` : '';
 }
 
 /** Of a choice between forms, the issues of the form that came nearest: the one whose issues lie deepest. */

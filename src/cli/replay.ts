@@ -26,6 +26,9 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
     platform,
     context: saved.context,
     defines: saved.defines,
+    includePaths: saved.include ?? [],
+    forcedIncludes: saved.includeFile ?? [],
+    assembler: saved.assembler ?? 'keystone',
   });
   if (subject.image.hash !== saved.image) {
     throw new InputError(

@@ -1,12 +1,30 @@
 /** The options by which a search is described; for commands that run several, as a scenario that holds. */
 import { resolve } from 'node:path';
+import type { AssemblerName, SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { parseBound } from '../explore/bound.js';
 import { parseChanges } from '../profiles/profile.js';
 import type { Scenario } from '../scenarios/scenario.js';
 import { scenarioFrom } from '../scenarios/scenario_file.js';
 
-export interface SearchOptions {
+/** The options that say how sources are read. */
+export interface SourceOptions {
+  readonly define?: Readonly<Record<string, string>>;
+  readonly includeDir?: readonly string[];
+  readonly include?: readonly string[];
+  readonly assembler: AssemblerName;
+}
+
+export function sourceSettings(options: SourceOptions): Required<SourceSettings> {
+  return {
+    defines: options.define ?? {},
+    includePaths: options.includeDir ?? [],
+    forcedIncludes: options.include ?? [],
+    assembler: options.assembler,
+  };
+}
+
+export interface SearchOptions extends SourceOptions {
   readonly platform: string;
   readonly profile: string;
   readonly knob?: readonly string[];
@@ -14,7 +32,6 @@ export interface SearchOptions {
   readonly events: string;
   readonly at?: readonly string[];
   readonly property?: string;
-  readonly define?: Readonly<Record<string, string>>;
 }
 
 export function scenarioOfOptions(files: readonly string[], options: SearchOptions): Scenario {
@@ -33,6 +50,9 @@ export function scenarioOfOptions(files: readonly string[], options: SearchOptio
     knobs: parseChanges(options.knob ?? []),
     context: list(options.context),
     define: options.define ?? {},
+    ...(options.includeDir ? { include: options.includeDir.map((file) => resolve(file)) } : {}),
+    ...(options.include ? { 'include-file': options.include.map((file) => resolve(file)) } : {}),
+    assembler: options.assembler,
     events: parseBound(options.events),
     ...(Object.keys(places).length > 0 ? { at: places } : {}),
     ...(options.property === undefined ? {} : { properties: list(options.property) }),

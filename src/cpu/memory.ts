@@ -31,7 +31,7 @@ export interface Region {
   readonly hidden?: true;
   /** SMRAM: mapped in system-management mode only. */
   readonly smram?: true;
-  /** Of an executable, much of which is never used: a page is filled when it is. */
+  /** Of an executable, much of which is never used: a page of data is filled when it is. Code is never written, so no snapshot has it. */
   readonly onUse?: true;
 }
 
@@ -105,8 +105,9 @@ export class GuestMemory {
   readonly #contents = new Map<number, { readonly at: number; readonly bytes: Uint8Array }[]>();
   /** Which of them have been used. */
   readonly #used = new Set<number>();
-  /** Where in the buffer the regions begin that are filled on use: behind all others. */
+  /** Where in the buffer the regions begin that are filled on use, and behind them code that no snapshot has. */
   readonly #firstOnUse: number;
+  readonly #firstConstant: number;
   readonly #mappings: readonly Mapping[];
   /** The same with SMRAM. */
   readonly #mappingsInSmm: readonly Mapping[];
@@ -124,15 +125,18 @@ export class GuestMemory {
   ) {
     this.regions = [...regions].sort((a, b) => (a.address < b.address ? -1 : 1));
     let total = 0;
-    const place = (onUse: boolean): void =>
+    const place = (onUse: boolean, code: boolean): void =>
       this.regions.forEach((region, i) => {
-        if ((region.onUse ?? false) !== onUse) return;
+        if ((region.onUse ?? false) !== onUse || (onUse && isCode(region) !== code)) return;
         this.#offsets[i] = total;
         total += region.size;
       });
-    place(false);
+    place(false, false);
     this.#firstOnUse = total;
-    place(true);
+    place(true, false);
+    // Code is there from the start: the engine translates the target of a branch before anybody looks at it.
+    this.#firstConstant = total;
+    place(true, true);
     const shared = allocateShared(total, this.#firstOnUse);
     this.#hostAddress = shared.address;
     this.u8 = new Uint8Array(shared.buffer);
@@ -239,8 +243,12 @@ export class GuestMemory {
   /** The buffer offset of the page of a guest address, with its contents in it. */
   #pageAt(high: number, low: number): number | undefined {
     const found = this.#pages.get(pageKey(high, low));
-    if (found !== undefined && found >= this.#firstOnUse && !this.#used.has(found)) this.#fill(found);
+    if (found !== undefined && this.#isOnUse(found) && !this.#used.has(found)) this.#fill(found);
     return found;
+  }
+
+  #isOnUse(page: number): boolean {
+    return page >= this.#firstOnUse && page < this.#firstConstant;
   }
 
   #fill(page: number): void {
@@ -348,7 +356,7 @@ export class GuestMemory {
   load(address: bigint, bytes: Uint8Array): void {
     this.#eachPage(address, bytes, (at, part) => {
       const page = at & -PAGE_SIZE;
-      if (page < this.#firstOnUse || this.#used.has(page)) {
+      if (!this.#isOnUse(page) || this.#used.has(page)) {
         this.u8.set(part, at);
         return;
       }

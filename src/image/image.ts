@@ -1,6 +1,6 @@
 /** An image: modules linked to addresses; what the machine loads and what people's names for addresses come from. */
 import { createHash } from 'node:crypto';
-import { instructionOffsets } from './instructions.js';
+import { instructionOffsets, instructionText, LONGEST } from './instructions.js';
 import type { LineRow, ModuleSymbol } from './module.js';
 
 /** Memory that a section goes to. */
@@ -108,7 +108,19 @@ export class Image {
     return {
       label: label?.name ?? section.name,
       instructions: this.#starts(section, from, offset).length,
-      line: lineAt(section, offset),
+      line: this.#lineAt(section, offset),
+    };
+  }
+
+  /** The line of an instruction: that of the line map, with the text that only the linked bytes have where the source is not known. */
+  #lineAt(section: PlacedSection, offset: number): LineRow | undefined {
+    const row = lineAt(section, offset);
+    const isCode = section.segment === 'text' || section.segment === 'user-text' || section.segment === 'smm-text';
+    if (row ? row.text !== '' : section.lines.length > 0 || !isCode || offset >= section.data.length) return row;
+    const target = (address: bigint): string => this.name(address).replace(/\+0$/, '');
+    return {
+      ...(row ?? { offset, position: { file: section.module, line: 0 }, expandedFrom: [] }),
+      text: instructionText(section.data, offset, section.address + BigInt(offset), target),
     };
   }
 
@@ -183,8 +195,7 @@ export class Image {
     const section = this.sectionAt(symbol.address);
     if (!section) return undefined;
     const from = Number(symbol.address - section.address);
-    // No instruction is longer than 15 bytes.
-    const end = Math.min(section.size, section.lines.length > 0 ? section.size : from + 15 * (count + 1));
+    const end = Math.min(section.size, section.lines.length > 0 ? section.size : from + LONGEST * (count + 1));
     const offset = this.#starts(section, from, end)[count];
     return offset === undefined ? undefined : section.address + BigInt(offset);
   }

@@ -1,5 +1,7 @@
 /** Files of the image that are no assembly: objects, executables, shipped kernels. What a file is, its first bytes say, not its name. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { assembleWithGnu } from '../assembler/gnu.js';
+import type { AssembleOptions, Assembler, AssemblerName } from '../assembler/index.js';
 import { readBytes } from '../files.js';
 import type { Module } from '../image/module.js';
 import { isBzImage } from '../kernel/bzimage.js';
@@ -23,18 +25,36 @@ export async function readBinaries(files: readonly string[]): Promise<ReadonlyMa
   return modules;
 }
 
+/** One file of the image: from those that have been read, or assembled as `name` says. */
+export function moduleOf(
+  binaries: ReadonlyMap<string, Module>,
+  file: string,
+  options: AssembleOptions,
+  assembler: Assembler,
+  name: AssemblerName = 'keystone',
+): Module {
+  return binaries.get(file) ?? (name === 'gnu' ? assembleWithGnu(file, options) : assembler.assemble(file, options));
+}
+
 /** Whether a file that begins so is none of text: an ELF file, a bzImage, something compressed. */
 function isBinary(bytes: Buffer): boolean {
   return bytes.subarray(0, ELF.length).equals(ELF) || isBzImage(bytes) || methodOf(bytes) !== undefined;
 }
 
-/** The first bytes of a file; none of what is no file, which can be read only once. */
+/** The first bytes of a file; none of what is no file, which can be read only once, or cannot be read: who reads it says why. */
 function firstBytes(path: string, count: number): Buffer {
   if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return Buffer.alloc(0);
   const bytes = Buffer.alloc(count);
-  const file = openSync(path, 'r');
+  let file: number;
+  try {
+    file = openSync(path, 'r');
+  } catch {
+    return Buffer.alloc(0);
+  }
   try {
     return bytes.subarray(0, readSync(file, bytes, 0, count, 0));
+  } catch {
+    return Buffer.alloc(0);
   } finally {
     closeSync(file);
   }

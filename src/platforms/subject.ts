@@ -2,7 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Assembler } from '../assembler/index.js';
+import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
 import { MAX_PROCESSORS } from '../harness/processors.js';
@@ -15,19 +15,17 @@ import { divertedFunctions, executableOf } from './executable.js';
 import { PTI, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { readBinaries } from './read_module.js';
+import { moduleOf, readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
 
-export interface BuildOptions {
+export interface BuildOptions extends SourceSettings {
   readonly files: readonly string[];
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
-  /** Macros for the files under test and the context. */
-  readonly defines?: Readonly<Record<string, string>>;
   /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
   readonly stubs?: Readonly<Record<string, string | undefined>>;
   /** Features of the processor that the code is patched for; undefined: the usual ones. */
@@ -44,6 +42,8 @@ export interface Subject {
   readonly contextModule: string;
   /** How many processors run: the context has a part for each. */
   readonly processors: number;
+  /** What the sources under test were assembled with, as it is to be printed; empty if there are none. */
+  readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
   /** Features that the code has been patched for; undefined if it is none that is patched. */
@@ -83,21 +83,25 @@ export function buildSubject(
   binaries: ReadonlyMap<string, Module> = new Map(),
 ): Subject {
   const through = options.through ?? [];
+  const own = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
+  const ownOptions = { ...(options.defines ? { defines: options.defines } : {}), includePaths: own };
   const assemblyOptions = {
-    ...(options.defines ? { defines: options.defines } : {}),
-    includePaths: [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
+    ...ownOptions,
+    includePaths: [...(options.includePaths ?? []), ...own],
+    ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
   const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const read = (file: string): Module => binaries.get(file) ?? assembler.assemble(file, assemblyOptions);
+  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
   const conventions = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
   const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
+  const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
-    ...assemblyOptions,
-    includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
+    ...contextOptions,
+    includePaths: [dirname(contextFile), ...contextOptions.includePaths],
   });
   const stubs = Object.entries(options.stubs ?? {});
   const bodies = stubs.flatMap(([name, file]) => (file === undefined ? [] : [defining(name, read(file))]));
@@ -152,6 +156,7 @@ export function buildSubject(
     context: options.context,
     contextModule: context.name,
     processors,
+    assemblers: [...new Set(tested.flatMap((module) => module.assembler ?? []))],
     standIns,
     features,
   };

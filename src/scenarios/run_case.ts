@@ -2,7 +2,7 @@
 import { type Mutant, mutated } from '../ablation/mutants.js';
 import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
-import { savePaths } from '../explore/path_file.js';
+import { savedSources, savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
@@ -170,7 +170,7 @@ function save(one: Case, subject: Subject, chosen: ChosenProfile, result: Result
   return savePaths(directory, failures, {
     image: subject.image.hash,
     files: [...scenario.files],
-    defines: { ...scenario.defines },
+    ...savedSources(scenario.sources),
     platform: scenario.platform,
     profile: chosen.given,
     ...(Object.keys(chosen.changes).length > 0 ? { knobs: chosen.changes } : {}),

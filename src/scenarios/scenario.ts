@@ -1,5 +1,6 @@
 /** A scenario: what is run, and what must come out. Plain data, so that it can go to another process. */
 import { basename } from 'node:path';
+import type { SourceSettings } from '../assembler/index.js';
 import type { Bound } from '../explore/bound.js';
 import type { Changes } from '../profiles/profile.js';
 
@@ -39,7 +40,8 @@ export interface Scenario {
   readonly files: readonly string[];
   /** Names, or absolute paths. */
   readonly contexts: readonly string[];
-  readonly defines: Readonly<Record<string, string>>;
+  /** How the files are read; absolute paths. */
+  readonly sources: Required<SourceSettings>;
   /** What is searched, exhaustively … */
   readonly bound: Bound | undefined;
   /** … with where each kind may fire, in the form of `--at`. */

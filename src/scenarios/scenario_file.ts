@@ -8,8 +8,7 @@ import { platformNamed } from '../platforms/index.js';
 import { contextPath, isContextFile } from '../platforms/subject.js';
 import { checkChanges, chooseProfile } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
-import { didYouMean } from '../suggestion.js';
-import { shown, YamlFile, type YamlPath } from '../yaml_file.js';
+import { fieldAt, foremost, shown, unknownName, YamlFile, type YamlPath } from '../yaml_file.js';
 import type { ExpectedFailure, Firing, Scenario } from './scenario.js';
 import { namesAt, type ScenarioFields, scenarioFile } from './schema.js';
 
@@ -31,15 +30,11 @@ export function scenarioFrom(fields: unknown, directory: string): Scenario {
   const title = (fields as { title?: unknown } | undefined)?.title;
   const name = typeof title === 'string' && title !== '' ? title : 'scenario';
   if (!parsed.success) {
-    const issue = parsed.error.issues.find((i) => i.code === 'unrecognized_keys') ?? parsed.error.issues[0]!;
-    if (issue.code === 'unrecognized_keys') {
-      const { names, what, list } = namesAt(issue.path);
-      throw new InputError(
-        `${name}: there is no ${what} '${issue.keys[0]}'${didYouMean(issue.keys[0]!, names)}; ${list}`,
-      );
-    }
-    const field = issue.path.length > 0 ? `${issue.path.map(String).join('.')}: ` : '';
-    throw new InputError(`${name}: ${field}${issue.message}`);
+    const issue = foremost(parsed.error.issues);
+    const { path, message } = issue;
+    const wrong =
+      issue.code === 'unrecognized_keys' ? unknownName(issue.keys[0]!, namesAt(path)) : `${fieldAt(path)}${message}`;
+    throw new InputError(`${name}: ${wrong}`);
   }
   return scenarioOf(parsed.data, name, directory, () => name);
 }
@@ -48,7 +43,10 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   const inField = <T>(path: YamlPath, body: () => T, key = false): T => located(placeOf(path, key), body);
   const wrong = (path: YamlPath, message: string, key = false): InputError =>
     new InputError(`${placeOf(path, key)}: ${message}`);
-  const each = (field: 'image' | 'context' | 'profile', fallback: string): [string, YamlPath][] => {
+  const each = (
+    field: 'profile' | 'context' | 'image' | 'include' | 'include-file',
+    fallback: string,
+  ): [string, YamlPath][] => {
     const value = fields[field] ?? fallback;
     const list = typeof value === 'string' ? [value] : value;
     const twice = list.findIndex((item, i) => list.indexOf(item) < i);
@@ -70,6 +68,10 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     return context;
   });
   const files = each('image', '').map(([file, path]) => inField(path, () => nearest(file, directory, 'image')));
+  const found = (field: 'include' | 'include-file'): string[] =>
+    fields[field] === undefined
+      ? []
+      : each(field, '').map(([file, path]) => inField(path, () => nearest(file, directory, field)));
 
   if (fields.schedule && (fields.events || fields.at)) {
     throw wrong(['schedule'], 'schedule: stands instead of events: and at:; leave one of them out', true);
@@ -109,7 +111,12 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     knobs,
     files,
     contexts,
-    defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+    sources: {
+      defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+      includePaths: found('include'),
+      forcedIncludes: found('include-file'),
+      assembler: fields.assembler ?? 'keystone',
+    },
     bound,
     at,
     schedule,

@@ -1,5 +1,6 @@
 /** What a scenario file may say: checked when one is read, and published as JSON schema for editors. */
 import { z } from 'zod';
+import { ASSEMBLERS } from '../assembler/index.js';
 import { EVENT_NAMES } from '../harness/events.js';
 import { KNOB_NAMES, KNOBS } from '../profiles/knobs.js';
 import { PROPERTIES } from '../properties/index.js';
@@ -63,6 +64,14 @@ export const scenarioFile = z.strictObject(
       )
       .optional()
       .describe('Preprocessor macros.'),
+    include: oneOrMore(text, 'a directory').optional().describe('Directories that are searched for included files.'),
+    'include-file': oneOrMore(text, 'a file')
+      .optional()
+      .describe('Files that are read before each assembly file, as -include does.'),
+    assembler: z
+      .enum(ASSEMBLERS, { error: `expected ${ASSEMBLERS.join(' or ')}` })
+      .optional()
+      .describe("What assembles the files: keystone by default; gnu: the machine's own gcc -c."),
     events: z
       .record(z.string(), z.int({ error: 'expected a number of events' }).positive({ error: 'expected at least 1' }), {
         error: mapping('kinds of events and how many of each: { nmi: 2, bp: 1 }'),

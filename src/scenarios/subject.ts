@@ -15,6 +15,6 @@ export async function subjectOf({ scenario, context }: Case): Promise<Subject> {
     files: scenario.files.map(shortPath),
     platform: platformNamed(scenario.platform),
     context,
-    defines: scenario.defines,
+    ...scenario.sources,
   });
 }

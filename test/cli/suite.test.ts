@@ -244,9 +244,11 @@ test('diff: results that were saved', async () => {
   assert.match(saved.stdout, /3 fixed, 0 broken, 0 unchanged\n$/);
   await entrace(['test', '--reporter', 'json=suite.json']);
   assert.equal((await entrace(['diff', 'suite.json', 'suite.json'])).status, 0);
+  mkdirSync(join(directory, 'dir.json'));
   const cases: readonly (readonly [readonly string[], RegExp])[] = [
     [['old.json', 'suite.json'], /old\.json and suite\.json have no setting in common/],
     [['old.json', 'no.json'], /no\.json: there is no such file/],
+    [['old.json', 'dir.json'], /dir\.json: is a directory; name a result \(\.json\)\n$/],
     [['old.json', file('bad.json', '{')], /bad\.json: is not JSON/],
     [['old.json', file('other.json', '{}')], /other\.json: is no result; make one with explore --json/],
   ];
