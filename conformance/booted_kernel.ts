@@ -44,7 +44,14 @@ export function qemuMissing(): string | undefined {
 }
 
 /** The RAM of a machine on which the kernel has come to its panic. */
-export async function bootedMemory(kernel: string, boot: Boot): Promise<Buffer> {
+export function bootedMemory(kernel: string, boot: Boot): Promise<Buffer> {
+  // LOCK prefixes would go on a machine with one processor; a panic restarts the machine, which ends QEMU.
+  const commandLine = `nokaslr noreplace-smp panic=-1 console=ttyS0 ${boot.commandLine}`;
+  return memoryAtEnd(boot.cpu, ['-kernel', kernel, '-append', commandLine], 'Kernel panic');
+}
+
+/** The RAM of a machine that runs until it restarts; an error if it did not print what it had to. */
+export async function memoryAtEnd(cpu: string, options: readonly string[], printed: string): Promise<Buffer> {
   const place = mkdtempSync(join(tmpdir(), 'entrace-boot-'));
   const ram = join(place, 'ram');
   try {
@@ -52,10 +59,8 @@ export async function bootedMemory(kernel: string, boot: Boot): Promise<Buffer> 
       PROGRAM,
       [
         ...['-object', `memory-backend-file,id=ram,size=${MEGABYTES}M,mem-path=${ram},share=on`],
-        ...['-machine', 'pc,memory-backend=ram,accel=tcg', '-m', `${MEGABYTES}M`, '-cpu', boot.cpu],
-        ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot', '-kernel', kernel],
-        // LOCK prefixes would go on a machine with one processor; a panic restarts the machine, which ends QEMU.
-        ...['-append', `nokaslr noreplace-smp panic=-1 console=ttyS0 ${boot.commandLine}`],
+        ...['-machine', 'pc,memory-backend=ram,accel=tcg', '-m', `${MEGABYTES}M`, '-cpu', cpu],
+        ...['-nodefaults', '-display', 'none', '-serial', 'stdio', '-no-reboot', ...options],
       ],
       { stdio: ['ignore', 'pipe', 'ignore'] },
     );
@@ -67,8 +72,8 @@ export async function bootedMemory(kernel: string, boot: Boot): Promise<Buffer> 
       child.on('error', reject);
       child.on('close', () => resolve());
     });
-    if (!log.includes('Kernel panic')) {
-      throw new InputError(`${kernel}: did not boot on ${boot.cpu}: ${log.trim().split('\n').slice(-3).join(' / ')}`);
+    if (!log.includes(printed)) {
+      throw new InputError(`${options[1]}: did not boot on ${cpu}: ${log.trim().split('\n').slice(-3).join(' / ')}`);
     }
     return readFileSync(ram);
   } finally {
@@ -100,9 +105,16 @@ export interface BootComparison {
   readonly differences: readonly CodeDifference[];
 }
 
+/** A line of the report. */
 export interface BootRow {
-  readonly boot: Boot;
-  readonly found: BootComparison;
+  readonly name: string;
+  readonly cpu: string;
+  readonly commandLine: string;
+  readonly bytes: number;
+  readonly patchedBytes: number;
+  /** Places that the booted system has turned since, by what happened while it ran. */
+  readonly turned: number;
+  readonly differences: readonly CodeDifference[];
 }
 
 /** Where the kernel's first LOAD segment lies without address randomization: at its linked address and at 16 MiB. */

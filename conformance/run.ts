@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { Command, InvalidArgumentError } from 'commander';
 import { InputError } from '../src/errors.js';
 import { BOOTS, type BootRow, bootedMemory, compareBooted, kernelImage } from './booted_kernel.js';
+import { bootedXen, compareXen, XEN_PROCESSORS } from './booted_xen.js';
 import type { Peer } from './deviations.js';
 import { runEvents } from './events.js';
 import { conformanceDocument, failureLines, summaryLines } from './report.js';
@@ -81,24 +82,34 @@ async function main(): Promise<number> {
   const differing =
     report.failures.length +
     events.rows.reduce((sum, row) => sum + row.differences.length, 0) +
-    boots.reduce((sum, row) => sum + row.found.differences.length, 0);
+    boots.reduce((sum, row) => sum + row.differences.length, 0);
   return differing === 0 ? 0 : 1;
 }
 
-/** Debian's kernel, booted on several processors; nothing where it has not been downloaded. */
+/** Debian's kernel and hypervisor, booted on several processors; nothing where they have not been downloaded. */
 async function runBoots(): Promise<BootRow[]> {
-  const kernel = join(ROOT, 'downloads', 'linux', 'vmlinuz');
-  if (!existsSync(kernel)) {
-    console.log(`boots: not compared: ${kernel} is missing (scripts/downloads.sh)`);
+  const downloads = join(ROOT, 'downloads');
+  const kernel = join(downloads, 'linux', 'vmlinuz');
+  const xen = join(downloads, 'xen', 'xen.gz');
+  if (!existsSync(kernel) || !existsSync(xen)) {
+    console.log(`boots: not compared: ${downloads} is not there (scripts/downloads.sh)`);
     return [];
   }
-  const image = await kernelImage(kernel);
   const rows: BootRow[] = [];
+  const add = (row: BootRow): void => {
+    rows.push(row);
+    console.log(`boot, ${row.name}: ${row.patchedBytes} bytes patched, ${row.differences.length} places differ`);
+    for (const { place, here, booted } of row.differences.slice(0, 5)) console.log(`  ${place}: ${here}, ${booted}`);
+  };
+  const linux = await kernelImage(kernel);
   for (const boot of BOOTS) {
-    const found = compareBooted(image, await bootedMemory(kernel, boot));
-    console.log(`boot, ${boot.name}: ${found.patchedBytes} bytes patched, ${found.differences.length} places differ`);
-    for (const { place, here, booted } of found.differences.slice(0, 5)) console.log(`  ${place}: ${here}, ${booted}`);
-    rows.push({ boot, found });
+    const { keys, trampolines, ...found } = compareBooted(linux, await bootedMemory(kernel, boot));
+    add({ ...boot, ...found, turned: keys + trampolines });
+  }
+  const hypervisor = await kernelImage(join(downloads, 'xen', 'xen-syms'));
+  for (const cpu of XEN_PROCESSORS) {
+    const found = compareXen(hypervisor, await bootedXen(xen, cpu));
+    add({ name: 'Xen', cpu, commandLine: '', ...found, turned: found.pointers });
   }
   return rows;
 }

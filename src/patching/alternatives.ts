@@ -424,6 +424,9 @@ function pointedTo(
   return value === undefined ? undefined : { value };
 }
 
+/** SDM vol. 2, ENDBR64. */
+const ENDBR64 = Buffer.of(0xf3, 0x0f, 0x1e, 0xfa);
+
 /** Xen's special case: a branch to itself in place of one through a pointer becomes one to where the pointer points. */
 function xenDirectBranch(
   memory: PatchedMemory,
@@ -436,8 +439,11 @@ function xenDirectBranch(
   if (!target) return undefined;
   // A pointer that nothing has filled yet: Xen comes back when it is.
   if (target.value === 0n) return 'none';
+  // A direct branch needs no ENDBR where it goes.
+  const first = memory.read(target.value, 4);
+  const skipped = first && Buffer.from(first).equals(ENDBR64) ? 4n : 0n;
   const bytes = code.slice();
-  viewOf(bytes).setInt32(1, Number(BigInt.asIntN(32, target.value - original - 5n)), true);
+  viewOf(bytes).setInt32(1, Number(BigInt.asIntN(32, target.value + skipped - original - 5n)), true);
   return bytes;
 }
 

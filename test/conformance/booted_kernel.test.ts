@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { BOOTS, bootedMemory, compareBooted, kernelImage, qemuMissing } from '../../conformance/booted_kernel.js';
+import { bootedXen, compareXen, XEN_PROCESSORS } from '../../conformance/booted_xen.js';
 import { downloaded } from '../support/downloads.js';
 
 /** Debian's .text alone. Bytes. */
@@ -31,3 +32,13 @@ for (const [i, boot] of BOOTS.slice(0, SHORT).entries()) {
     assert.ok(other.differences.some(({ place }) => place.startsWith('asm_exc_nmi+')));
   });
 }
+
+test('Xen: all of .text is what the booted hypervisor has', { skip: missing ?? false }, async (t) => {
+  const symbols = downloaded(t, 'xen/xen-syms');
+  const file = downloaded(t, 'xen/xen.gz');
+  if (symbols === undefined || file === undefined) return;
+  const found = compareXen(await kernelImage(symbols), await bootedXen(file, XEN_PROCESSORS[0]));
+  assert.deepEqual(found.differences, []);
+  assert.ok(found.bytes > 1_000_000 && found.patchedBytes > 3000, `${found.patchedBytes} of ${found.bytes}`);
+  assert.ok(found.pointers < 300, `${found.pointers} calls through pointers`);
+});
