@@ -57,6 +57,7 @@ twice:
 #if LAYOUT == 12 || LAYOUT == 14
 absent:	alternative "swapgs", "lfence", FSGSBASE, 1
 #endif
+empty:	alternative "movq $1, 16(%rsp)", "", PTI
 back:	alternative "jmp smap", "jmp near_by", XENPV
 	iretq
 near_by:

@@ -16,7 +16,7 @@ const places = (image: Image): Record<string, string> => ({
   call: bytesOf(image, 'call', 'near'),
   near: bytesOf(image, 'near', 'both'),
   both: bytesOf(image, 'both', 'twice'),
-  twice: bytesOf(image, 'twice', image.find('absent') ? 'absent' : 'back'),
+  twice: bytesOf(image, 'twice', image.find('absent') ? 'absent' : 'empty'),
 });
 
 /** A branch from a label, as the bytes of an opcode and its displacement. */
@@ -62,10 +62,18 @@ test('of several entries for one place the last that applies wins', () => {
   assert.equal(places(withFeatures(modern, 'pti', 'smap')).twice, '0f01cb0f1f440000');
 });
 
+test('an empty replacement leaves NOPs alone, each kernel its own', () => {
+  const filled = (image: Image): string => bytesOf(withFeatures(image, 'pti'), 'empty', 'back');
+  assert.equal(filled(modern), '0f1f840000000000'.concat('90'));
+  assert.equal(filled(flags), '2e0f1f840000000000');
+  const onXen = patched(subjectOf(xen), new Set([7 * 32 + 11])).image;
+  assert.equal(bytesOf(onXen, 'empty', 'back'), '660f1f840000000000');
+});
+
 test('an entry can ask for a feature to be absent', () => {
   for (const image of [modern, flags]) {
-    assert.equal(bytesOf(withFeatures(image), 'absent', 'back'), '0faee8');
-    assert.equal(bytesOf(withFeatures(image, 'fsgsbase'), 'absent', 'back'), '0f01f8');
+    assert.equal(bytesOf(withFeatures(image), 'absent', 'empty'), '0faee8');
+    assert.equal(bytesOf(withFeatures(image, 'fsgsbase'), 'absent', 'empty'), '0f01f8');
   }
 });
 
@@ -96,7 +104,7 @@ test('Xen fills with its own NOPs, behind the original too', () => {
 test('what code asks for is listed with the number of its places, in a range or everywhere', () => {
   const subject = subjectOf(modern);
   const asked = askedFeatures(subject).map(({ name, sites }) => `${name} ${sites}`);
-  assert.deepEqual(asked, ['pti 3', 'xenpv 1', 'fsgsbase 2', 'smap 2']);
+  assert.deepEqual(asked, ['pti 4', 'xenpv 1', 'fsgsbase 2', 'smap 2']);
   const start = modern.find('smap')!.address;
   const range = [{ start, end: modern.find('near')!.address }];
   assert.deepEqual(
@@ -118,6 +126,12 @@ test('the line map has a row for each instruction that stands there, with the li
     ],
   );
   assert.equal(image.name(image.find('twice')!.address - 4n), 'both+1');
+  // An empty replacement has no lines: those of the next one are not its own.
+  const emptied = withFeatures(modern, 'pti');
+  const texts = emptied
+    .sectionAt(emptied.find('empty')!.address)!
+    .lines.filter((row) => row.offset >= offset('empty') && row.offset < offset('back'));
+  assert.ok(texts.length === 2 && texts.every(({ text }) => text.startsWith('nop')), JSON.stringify(texts));
   // The iretq behind all places, and what follows it, keep their rows.
   const others = modern.sectionAt(modern.find('nmi')!.address)!.lines.slice(-3);
   assert.deepEqual(section.lines.slice(-3), others);

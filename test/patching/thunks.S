@@ -22,7 +22,7 @@ jumps:	site .retpoline_sites
 returns:
 	site .return_sites
 	jmp	__x86_return_thunk
-	.balign	64, 0xcc
+	.balign	128, 0xcc
 	.skip	32, 0xcc
 upper:
 	site .return_sites
