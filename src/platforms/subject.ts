@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { assembleWithGnu } from '../assembler/gnu.js';
 import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -15,7 +16,7 @@ import { divertedFunctions, executableOf } from './executable.js';
 import { PTI, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { moduleOf, readBinaries } from './read_module.js';
+import { readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
@@ -114,7 +115,9 @@ export function buildSubject(
   };
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
+  const assembled = (file: string): Module =>
+    options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
+  const read = (file: string): Module => binaries.get(file) ?? assembled(file);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
   const conventions = platformFor(
