@@ -14,8 +14,8 @@ const CR4_OF: Readonly<Record<string, bigint>> = {
   smap: 1n << 21n,
 };
 
-/** Page-table isolation, a feature of Linux's own: the image then has two address spaces. */
-export const PTI = 'pti';
+/** Page-table isolation of Xen's own: no alternative asks for it, and so it has no number. (Linux' is a feature like others.) */
+const XPTI = 'xpti';
 /** Process-context identifiers: CR3 then says which process's translations are meant. */
 export const PCID = 'pcid';
 
@@ -52,7 +52,8 @@ export function withFeatures(
   for (const name of chosen) {
     if (REFUSED[name] !== undefined) throw new InputError(`--features: ${name} ${REFUSED[name]}; leave it out`);
   }
-  const numbers = new Set(chosen.map((name) => code.names.number(name, '--features')));
+  const numbered = code.kernel === 'xen' ? chosen.filter((name) => name !== XPTI) : chosen;
+  const numbers = new Set(numbered.map((name) => code.names.number(name, '--features')));
   numbers.add(alwaysPresent(code.kernel));
   return { image: patched(code, numbers).image, features: chosen };
 }

@@ -12,7 +12,7 @@ import { divert, link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
-import { PTI, withFeatures } from './features.js';
+import { withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
 import { readBinaries } from './read_module.js';
@@ -94,7 +94,7 @@ export function buildSubject(
   const tested = options.files.map(read);
   const executable = executableOf(tested);
   const conventions = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
-  const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
+  const platform = options.features?.includes(conventions.isolation.marker) ? isolated(conventions) : conventions;
   const context = assembler.assemble(contextFile, {
     ...assemblyOptions,
     includePaths: [dirname(contextFile), ...assemblyOptions.includePaths],
@@ -146,6 +146,11 @@ export function buildSubject(
     }
   }
   const processors = processorCount(image, contextFile);
+  if (processors > 1 && platform.oneProcessor) {
+    throw new InputError(
+      `${contextFile}: has a context for each of ${processors} processors; of ${options.files.join(', ')} one processor can be run`,
+    );
+  }
   return {
     image,
     platform,
