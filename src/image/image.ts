@@ -226,7 +226,8 @@ function isLabel(symbol: ImageSymbol): boolean {
   return symbol.type !== 'section' && !symbol.name.startsWith('.L');
 }
 
-/** Which of several labels at one address is printed: one that names what begins there, and an outer name first. */
+/** Which of several labels at one address is printed: one that names what begins there, no section, and an outer name first. */
 function preference(symbol: ImageSymbol): number {
-  return (symbol.name.endsWith('_end') ? 4 : 0) + (symbol.binding === 'local' ? 1 : 0);
+  const ofSection = /^_+[a-z]*text/.test(symbol.name) ? 2 : 0;
+  return (symbol.name.endsWith('_end') ? 4 : 0) + ofSection + (symbol.binding === 'local' ? 1 : 0);
 }
