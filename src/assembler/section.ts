@@ -63,7 +63,15 @@ export interface SpaceTail {
   readonly place: Place;
 }
 
-export type Tail = BranchTail | AlignTail | OrgTail | SpaceTail;
+/** `.nops`: so many bytes of NOPs, each of at most `longest` bytes. */
+export interface NopsTail {
+  readonly kind: 'nops';
+  readonly count: Expression;
+  readonly longest: number;
+  readonly place: Place;
+}
+
+export type Tail = BranchTail | AlignTail | OrgTail | SpaceTail | NopsTail;
 
 export class Fragment {
   /** Fixed bytes: `section.bytes` from `start`, `length` of them. */

@@ -6,31 +6,32 @@ import { byteDirective, Disassembler } from '../cpu/disassembler.js';
 import { InputError } from '../errors.js';
 import { elfObject, RELOCATION_TYPES } from '../image/elf_object.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, SourcePosition } from '../image/module.js';
+import { moduleOf, readBinaries } from '../platforms/read_module.js';
 import { ASM_DIRECTORY } from '../platforms/subject.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
+import { type SourceOptions, sourceSettings } from './search_options.js';
 
-export interface AsmOptions {
+export interface AsmOptions extends SourceOptions {
   readonly output?: string;
   readonly list?: boolean;
-  readonly define?: Readonly<Record<string, string>>;
-  readonly include?: readonly string[];
 }
 
 export async function asm(file: string, options: AsmOptions): Promise<number> {
   const assembler = await Assembler.create();
-  const module = assembler.assemble(file, {
-    defines: options.define ?? {},
-    includePaths: [...(options.include ?? []), ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
-  });
+  const settings = sourceSettings(options);
+  const includePaths = [...settings.includePaths, ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
+  const binaries = await readBinaries([file]);
+  const module = moduleOf(binaries, file, { ...settings, includePaths }, assembler, settings.assembler);
   if (options.output !== undefined) await writeObject(module, options.output);
   // With the object on standard output the text goes to standard error: each stream stays of one kind.
   const out = options.output === '-' ? process.stderr : process.stdout;
   const lines = options.list ? listing(module, await Disassembler.create()) : '';
-  if (lines !== '') await print(out, lines);
-  else if (options.list || options.output === undefined) await print(out, `${assembled(module)}\n`);
+  if (lines !== '') await print(out, `${assembledBy(module)}${lines}`);
+  else if (options.list || options.output === undefined)
+    await print(out, `${assembledBy(module)}${assembled(module)}\n`);
   return EXIT.HOLDS;
 }
 
@@ -60,6 +61,11 @@ function print(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<v
       if (!error) resolve();
     });
   });
+}
+
+/** Which assembler, if it was not the usual one. */
+function assembledBy({ assembler }: Module): string {
+  return assembler === undefined || assembler === 'Keystone' ? '' : `assembled by ${assembler}\n`;
 }
 
 /** One line: what there is in the module. */

@@ -82,4 +82,6 @@ export interface Module {
   readonly symbols: readonly ModuleSymbol[];
   /** Every file that was read, and its text: for listings, and for the image's hash. */
   readonly sources: ReadonlyMap<string, string>;
+  /** What made it from source text, as it is to be printed; undefined for what came as an object or an executable. */
+  readonly assembler?: string;
 }

@@ -38,7 +38,7 @@ test('a short scenario gets the defaults', () => {
     profiles: ['intel'],
     knobs: {},
     contexts: ['kernel'],
-    defines: {},
+    sources: { defines: {}, includePaths: [], forcedIncludes: [], assembler: 'keystone' },
     bound: { nmi: 2 },
     at: [],
     schedule: undefined,
@@ -73,7 +73,7 @@ expect:
 `);
   assert.deepEqual(s.bound, { nmi: 2, bp: 1, 'intr:0x2': 1 });
   assert.deepEqual(s.at, ['bp=do_nmi..do_nmi_end', 'nmi=nmi', 'nmi=write:word']);
-  assert.deepEqual(s.defines, { A: '1', B: 'two' });
+  assert.deepEqual(s.sources.defines, { A: '1', B: 'two' });
   assert.deepEqual(s.knobs, { smmNmiPolicy: 'iret-unblocks' });
   assert.deepEqual(
     s.fails.map((f) => [f.property, f.boundaries?.map((b) => b.text)]),
