@@ -6,8 +6,9 @@
  * runs is a vCPU of a PV guest's kernel, without anything pending: struct vcpu and what its pointers lead to are zero but for
  * what entry code goes by.
  */
-import type { Module } from '../image/module.js';
+
 import { InputError } from '../errors.js';
+import type { Module } from '../image/module.js';
 import type { Place, Platform, StartWord } from './platform.js';
 import type { CodeFacts } from './system_code.js';
 import { generatedEntries, vcpuFields } from './xen_structures.js';

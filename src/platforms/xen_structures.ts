@@ -3,9 +3,9 @@
  * in its structures differ from version to version, and from configuration to configuration.
  */
 import {
-  InstructionInfoFactory,
-  type Instruction,
   FlowControl,
+  type Instruction,
+  InstructionInfoFactory,
   Mnemonic,
   OpAccess,
   OpKind,
