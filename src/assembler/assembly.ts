@@ -11,10 +11,11 @@ import {
   type Names,
   parseExpression,
   reduce,
+  type Value,
 } from './expression.js';
 import { type InstructionEncoder, prefixByte } from './instruction.js';
 import { isDigit, Scanner, statements } from './lexer.js';
-import { bindArguments, expandBody, LINE_LIMIT, type Macro } from './macro.js';
+import { type Alternate, bindArguments, expandBody, LINE_LIMIT, type Macro } from './macro.js';
 import { type Operand, parseOperand } from './operand.js';
 import type { Preprocessor } from './preprocessor.js';
 import { Fragment, SECTION_LIMIT, Section, type SectionFlags, type Tail } from './section.js';
@@ -56,6 +57,13 @@ export interface SectionPlace {
   readonly subsection: number;
 }
 
+/** The symbol of `name` and `name + number`. */
+function namedIn(expression: Expression): AsmSymbol | undefined {
+  if (expression.kind === 'symbol') return expression.symbol;
+  if (expression.kind !== 'binary' || expression.right.kind !== 'number') return undefined;
+  return namedIn(expression.left);
+}
+
 export class Assembly implements Names {
   readonly symbols = new SymbolTable();
   readonly sections = new Map<string, Section>();
@@ -64,6 +72,9 @@ export class Assembly implements Names {
   readonly sectionStack: { current: SectionPlace; previous: SectionPlace }[] = [];
   current: SectionPlace;
   previous: SectionPlace;
+  /** `.altmacro` is in force. */
+  alternateMacros = false;
+  private freshNames = 0;
   /** How many macros have run: `\@`. */
   private expansions = 0;
   private linesRead = 0;
@@ -80,6 +91,9 @@ export class Assembly implements Names {
   ) {
     const text = new Section('.text', { alloc: true, write: false, exec: true, nobits: false, merge: false });
     this.sections.set(text.name, text);
+    const start = this.symbols.get(text.name);
+    start.label = { fragment: text.open(0), offset: 0 };
+    start.isSection = true;
     this.current = { section: text, subsection: 0 };
     this.previous = this.current;
     this.open = text.open(0);
@@ -150,7 +164,7 @@ export class Assembly implements Names {
     this.collection = { body: [], opens, closes, closing, depth: 0, place, opening, finish };
   }
 
-  /** Runs a body with values put in. */
+  /** The body with values put in. */
   expand(
     body: readonly SourceLine[],
     values: ReadonlyMap<string, string>,
@@ -158,7 +172,17 @@ export class Assembly implements Names {
     from: SourceLine,
     macro: boolean,
   ): SourceLine[] {
-    return expandBody(body, values, macro ? this.expansions++ : undefined, name, from);
+    const count = macro ? this.expansions++ : this.expansions;
+    return expandBody(body, { values, count, alternate: this.alternate, macro }, name, from);
+  }
+
+  /** What `.altmacro` adds, while it is in force. */
+  get alternate(): Alternate | undefined {
+    if (!this.alternateMacros) return undefined;
+    return {
+      value: (scanner) => this.absolute(scanner, 'the value of %'),
+      freshName: () => `.LL${(++this.freshNames).toString(16).padStart(4, '0')}`,
+    };
   }
 
   get active(): boolean {
@@ -167,21 +191,12 @@ export class Assembly implements Names {
 
   private line(line: SourceLine): void {
     const { text } = line;
-    if (this.collection) {
-      this.collectLine(line, 0);
-      return;
-    }
-    const parts = statements(text);
-    for (const [from, to] of parts) {
-      if (this.collection) {
-        // The rest of the line belongs to the body.
-        this.collectLine(line, from);
-        return;
-      }
+    for (const [from, to] of statements(text)) {
       const source = this.sources.length;
-      this.statement(new Scanner(line, from, to));
+      if (this.collection) this.collectStatement(line, from, to);
+      else this.statement(new Scanner(line, from, to));
       if (this.ended) return;
-      // A macro on a line with more statements: they come after its expansion.
+      // A macro or a repetition on a line with more statements: they come after its expansion.
       if (this.sources.length > source && to < text.length && text[to] === ';') {
         const expansion = this.sources.pop()!;
         const rest: SourceLine = { ...line, text: ' '.repeat(to + 1) + text.slice(to + 1) };
@@ -192,9 +207,12 @@ export class Assembly implements Names {
     }
   }
 
-  private collectLine(line: SourceLine, from: number): void {
+  /** Takes one statement of a line. */
+  private collectStatement(line: SourceLine, from: number, to: number): void {
     const collection = this.collection!;
-    const shown: SourceLine = from === 0 ? line : { ...line, text: ' '.repeat(from) + line.text.slice(from) };
+    const { text } = line;
+    const whole = from === 0 && to === text.length;
+    const shown: SourceLine = whole ? line : { ...line, text: ' '.repeat(from) + text.slice(from, to) };
     const statement = shown.text.trimStart().replace(/^(?:[\w.$]+:\s*)+/, '');
     if (collection.opens.test(statement)) collection.depth++;
     else if (collection.closes.test(statement)) {
@@ -267,7 +285,7 @@ export class Assembly implements Names {
     }
     const macro = this.macros.get(lower);
     if (macro) {
-      const values = bindArguments(macro, scanner);
+      const values = bindArguments(macro, scanner, this.alternate);
       const from = { ...scanner.line };
       this.push(this.expand(macro.body, values, macro.name, from, true), true);
       return;
@@ -294,6 +312,11 @@ export class Assembly implements Names {
 
   forward(number: string): AsmSymbol {
     return this.symbols.forward(number);
+  }
+
+  register(name: string): string | undefined {
+    const equated = this.symbols.find(name)?.equated;
+    return equated?.kind === 'register' ? equated.name : undefined;
   }
 
   here(): AsmSymbol {
@@ -328,11 +351,15 @@ export class Assembly implements Names {
     if (symbol.label || (symbol.equated && !(redefinable && symbol.redefinable)))
       this.refuseRedefinition(symbol, place);
     // Uses that were already parsed keep the old value; numbers were put in on the spot.
-    if (symbol.equated && symbol.equated.kind !== 'number') symbol = this.symbols.redefine(symbol);
+    if (symbol.equated && symbol.equated.kind !== 'number' && symbol.equated.kind !== 'register')
+      symbol = this.symbols.redefine(symbol);
     const value = this.constantNow(expression);
     symbol.equated = value === undefined ? expression : { kind: 'number', value };
     symbol.redefinable = redefinable;
     symbol.definedAt = place;
+    // As GNU as does: what is known of the other symbol now; of one that comes later, what is known in the end.
+    const target = namedIn(symbol.equated) ?? this.valueNow(symbol.equated)?.plus[0];
+    if (target?.defined) symbol.describeAs(target);
   }
 
   /** Distance of labels as far as it is fixed already: within one fragment. */
@@ -353,6 +380,7 @@ export class Assembly implements Names {
       case 'symbol': {
         const { symbol } = expression;
         if (symbol.equated?.kind === 'number') return symbol.equated;
+        if (symbol.equated?.kind === 'register') return symbol.equated;
         symbol.usedAt ??= expression.place;
         return expression;
       }
@@ -372,10 +400,14 @@ export class Assembly implements Names {
 
   /** The value if it is a number already. */
   constantNow(expression: Expression): bigint | undefined {
-    if (expression.kind === 'number') return expression.value;
+    return expression.kind === 'number' ? expression.value : constantOf(this.valueNow(expression));
+  }
+
+  private valueNow(expression: Expression): Value | undefined {
+    if (expression.kind === 'register') return undefined;
     try {
       const value = evaluate(expression, this.fixedDistance);
-      return value && constantOf(reduce(value, this.fixedDistance));
+      return value && reduce(value, this.fixedDistance);
     } catch (error) {
       if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
       throw error;
@@ -403,6 +435,11 @@ export class Assembly implements Names {
     if (!section) {
       section = new Section(name, flags);
       this.sections.set(name, section);
+      const symbol = this.symbols.get(name);
+      if (!symbol.defined) {
+        symbol.label = { fragment: section.open(0), offset: 0 };
+        symbol.isSection = true;
+      }
     }
     section.touched = true;
     if (subsection < 0 || subsection > 8192) throw errorAt(place, `subsection ${subsection}`, '0 to 8192');
@@ -531,6 +568,9 @@ export class Assembly implements Names {
     if (!/^[a-z][a-z0-9]*$/.test(name))
       scanner.fail(`unknown instruction "${name}"`, 'an instruction, a directive or a macro', start);
     const operands: Operand[] = scanner.operands().map((part) => this.operand(part));
+    const [first] = operands;
+    if (mnemonic === 'notrack' && (first === undefined || first.kind === 'immediate' || !first.indirect))
+      scanner.fail(`notrack before "${name}"`, 'an indirect call or jump', start);
     const result = this.encode(name, prefixes, operands, place);
     this.mark(place, scanner);
     if (this.open.section.flags.nobits) this.refuseContents(place);

@@ -2,9 +2,9 @@
 import type { Assembly, OpenCondition } from './assembly.js';
 import type { Expression } from './expression.js';
 import type { Scanner } from './lexer.js';
-import { cutValues, parseMacroHead } from './macro.js';
-import { fillWithNops } from './nops.js';
-import { SECTION_LIMIT, sectionFlags } from './section.js';
+import { cutValues, parseMacroHead, repeated } from './macro.js';
+import { LONGEST } from './nops.js';
+import { leb128, SECTION_LIMIT, sectionFlags } from './section.js';
 import { errorAt, type Place, type SourceLine } from './source.js';
 
 type Directive = (assembly: Assembly, scanner: Scanner, name: string, start: number) => void;
@@ -29,7 +29,7 @@ const ignore: Directive = (_assembly, scanner) => {
   scanner.at = scanner.end;
 };
 add(
-  '.ident .file .loc .line .ln .arch .version .func .endfunc .code64 .att_mnemonic .warning .print .addrsig .addrsig_sym .symver .eject .title .sbttl .psize .list .nolist .desc .stabs .stabn .gnu_attribute .loc_mark_labels',
+  '.ident .file .loc .line .ln .arch .version .func .endfunc .code64 .att_mnemonic .warning .print .addrsig .addrsig_sym .symver .extern .eject .title .sbttl .psize .list .nolist .desc .stabs .stabn .gnu_attribute .loc_mark_labels',
   ignore,
 );
 for (const name of 'sections startproc endproc personality lsda def_cfa def_cfa_register def_cfa_offset adjust_cfa_offset offset rel_offset val_offset register restore undefined same_value remember_state restore_state escape signal_frame return_column window_save val_encoded_addr personality_id fde_data inline_lsda'.split(
@@ -48,8 +48,11 @@ add('.intel_syntax', (_assembly, scanner, _name, start) =>
 add('.code32 .code16 .code16gcc', (_assembly, scanner, name, start) =>
   scanner.fail(`${name}: only 64-bit code is supported`, '.code64', start),
 );
-add('.altmacro .noaltmacro .mri', (_assembly, scanner, name, start) => {
-  if (name === '.noaltmacro') return;
+add('.altmacro .noaltmacro', (assembly, scanner, name) => {
+  assembly.alternateMacros = name === '.altmacro';
+  scanner.expectEnd(name);
+});
+add('.mri', (_assembly, scanner, name, start) => {
   scanner.fail(`${name} is not supported`, 'plain .macro syntax', start);
 });
 add('.end', (assembly) => assembly.end());
@@ -89,6 +92,7 @@ function openSection(assembly: Assembly, scanner: Scanner, directive: string): v
   let subsection = 0;
   let flags: string | undefined;
   let type: string | undefined;
+  let attached = '';
   if (scanner.take(',')) {
     if (directive === '.pushsection' && scanner.peek() !== '"') {
       subsection = Number(assembly.absolute(scanner, 'the subsection'));
@@ -111,11 +115,19 @@ function openSection(assembly: Assembly, scanner: Scanner, directive: string): v
           `section type ${type === undefined ? scanner.found() : `@${type}`}`,
           '@progbits, @nobits or @note',
         );
-      // What may follow (entry size, group, link order) does not change the bytes.
-      scanner.at = scanner.end;
+      // What may follow (entry size, group, linked section) does not change the bytes.
+      scanner.take(',');
+      attached = scanner.rest().replace(/\s+/g, '');
     }
   }
-  assembly.enter(assembly.section(name, sectionFlags(name, flags, type), subsection, scanner.place()));
+  const place = assembly.section(name, sectionFlags(name, flags, type), subsection, scanner.place());
+  // A section of the same name in another group would be one of its own.
+  const inherited = flags?.includes('?') ? assembly.current.section.attachedTo : undefined;
+  const group = inherited ?? (flags !== undefined && /[Go]/.test(flags) ? attached : '');
+  place.section.attachedTo ??= group;
+  if (place.section.attachedTo !== group)
+    scanner.fail(`section ${name} is already there, but not in this group`, 'another name for this one');
+  assembly.enter(place);
   scanner.expectEnd(`section ${name}`);
 }
 
@@ -283,23 +295,25 @@ add('.ascii .asciz .string .string8', (assembly, scanner, name) => {
   scanner.expectEnd('the string');
 });
 
-function leb(value: bigint, signed: boolean): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (;;) {
-    const byte = Number(rest & 0x7fn);
-    rest >>= 7n;
-    const done = signed ? (rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0) : rest === 0n;
-    bytes.push(done ? byte : byte | 0x80);
-    if (done) return bytes;
-  }
-}
 add('.uleb128 .sleb128', (assembly, scanner, name) => {
+  const signed = name === '.sleb128';
   for (const part of scanner.operands()) {
-    const value = assembly.absolute(part, 'the value');
-    const signed = name === '.sleb128';
-    assembly.emit(Uint8Array.from(leb(signed ? value : BigInt.asUintN(64, value), signed)), part.place());
+    const place = part.skipSpace().place();
+    const value = assembly.expression(part);
+    part.expectEnd('the value');
+    const constant = assembly.constantNow(value);
+    if (constant === undefined) assembly.close({ kind: 'leb', value, signed, place });
+    else assembly.emit(leb128(constant, signed), place);
   }
+});
+add('.reloc', (assembly, scanner, name) => {
+  assembly.expression(scanner);
+  scanner.expect(',', 'the offset');
+  const at = scanner.skipSpace().at;
+  const type = scanner.name();
+  if (type !== 'R_X86_64_NONE' && type !== 'BFD_RELOC_NONE')
+    scanner.fail(`${name} of type ${type ?? scanner.found()}`, 'R_X86_64_NONE, which changes nothing', at);
+  scanner.at = scanner.end;
 });
 
 function count(scanner: Scanner, value: bigint): number {
@@ -343,12 +357,15 @@ add('.org', (assembly, scanner, _name, start) => {
   assembly.origin(target, Number(value & 0xffn), scanner.place(start));
 });
 add('.nops', (assembly, scanner, name, start) => {
-  const size = count(scanner, assembly.absolute(scanner, 'the size'));
-  if (scanner.take(',')) assembly.absolute(scanner, 'the largest NOP');
+  const amount = assembly.expression(scanner);
+  const at = scanner.skipSpace().at;
+  const longest = scanner.take(',') ? assembly.absolute(scanner, 'the largest NOP') : 0n;
   scanner.expectEnd(name);
-  const bytes = new Uint8Array(size);
-  fillWithNops(bytes, 0, size);
-  assembly.emit(bytes, scanner.place(start));
+  if (longest < 0n || longest > BigInt(LONGEST)) scanner.fail(`NOPs of ${longest} bytes`, `0 to ${LONGEST}`, at);
+  const place = scanner.place(start);
+  const value = assembly.constantNow(amount);
+  if (value !== undefined) count(scanner, value);
+  assembly.close({ kind: 'nops', count: amount, longest: Number(longest) || LONGEST, place });
 });
 add('.incbin', (_assembly, scanner, name, start) => scanner.fail(`${name} is not supported`, '.byte', start));
 add('.include', (assembly, scanner) => {
@@ -357,7 +374,7 @@ add('.include', (assembly, scanner) => {
   if (line.frame.depth >= 100) scanner.fail('files included deeper than 100', 'an include guard');
   const { path, text } = assembly.preprocessor.open(name, true, line);
   assembly.preprocessor.sources.set(path, text);
-  const frame = { file: path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 };
+  const frame = { file: path, path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 };
   const lines = text.split('\n').map(
     (content, i): SourceLine => ({
       text: content.replace(/\r$/, ''),
@@ -431,7 +448,7 @@ const REPEAT_OPENS = /^\.(rept|irp|irpc|rep)\b/i;
 const REPEAT_CLOSES = /^\.endr\b/i;
 
 add('.macro', (assembly, scanner, _name, start) => {
-  const { name, parameters } = parseMacroHead(scanner);
+  const { name, parameters } = parseMacroHead(scanner, assembly.alternate);
   const known = assembly.macros.get(name.toLowerCase());
   if (known)
     scanner.fail(
@@ -459,7 +476,7 @@ add('.rept .rep', (assembly, scanner, name, start) => {
     const lines: SourceLine[] = [];
     if (times * BigInt(body.length) > 2_000_000n)
       throw errorAt(scanner.place(start), `${name} makes more than 2000000 lines`, 'fewer repetitions');
-    const once = assembly.expand(body, new Map(), name, scanner.line, false);
+    const once = repeated(body, name, scanner.line);
     for (let i = 0n; i < times; i++) for (const line of once) lines.push(line);
     assembly.push(lines, false);
   });
@@ -484,7 +501,9 @@ function overValues(
     assembly.push(lines, false);
   });
 }
-add('.irp', (assembly, scanner, name, start) => overValues(assembly, scanner, name, start, cutValues));
+add('.irp', (assembly, scanner, name, start) =>
+  overValues(assembly, scanner, name, start, (rest) => cutValues(rest, assembly.alternate)),
+);
 add('.irpc', (assembly, scanner, name, start) =>
   overValues(assembly, scanner, name, start, (rest) => {
     const text = rest.rest().replace(/^"(.*)"$/, '$1');

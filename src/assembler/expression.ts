@@ -6,6 +6,8 @@ import type { AsmSymbol, Label } from './symbols.js';
 export type Expression =
   | { readonly kind: 'number'; readonly value: bigint }
   | { readonly kind: 'symbol'; readonly symbol: AsmSymbol; readonly place: Place }
+  /** A register (lower case, without `%`): may be compared with another one, or be what a name stands for. */
+  | { readonly kind: 'register'; readonly name: string; readonly place: Place }
   | { readonly kind: 'unary'; readonly operator: string; readonly operand: Expression; readonly place: Place }
   | {
       readonly kind: 'binary';
@@ -30,6 +32,8 @@ export interface Names {
   forward(number: string): AsmSymbol;
   /** The location counter. */
   here(): AsmSymbol;
+  /** The register that a name stands for (`.set NAME, %rax`), without `%`. */
+  register(name: string): string | undefined;
 }
 
 const NONE: readonly AsmSymbol[] = [];
@@ -111,6 +115,12 @@ function parseOperand(scanner: Scanner, names: Names, depth: number): Expression
     return c === '+' ? operand : { kind: 'unary', operator: c, operand, place };
   }
   if (c === "'") return { kind: 'number', value: scanner.character() };
+  if (c === '%') {
+    scanner.at++;
+    const register = scanner.name()?.toLowerCase();
+    if (register === undefined) scanner.fail('"%" without a register', 'an expression', place.offset);
+    return { kind: 'register', name: register, place };
+  }
   if (c !== '' && isDigit(c.charCodeAt(0))) return parseNumber(scanner, names);
   if (c === '"') {
     const name = scanner.expectName('a symbol');
@@ -129,7 +139,7 @@ function parseNumber(scanner: Scanner, names: Names): Expression {
   const word = text.slice(at, to);
   const place = scanner.place();
   let value: bigint | undefined;
-  if (/^[0-9]+[bf]$/.test(word) && !/^0b$/i.test(word)) {
+  if (/^[0-9]+[bf]$/.test(word)) {
     const number = word.slice(0, -1);
     scanner.at = to;
     const symbol = word.endsWith('b') ? names.backward(number) : names.forward(number);
@@ -150,7 +160,7 @@ function parseNumber(scanner: Scanner, names: Names): Expression {
 /** The label that a symbol stands for, and how far behind it; undefined if it stands for no label. */
 export function anchorOf(symbol: AsmSymbol, depth = 0): { label: Label; constant: bigint } | undefined {
   if (symbol.label) return { label: symbol.label, constant: 0n };
-  if (!symbol.equated || depth > 200) return undefined;
+  if (!symbol.equated || symbol.equated.kind === 'register' || depth > 200) return undefined;
   const value = evaluate(symbol.equated, () => undefined);
   if (value?.plus.length !== 1 || value.minus.length !== 0) return undefined;
   const anchor = anchorOf(value.plus[0]!, depth + 1);
@@ -191,6 +201,12 @@ export function evaluate(expression: Expression, distance: Distance, depth = 0):
       }
       return { constant: 0n, plus: [symbol], minus: NONE };
     }
+    case 'register':
+      throw new EvaluationError(
+        expression.place,
+        `register %${expression.name} in an expression`,
+        'a number or a label',
+      );
     case 'unary': {
       const value = evaluate(expression.operand, distance, depth + 1);
       if (!value) return undefined;
@@ -232,10 +248,15 @@ function evaluateBinary(
   distance: Distance,
   depth: number,
 ): Value | undefined {
+  const { operator } = expression;
+  if (expression.left.kind === 'register' && expression.right.kind === 'register') {
+    const same = expression.left.name === expression.right.name;
+    if (operator === '==') return number(same ? -1n : 0n);
+    if (operator === '!=' || operator === '<>') return number(same ? 0n : -1n);
+  }
   const left = evaluate(expression.left, distance, depth + 1);
   const right = evaluate(expression.right, distance, depth + 1);
   if (!left || !right) return undefined;
-  const { operator } = expression;
   if (operator === '+' || operator === '-') {
     const add = operator === '+';
     return reduce(

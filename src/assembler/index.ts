@@ -9,11 +9,25 @@ import { Preprocessor, readSource } from './preprocessor.js';
 
 export { AssemblyError } from './source.js';
 
+/** Keystone, or the machine's own `gcc -c`. */
+export const ASSEMBLERS = ['keystone', 'gnu'] as const;
+export type AssemblerName = (typeof ASSEMBLERS)[number];
+
+/** How the sources of an image are read; all that a command, a scenario or a saved path says about it. */
+export interface SourceSettings {
+  readonly defines?: Readonly<Record<string, string>>;
+  readonly includePaths?: readonly string[];
+  readonly forcedIncludes?: readonly string[];
+  readonly assembler?: AssemblerName;
+}
+
 export interface AssembleOptions {
   /** As `-DNAME=VALUE`. */
   readonly defines?: Readonly<Record<string, string>>;
   /** Directories that are searched for included files, after the including file's own. */
   readonly includePaths?: readonly string[];
+  /** As `-include FILE`: read before the file itself. */
+  readonly forcedIncludes?: readonly string[];
   /** Reads a file as text; throws if there is none. Default: the file system. */
   readonly readFile?: (path: string) => string;
 }
@@ -36,6 +50,7 @@ export class Assembler {
     const preprocessor = new Preprocessor({
       defines: options.defines ?? {},
       includePaths: options.includePaths ?? [],
+      forcedIncludes: options.forcedIncludes ?? [],
       readFile: read(options),
     });
     try {

@@ -6,6 +6,7 @@
  * A value that is not known yet is given as a placeholder of the right width, and its field found in the bytes.
  */
 import type { Encoder } from './encoder.js';
+import { describeForms, type Form, formsOf } from './encodings.js';
 import { constantOf, type Distance, type Expression, evaluate, reduce, wrap } from './expression.js';
 import type { ImmediateOperand, MemoryOperand, Operand, RegisterOperand } from './operand.js';
 import { isHighByte } from './operand.js';
@@ -107,94 +108,6 @@ const NOT_IN_64_BIT = new Set(
   ),
 );
 
-/** Encodings of instructions without operands that Keystone does not know. */
-const FIXED: Readonly<Record<string, readonly number[]>> = {
-  endbr64: [0xf3, 0x0f, 0x1e, 0xfa],
-  endbr32: [0xf3, 0x0f, 0x1e, 0xfb],
-  setssbsy: [0xf3, 0x0f, 0x01, 0xe8],
-  saveprevssp: [0xf3, 0x0f, 0x01, 0xea],
-  wbnoinvd: [0xf3, 0x0f, 0x09],
-  serialize: [0x0f, 0x01, 0xe8],
-  xsusldtrk: [0xf2, 0x0f, 0x01, 0xe8],
-  xresldtrk: [0xf2, 0x0f, 0x01, 0xe9],
-  monitorx: [0x0f, 0x01, 0xfa],
-  mwaitx: [0x0f, 0x01, 0xfb],
-  clzero: [0x0f, 0x01, 0xfc],
-  rdpru: [0x0f, 0x01, 0xfd],
-  invlpgb: [0x0f, 0x01, 0xfe],
-  tlbsync: [0x0f, 0x01, 0xff],
-  invlpga: [0x0f, 0x01, 0xdf],
-  vmrun: [0x0f, 0x01, 0xd8],
-  vmload: [0x0f, 0x01, 0xda],
-  vmsave: [0x0f, 0x01, 0xdb],
-  skinit: [0x0f, 0x01, 0xde],
-  vmgexit: [0xf3, 0x0f, 0x01, 0xd9],
-  pconfig: [0x0f, 0x01, 0xc5],
-  wrmsrns: [0x0f, 0x01, 0xc6],
-  enclv: [0x0f, 0x01, 0xc0],
-  tdcall: [0x66, 0x0f, 0x01, 0xcc],
-  seamret: [0x66, 0x0f, 0x01, 0xcd],
-  seamops: [0x66, 0x0f, 0x01, 0xce],
-  seamcall: [0x66, 0x0f, 0x01, 0xcf],
-  clui: [0xf3, 0x0f, 0x01, 0xee],
-  stui: [0xf3, 0x0f, 0x01, 0xef],
-  testui: [0xf3, 0x0f, 0x01, 0xed],
-  uiret: [0xf3, 0x0f, 0x01, 0xec],
-  erets: [0xf2, 0x0f, 0x01, 0xca],
-  eretu: [0xf3, 0x0f, 0x01, 0xca],
-  mcommit: [0xf3, 0x0f, 0x01, 0xfa],
-};
-
-/** Instructions that Keystone does not know, encoded as another one of the same shape whose opcode is then replaced. */
-interface StandIn {
-  readonly as: string;
-  /** Bytes behind prefixes and REX. */
-  readonly opcode: readonly number[];
-  /** Reg field of ModRM; undefined: keep. */
-  readonly reg?: number;
-  /** Mandatory prefix to add; 0 takes the stand-in's away. */
-  readonly prefix?: number;
-}
-
-const STAND_INS: Readonly<Record<string, StandIn>> = {
-  nopw: { as: 'nopw', opcode: [0x0f, 0x1f], reg: 0 },
-  nopl: { as: 'nopl', opcode: [0x0f, 0x1f], reg: 0 },
-  nopq: { as: 'notq', opcode: [0x0f, 0x1f], reg: 0 },
-  rdsspd: { as: 'rdgsbasel', opcode: [0x0f, 0x1e], reg: 1, prefix: 0xf3 },
-  rdsspq: { as: 'rdgsbaseq', opcode: [0x0f, 0x1e], reg: 1, prefix: 0xf3 },
-  incsspd: { as: 'rdgsbasel', opcode: [0x0f, 0xae], reg: 5, prefix: 0xf3 },
-  incsspq: { as: 'rdgsbaseq', opcode: [0x0f, 0xae], reg: 5, prefix: 0xf3 },
-  wrssd: { as: 'movl', opcode: [0x0f, 0x38, 0xf6], prefix: 0 },
-  wrssq: { as: 'movq', opcode: [0x0f, 0x38, 0xf6], prefix: 0 },
-  wrussd: { as: 'movl', opcode: [0x0f, 0x38, 0xf5], prefix: 0x66 },
-  wrussq: { as: 'movq', opcode: [0x0f, 0x38, 0xf5], prefix: 0x66 },
-  rstorssp: { as: 'invlpg', opcode: [0x0f, 0x01], reg: 5, prefix: 0xf3 },
-  clrssbsy: { as: 'invlpg', opcode: [0x0f, 0xae], reg: 6, prefix: 0xf3 },
-  cldemote: { as: 'invlpg', opcode: [0x0f, 0x1c], reg: 0 },
-  umonitor: { as: 'rdgsbasel', opcode: [0x0f, 0xae], reg: 6, prefix: 0xf3 },
-  umwait: { as: 'rdgsbasel', opcode: [0x0f, 0xae], reg: 6, prefix: 0xf2 },
-  tpause: { as: 'rdgsbasel', opcode: [0x0f, 0xae], reg: 6, prefix: 0x66 },
-  rdpid: { as: 'rdgsbasel', opcode: [0x0f, 0xc7], reg: 7, prefix: 0xf3 },
-  senduipi: { as: 'rdgsbasel', opcode: [0x0f, 0xc7], reg: 6, prefix: 0xf3 },
-  lkgs: { as: 'verw', opcode: [0x0f, 0x00], reg: 6, prefix: 0xf2 },
-  ptwritel: { as: 'notl', opcode: [0x0f, 0xae], reg: 4, prefix: 0xf3 },
-  ptwriteq: { as: 'notq', opcode: [0x0f, 0xae], reg: 4, prefix: 0xf3 },
-};
-
-/** Opcode bytes of the stand-ins themselves, which are replaced. */
-const STAND_IN_OPCODE_SIZES: Readonly<Record<string, number>> = {
-  nopw: 2,
-  nopl: 2,
-  notl: 1,
-  notq: 1,
-  rdgsbasel: 2,
-  rdgsbaseq: 2,
-  movl: 1,
-  movq: 1,
-  invlpg: 2,
-  verw: 2,
-};
-
 export interface EncodedBytes {
   readonly kind: 'bytes';
   readonly bytes: Uint8Array;
@@ -278,19 +191,26 @@ function withPrefixes(bytes: Uint8Array, added: readonly number[]): Uint8Array |
   return Uint8Array.from([...unique, ...rest]);
 }
 
-function replaceOpcode(bytes: Uint8Array, standIn: StandIn): Uint8Array {
-  const count = prefixCount(bytes);
-  let at = count;
-  const rex: number[] = [];
-  if ((bytes[at]! & 0xf0) === 0x40) rex.push(bytes[at++]!);
-  const rest = [...bytes.subarray(at + STAND_IN_OPCODE_SIZES[standIn.as]!)];
-  if (standIn.reg !== undefined) rest[0] = (rest[0]! & 0xc7) | (standIn.reg << 3);
-  let prefixes = [...bytes.subarray(0, count)];
-  if (standIn.prefix !== undefined) {
-    prefixes = prefixes.filter((byte) => prefixGroup(byte) <= 2);
-    if (standIn.prefix !== 0) prefixes.push(standIn.prefix);
+/** Registers that an implied address may be in, and the number of each in ModRM. */
+const NUMBERS = new Map<string, number>();
+for (const [i, name] of ['ax', 'cx', 'dx', 'bx', 'sp', 'bp', 'si', 'di'].entries())
+  for (const full of [name, `e${name}`, `r${name}`]) NUMBERS.set(full, i);
+for (let i = 8; i < 16; i++) for (const suffix of ['', 'd', 'w']) NUMBERS.set(`r${i}${suffix}`, i);
+
+/** Whether an operand is what a form of the table wants. */
+function fitsForm(operand: Operand, wanted: string, all: readonly Operand[]): boolean {
+  if (wanted === 'ib') return operand.kind === 'immediate';
+  if (wanted === 'mem') return operand.kind === 'memory' && !operand.indirect;
+  if (!isRegister(operand) || operand.indirect) return false;
+  if (wanted.startsWith('%')) return wanted.split('|').includes(`%${operand.name}`);
+  if (wanted === '[rax]') return operand.name === 'rax' || operand.name === 'eax';
+  if (wanted === '[rm]') return operand.class === 64 || operand.class === 32;
+  if (wanted === '[r]') {
+    const memory = all.find((other) => other.kind === 'memory');
+    const narrow = memory?.kind === 'memory' && (memory.base ?? memory.index)?.class === 32;
+    return operand.class === (narrow ? 32 : 64);
   }
-  return Uint8Array.from([...prefixes, ...rex, ...standIn.opcode, ...rest]);
+  return operand.class === Number(wanted.replace(/\D/g, ''));
 }
 
 /** Offset of a little-endian placeholder; −1 if it is not there, or there twice. */
@@ -372,10 +292,11 @@ class Encoding {
     if (NOT_IN_64_BIT.has(this.mnemonic))
       this.fail(`"${this.instruction.mnemonic}" does not exist in 64-bit mode`, 'a 64-bit instruction');
     if (this.operands.length > 4) this.fail('too many operands', 'at most 4');
+    const wide = this.operands.find((operand) => operand.kind === 'memory' && operand.base?.class === 64);
+    if (wide && this.prefixes.includes(PREFIXES.addr32!))
+      this.fail('addr32 before an address in 64-bit registers', 'the 32-bit registers, without addr32', wide.place);
     const branch = this.branch();
     if (branch) return branch;
-    if (Object.hasOwn(FIXED, this.mnemonic) && this.operands.every(isRegister))
-      return this.done(Uint8Array.from(FIXED[this.mnemonic]!));
     this.stringOperation();
     this.extension();
     this.chooseSize();
@@ -409,7 +330,7 @@ class Encoding {
         : this.ask(`${name} ${size === 1 ? '0x10' : '0x12345678'}`),
     );
     bytes.fill(0, bytes.length - size);
-    const kind = name === 'call' && size === 4 ? 'plt' : 'pc';
+    const kind = size === 4 ? 'plt' : 'pc';
     const fixup: Fixup = {
       offset: bytes.length - size,
       size,
@@ -522,6 +443,16 @@ class Encoding {
       base !== 'lsl'
     )
       this.fail(`operand size of ${this.mnemonic} and its register differ`, `a ${split.size * 8}-bit register`);
+    if ((base === 'lar' || base === 'lsl') && isRegister(this.operands[0]) && this.operands[0].class === 16) {
+      // Only 16 bits of the selector's register count; GNU as gives it no prefix of its own.
+      const [source] = this.operands;
+      const name = to32(source.name);
+      const wide = base === 'lsl' && register === 8;
+      if (register !== 2)
+        this.operands[0] = wide
+          ? { ...source, name: name.replace(/^e/, 'r').replace(/d$/, ''), class: 64 }
+          : { ...source, name, class: 32 };
+    }
     const selector = base === 'lldt' || base === 'ltr' || base === 'verr' || base === 'verw' || base === 'lmsw';
     const size = selector ? 2 : (told ?? SIZED.get(base)!);
     this.size = size;
@@ -614,13 +545,59 @@ class Encoding {
       this.mnemonic = 'int3';
       this.operands = [];
     }
-    const standIn = Object.hasOwn(STAND_INS, this.mnemonic) ? STAND_INS[this.mnemonic] : undefined;
-    const rendered = this.operands.map((operand) => this.render(operand, standIn));
+    const forms = this.operands.length > 0 || base !== 'nop' ? formsOf(this.mnemonic) : undefined;
+    if (forms) {
+      const form = forms.find(
+        ({ operands }) =>
+          operands.length === this.operands.length &&
+          operands.every((wanted, i) => fitsForm(this.operands[i]!, wanted, this.operands)),
+      );
+      if (!form) this.fail(`operands do not fit "${this.instruction.mnemonic}"`, describeForms(forms));
+      if (this.prefixes.some((byte) => prefixGroup(byte) >= 4))
+        this.fail(`"${this.instruction.mnemonic}" takes no lock or rep`, 'the instruction without it');
+      return this.done(this.tabled(form));
+    }
+    const rendered = this.operands.map((operand) => this.render(operand));
     if (base === 'imul' && rendered.length === 2 && this.operands[0]!.kind === 'immediate') rendered.push(rendered[1]!);
-    const text = `${standIn?.as ?? this.mnemonic} ${rendered.join(',')}`;
-    let bytes = this.ask(text);
-    if (standIn) bytes = replaceOpcode(bytes, standIn);
-    return this.done(bytes);
+    return this.done(this.ask(`${this.mnemonic} ${rendered.join(',')}`));
+  }
+
+  /** An instruction of the table; Keystone encodes the address, as that of INVLPG (0f 01 /7). */
+  private tabled(form: Form): Uint8Array {
+    const prefixes = [...form.prefixes];
+    let rex = form.wide ? 8 : 0;
+    let field = typeof form.modrm === 'number' ? form.modrm : 0;
+    let address: number[] = [];
+    const immediate: number[] = [];
+    for (const [i, wanted] of form.operands.entries()) {
+      const operand = this.operands[i]!;
+      if (operand.kind === 'memory') {
+        const bytes = this.ask(`invlpg ${this.renderMemory(operand)}`);
+        const count = prefixCount(bytes);
+        const rexed = (bytes[count]! & 0xf0) === 0x40;
+        prefixes.push(...bytes.subarray(0, count));
+        if (rexed) rex |= bytes[count]! & 7;
+        address = [...bytes.subarray(count + (rexed ? 3 : 2))];
+      } else if (operand.kind === 'immediate') {
+        const value = this.constant(operand.expression);
+        if (value === undefined || toSigned(value, 1) === undefined)
+          this.fail('the immediate is no number of 8 bits', '0 to 0xff', operand.place);
+        immediate.push(Number(BigInt.asUintN(8, value)));
+      } else {
+        if (wanted.startsWith('[') && operand.class === 32 && wanted !== '[r]') prefixes.push(0x67);
+        const number = NUMBERS.get(operand.name) ?? 0;
+        if (wanted.includes('rm')) {
+          rex |= number >> 3;
+          address = [0xc0 | (number & 7)];
+        } else if (/^r\d|^\[r\]/.test(wanted)) {
+          rex |= (number >> 3) << 2;
+          field = number & 7;
+        }
+      }
+    }
+    if (address.length > 0) address[0] = (address[0]! & 0xc7) | (field << 3);
+    const bytes = [...(rex === 0 ? [] : [0x40 | rex]), ...form.opcode, ...address, ...immediate];
+    return this.checkedPrefixes(Uint8Array.from(bytes), prefixes);
   }
 
   /** `mov $imm,%r64` as MOVQ with 32 bits or MOVABS with 64; MOVABS with an address. */
@@ -665,10 +642,10 @@ class Encoding {
     return value && constantOf(reduce(value, this.distance));
   }
 
-  private render(operand: Operand, standIn: StandIn | undefined): string {
+  private render(operand: Operand): string {
     switch (operand.kind) {
       case 'register':
-        return `${operand.indirect ? '*' : ''}%${standIn?.as.startsWith('rdgsbase') && operand.class === 64 && standIn.as.endsWith('l') ? to32(operand.name) : operand.name}`;
+        return `${operand.indirect ? '*' : ''}%${operand.name}`;
       case 'immediate':
         return this.renderImmediate(operand);
       case 'memory':
@@ -801,7 +778,11 @@ class Encoding {
 
   /** A copy with the prefixes. */
   private prefixed(encoded: Uint8Array): Uint8Array {
-    const bytes = withPrefixes(encoded, this.prefixes);
+    return this.checkedPrefixes(encoded, this.prefixes);
+  }
+
+  private checkedPrefixes(encoded: Uint8Array, prefixes: readonly number[]): Uint8Array {
+    const bytes = withPrefixes(encoded, prefixes);
     if (!bytes)
       this.fail(
         `two prefixes of the same kind for "${this.instruction.mnemonic}"`,

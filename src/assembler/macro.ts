@@ -1,5 +1,5 @@
 /** `.macro`, `.rept`, `.irp`, `.irpc`: definitions, how arguments are cut, and substitution into bodies. */
-import { characterConstantLength, endOfString, isNamePart, isNameStart, type Scanner } from './lexer.js';
+import { characterConstantLength, endOfString, isNamePart, isNameStart, Scanner } from './lexer.js';
 import { type Expansion, errorAt, type SourceLine } from './source.js';
 
 export interface MacroParameter {
@@ -14,6 +14,14 @@ export interface Macro {
   readonly parameters: readonly MacroParameter[];
   readonly body: readonly SourceLine[];
   readonly definedAt: SourceLine;
+}
+
+/** What `.altmacro` needs of the assembly. */
+export interface Alternate {
+  /** Value of the expression that a scanner stands at, which is left behind it: `%expr`. */
+  value(scanner: Scanner): bigint;
+  /** A name that nobody has yet, for `LOCAL`. */
+  freshName(): string;
 }
 
 /** Macros inside macros run at most this deep. */
@@ -88,18 +96,31 @@ function squeeze(scanner: Scanner): { text: string; at: number[] } {
   return { text, at };
 }
 
-/** One argument at `from` of squeezed text: up to a comma, or to white space outside brackets. */
-function cutArgument(scanner: Scanner, text: string, from: number): { text: string; to: number } {
-  if (text[from] === '"') {
-    const to = endOfString(text, from);
-    if (to < 0) scanner.fail('string without a closing quote', 'a closing "');
-    return { text: text.slice(from + 1, to - 1), to };
+/**
+ * One argument at `from` of squeezed text: strings, or up to a comma, or to white space outside brackets. With `.altmacro`
+ * also `<any text>`, in which `!` takes the meaning of the next character away, and `%expression`.
+ */
+function cutArgument(
+  scanner: Scanner,
+  text: string,
+  from: number,
+  alternate: Alternate | undefined,
+): { text: string; to: number } {
+  const first = text[from];
+  if (first === '%' && alternate) {
+    const inner = new Scanner({ ...scanner.line, text, columns: undefined }, from + 1);
+    const value = alternate.value(inner);
+    return { text: String(value), to: inner.at };
+  }
+  if (first === '"' || (alternate && (first === '<' || first === "'"))) {
+    const cut = cutStrings(scanner, text, from, alternate !== undefined);
+    return alternate && first !== '<' ? { ...cut, text: `"${cut.text}"` } : cut;
   }
   const brackets: string[] = [];
   let to = from;
   for (; to < text.length; to++) {
     const c = text[to]!;
-    if (c === ',' || (c === ' ' && brackets.length === 0)) break;
+    if (c === ',' || (c === ' ' && brackets.length === 0) || (c === '<' && alternate)) break;
     if (c === '"') {
       const end = endOfString(text, to);
       to = (end < 0 ? text.length : end) - 1;
@@ -110,8 +131,38 @@ function cutArgument(scanner: Scanner, text: string, from: number): { text: stri
   return { text: text.slice(from, to), to };
 }
 
+/** Strings one behind the other, without what encloses them; escapes in them stay. A doubled quote stands for one. */
+function cutStrings(scanner: Scanner, text: string, from: number, alternate: boolean): { text: string; to: number } {
+  let out = '';
+  let to = from;
+  while (text[to] === '"' || (alternate && (text[to] === '<' || text[to] === "'"))) {
+    const quote = text[to++]!;
+    let depth = 0;
+    for (;;) {
+      const c = text[to++];
+      if (c === undefined)
+        scanner.fail('string without a closing quote', quote === '<' ? 'a closing >' : 'a closing "');
+      if (c === '!' && alternate) out += text[to++] ?? '';
+      else if (c === '\\' && quote !== '<') out += c + (text[to++] ?? '');
+      else if (c === (quote === '<' ? '>' : quote)) {
+        if (quote === '<' ? depth-- === 0 : text[to] !== quote) break;
+        if (quote !== '<') to++;
+        out += c;
+      } else {
+        if (c === '<' && quote === '<') depth++;
+        out += c;
+      }
+    }
+  }
+  return { text: out, to };
+}
+
 /** Cuts a list of values (`.irp`, or a macro's arguments). */
-function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): Argument[] {
+function cutArguments(
+  scanner: Scanner,
+  parameters: readonly MacroParameter[],
+  alternate: Alternate | undefined,
+): Argument[] {
   const { text, at } = squeeze(scanner);
   const found: Argument[] = [];
   const names = new Set(parameters.map((parameter) => parameter.name));
@@ -129,7 +180,7 @@ function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): 
       found.push({ text: text.slice(i), keyword, at: start });
       return found;
     }
-    const argument = cutArgument(scanner, text, i);
+    const argument = cutArgument(scanner, text, i, alternate);
     found.push({ text: argument.text, keyword, at: start });
     i = argument.to;
     if (text[i] === ' ') i++;
@@ -144,13 +195,19 @@ function cutArguments(scanner: Scanner, parameters: readonly MacroParameter[]): 
 }
 
 /** The values of `.irp name, values`; no values count as one empty value. */
-export function cutValues(scanner: Scanner): string[] {
-  const values = cutArguments(scanner, []).map((argument) => argument.text);
+export function cutValues(scanner: Scanner, alternate?: Alternate): string[] {
+  const values = cutArguments(scanner, [], alternate).map((argument) => argument.text);
   return values.length === 0 ? [''] : values;
 }
 
 /** Reads what follows `.macro`: the name and the parameters. */
-export function parseMacroHead(scanner: Scanner): { name: string; parameters: MacroParameter[] } {
+export function parseMacroHead(
+  scanner: Scanner,
+  alternate?: Alternate,
+): {
+  name: string;
+  parameters: MacroParameter[];
+} {
   const name = scanner.name();
   if (name === undefined) scanner.fail(`${scanner.found()} after .macro`, "the macro's name");
   const parameters: MacroParameter[] = [];
@@ -173,7 +230,7 @@ export function parseMacroHead(scanner: Scanner): { name: string; parameters: Ma
     }
     if (scanner.take('=')) {
       const { text, at: offsets } = squeeze(scanner);
-      const cut = cutArgument(scanner, text, 0);
+      const cut = cutArgument(scanner, text, 0, alternate);
       preset = cut.text;
       scanner.at = cut.to < offsets.length ? offsets[cut.to]! : scanner.end;
     }
@@ -184,12 +241,12 @@ export function parseMacroHead(scanner: Scanner): { name: string; parameters: Ma
 }
 
 /** Parameter values of an invocation whose operands the scanner stands at. */
-export function bindArguments(macro: Macro, scanner: Scanner): Map<string, string> {
+export function bindArguments(macro: Macro, scanner: Scanner, alternate?: Alternate): Map<string, string> {
   const given = new Map<string, string>();
   const start = scanner.at;
   let position = 0;
   let keywords = false;
-  for (const argument of cutArguments(scanner, macro.parameters)) {
+  for (const argument of cutArguments(scanner, macro.parameters, alternate)) {
     if (argument.keyword !== undefined) {
       if (!macro.parameters.some((parameter) => parameter.name === argument.keyword))
         scanner.fail(
@@ -224,56 +281,122 @@ export function bindArguments(macro: Macro, scanner: Scanner): Map<string, strin
   return values;
 }
 
-/** Puts values into a body line: `\name`, `\@` (how many macros ran before this one), `\()` (nothing). */
-function substitute(
-  line: SourceLine,
-  values: ReadonlyMap<string, string>,
-  count: number | undefined,
-): SourceLine | string {
+/** How values are put into a body. */
+export interface Expanding {
+  readonly values: ReadonlyMap<string, string>;
+  /** How many macros ran before: `\@`. */
+  readonly count: number;
+  readonly alternate: Alternate | undefined;
+  /** The body is a macro's, so that `LOCAL` may stand in it. */
+  readonly macro: boolean;
+}
+
+/** Puts values into a body line: `\name`, `&name`, `\@`, `\()` (nothing); with `.altmacro` also `name` and `LOCAL name`. */
+function substitute(line: SourceLine, how: Expanding, locals: Map<string, string>): SourceLine | string {
   const { text } = line;
-  let from = text.indexOf('\\');
-  if (from < 0) return text;
+  const { alternate } = how;
+  if (!alternate && !text.includes('\\') && !text.includes('&')) return text;
+  const meaningOf = (name: string) => how.values.get(name) ?? locals.get(name);
+  const nameEnd = (at: number) => {
+    if (at >= text.length || !isNameStart(text.charCodeAt(at))) return at;
+    let to = at + 1;
+    while (to < text.length && isNamePart(text.charCodeAt(to))) to++;
+    return to;
+  };
+  // An ampersand behind a name joins it to what follows.
+  const behind = (at: number) => (alternate && text[at] === '&' ? at + 1 : at);
   let out = '';
   const columns: number[] = [];
-  let copied = 0;
   const column = (offset: number) => (line.columns ? (line.columns[offset] ?? 1) : offset + 1);
-  const copyTo = (to: number) => {
-    for (let i = copied; i < to; i++) columns.push(column(i));
-    out += text.slice(copied, to);
+  const put = (piece: string, at: number) => {
+    for (let i = 0; i < piece.length; i++) columns.push(column(at));
+    out += piece;
   };
-  while (from >= 0 && from < text.length) {
-    let replacement: string | undefined;
-    let to = from + 1;
-    if (text[to] === '@' && count !== undefined) {
-      replacement = String(count);
-      to++;
-    } else if (text.startsWith('()', to)) {
-      replacement = '';
-      to += 2;
-    } else if (to < text.length && isNameStart(text.charCodeAt(to))) {
-      while (to < text.length && isNamePart(text.charCodeAt(to))) to++;
-      replacement = values.get(text.slice(from + 1, to));
+  const copy = (from: number, to: number) => {
+    for (let i = from; i < to; i++) columns.push(column(i));
+    out += text.slice(from, to);
+  };
+  let quoted = false;
+  let at = 0;
+  while (at < text.length) {
+    const c = text[at]!;
+    if (c === '\\') {
+      const next = text[at + 1];
+      if (next === '@') {
+        put(String(how.count), at);
+        at += 2;
+        continue;
+      }
+      if (next === '(') {
+        // Up to the next bracket, as it stands.
+        const end = text.indexOf(')', at);
+        const to = end < 0 ? text.length : end;
+        copy(at + 2, to);
+        at = to + 1;
+        continue;
+      }
+      const to = nameEnd(at + 1);
+      const value = meaningOf(text.slice(at + 1, to));
+      if (value === undefined) copy(at, to);
+      else put(value, at);
+      at = to > at + 1 ? behind(to) : to;
+    } else if (c === '&') {
+      // White space around it counts only inside a string and behind the mnemonic.
+      let from = at + 1;
+      if (!quoted) while (text[from] === ' ' || text[from] === '\t') from++;
+      const to = nameEnd(from);
+      const value = meaningOf(text.slice(from, to));
+      if (value === undefined) {
+        copy(at, to);
+        at = to;
+        continue;
+      }
+      if (!quoted && !/(?:^|[:;])\s*[\w.$]+\s+$/.test(out)) {
+        out = out.trimEnd();
+        columns.length = out.length;
+      }
+      put(value, at);
+      at = text[to] === '&' ? to + 1 : to;
+    } else if (alternate && /[A-Za-z_$]/.test(c)) {
+      const to = nameEnd(at);
+      const name = text.slice(at, to);
+      if (how.macro && !quoted && name.toUpperCase() === 'LOCAL' && /[ \t]/.test(text[to] ?? '')) {
+        for (const local of text.slice(to).split(/[\s,]+/)) if (local !== '') locals.set(local, alternate.freshName());
+        break;
+      }
+      const value = meaningOf(name);
+      if (value === undefined) copy(at, to);
+      else put(value, at);
+      at = behind(to);
+    } else {
+      if (c === '"') quoted = !quoted;
+      const from = at++;
+      while (at < text.length && !(alternate ? /[\\&"A-Za-z_$]/ : /[\\&"]/).test(text[at]!)) at++;
+      copy(from, at);
     }
-    if (replacement !== undefined) {
-      copyTo(from);
-      for (let i = 0; i < replacement.length; i++) columns.push(column(from));
-      out += replacement;
-      copied = to;
-    } else to = from + 1;
-    from = text.indexOf('\\', to);
   }
-  copyTo(text.length);
   return { text: out, frame: line.frame, line: line.line, columns, expansion: line.expansion };
 }
 
 /** The body with values put in, as lines of their own that know where they came from. */
-export function expandBody(
-  body: readonly SourceLine[],
-  values: ReadonlyMap<string, string>,
-  count: number | undefined,
-  name: string,
-  from: SourceLine,
-): SourceLine[] {
+export function expandBody(body: readonly SourceLine[], how: Expanding, name: string, from: SourceLine): SourceLine[] {
+  const expansion = expansionOf(name, from);
+  const locals = new Map<string, string>();
+  return body.map((line) => {
+    const result = substitute(line, how, locals);
+    if (typeof result === 'string')
+      return { text: result, frame: line.frame, line: line.line, columns: line.columns, expansion };
+    return { ...result, expansion };
+  });
+}
+
+/** The body of `.rept`, which is repeated as it stands. */
+export function repeated(body: readonly SourceLine[], name: string, from: SourceLine): SourceLine[] {
+  const expansion = expansionOf(name, from);
+  return body.map((line) => ({ ...line, expansion }));
+}
+
+function expansionOf(name: string, from: SourceLine): Expansion {
   const depth = (from.expansion?.depth ?? 0) + 1;
   if (depth > EXPANSION_DEPTH_LIMIT)
     throw errorAt(
@@ -281,11 +404,5 @@ export function expandBody(
       `macros nested deeper than ${EXPANSION_DEPTH_LIMIT}`,
       'a macro that does not invoke itself without end',
     );
-  const expansion: Expansion = { name, from, depth };
-  return body.map((line) => {
-    const result = substitute(line, values, count);
-    if (typeof result === 'string')
-      return { text: result, frame: line.frame, line: line.line, columns: line.columns, expansion };
-    return { ...result, expansion };
-  });
+  return { name, from, depth };
 }

@@ -17,7 +17,7 @@ export const NOPS: readonly (readonly number[])[] = [
 ];
 
 /** Longest single NOP, in bytes. */
-const LONGEST = 11;
+export const LONGEST = 11;
 /** From this many bytes on, the padding is jumped over. */
 const JUMP_FROM = 8 * LONGEST;
 /** Size of JMP rel8, and its reach. */
@@ -25,8 +25,8 @@ const SHORT_JUMP = 2;
 const NEAR_JUMP = 5;
 const SHORT_REACH = 127;
 
-/** Writes `count` bytes of padding code to `into` at `at`. */
-export function fillWithNops(into: Uint8Array, at: number, count: number): void {
+/** Writes `count` bytes of padding code to `into` at `at`, with NOPs of at most `longest` bytes. */
+export function fillWithNops(into: Uint8Array, at: number, count: number, longest = LONGEST): void {
   let left = count;
   let to = at;
   if (count >= JUMP_FROM) {
@@ -42,7 +42,7 @@ export function fillWithNops(into: Uint8Array, at: number, count: number): void 
     left = count - (to - at);
   }
   while (left > 0) {
-    const size = Math.min(left, LONGEST);
+    const size = Math.min(left, longest);
     into.set(NOPS[size]!, to);
     to += size;
     left -= size;

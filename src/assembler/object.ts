@@ -83,7 +83,13 @@ export class ObjectWriter {
     }));
     if (this.absoluteNeeded)
       own.push({ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n, binding: 'local', type: 'notype' });
-    return { name: this.name, sections, symbols: [...own, ...this.symbols], sources: this.sources };
+    return {
+      name: this.name,
+      sections,
+      symbols: [...own, ...this.symbols],
+      sources: this.sources,
+      assembler: 'Keystone',
+    };
   }
 
   private section(section: Section): ModuleSection {
@@ -183,7 +189,7 @@ export class ObjectWriter {
       }
       if (kind === 'plt') kind = 'pc';
       // Constants that the linker merges are known by their symbols, unless it is just their address.
-      if (home.flags.merge && (relative || value.constant !== 0n)) symbol.needed = true;
+      if (home.flags.merge && !symbol.isSection && (relative || value.constant !== 0n)) symbol.needed = true;
       else {
         constant += offsetOf(anchor);
         name = home.name;
@@ -212,6 +218,8 @@ export class ObjectWriter {
   }
 
   private symbol(symbol: AsmSymbol): void {
+    // A name for a register is the assembler's own business.
+    if (symbol.equated?.kind === 'register' || symbol.isSection) return;
     if (symbol.temporary && symbol.defined && !symbol.needed) return;
     let section = 'undefined';
     let value = 0n;
@@ -237,6 +245,7 @@ export class ObjectWriter {
         }
         section = anchor.label.fragment.section.name;
         value = offsetOf(anchor);
+        if (result.constant === 0n && result.plus.length === 1) symbol.describeAs(result.plus[0]!);
       }
     } else if (!symbol.needed && symbol.binding !== 'global') return;
     let size = 0n;

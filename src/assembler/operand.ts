@@ -73,11 +73,22 @@ export function registerClass(name: string): RegisterClass | undefined {
   return CLASSES.get(name);
 }
 
-function parseRegister(scanner: Scanner, indirect: boolean): RegisterOperand {
+/** Whether a register comes next: `%rax`, or a name that stands for one. */
+function atRegister(scanner: Scanner, names: Names): boolean {
+  if (scanner.peek() === '%') return true;
+  const { at } = scanner;
+  const name = scanner.name();
+  scanner.at = at;
+  return name !== undefined && names.register(name) !== undefined;
+}
+
+function parseRegister(scanner: Scanner, names: Names, indirect: boolean): RegisterOperand {
+  scanner.skipSpace();
   const place = scanner.place();
   const at = scanner.at;
-  scanner.expect('%', 'the operand');
-  let name = scanner.name()?.toLowerCase();
+  const direct = scanner.take('%');
+  const written = scanner.name();
+  let name = direct || written === undefined ? written?.toLowerCase() : names.register(written);
   if (name === undefined) scanner.fail(`"%" without a register`, 'the name of a register', at);
   if (name === 'st' && scanner.take('(')) {
     const number = scanner.rest();
@@ -91,7 +102,7 @@ function parseRegister(scanner: Scanner, indirect: boolean): RegisterOperand {
 }
 
 /** The bracket that ends the operand and holds registers: offset of its `(`, or −1. */
-function registerBracket(scanner: Scanner): number {
+function registerBracket(scanner: Scanner, names: Names): number {
   const { text } = scanner;
   let end = scanner.end;
   while (end > scanner.at && (text[end - 1] === ' ' || text[end - 1] === '\t')) end--;
@@ -100,8 +111,8 @@ function registerBracket(scanner: Scanner): number {
   for (let at = end - 1; at >= scanner.at; at--) {
     if (text[at] === ')') depth++;
     else if (text[at] === '(' && --depth === 0) {
-      const inside = text.slice(at + 1, end - 1).trimStart();
-      return inside.startsWith('%') || inside.startsWith(',') ? at : -1;
+      const inside = scanner.part(at + 1, end - 1);
+      return inside.peek() === ',' || atRegister(inside, names) ? at : -1;
     }
   }
   return -1;
@@ -118,8 +129,8 @@ export function parseOperand(scanner: Scanner, names: Names): Operand {
   }
   const indirect = scanner.take('*');
   let segment: string | undefined;
-  if (scanner.peek() === '%') {
-    const register = parseRegister(scanner, indirect);
+  if (atRegister(scanner, names)) {
+    const register = parseRegister(scanner, names, indirect);
     if (!scanner.take(':')) {
       scanner.expectEnd(`%${register.name}`);
       return register;
@@ -129,7 +140,7 @@ export function parseOperand(scanner: Scanner, names: Names): Operand {
     segment = register.name;
     // `%gs:*…` is an old spelling; the usual one is `*%gs:…`.
   }
-  const bracket = registerBracket(scanner);
+  const bracket = registerBracket(scanner, names);
   let displacement: Expression | undefined;
   let modifier: string | undefined;
   const front = bracket < 0 ? scanner : scanner.part(scanner.at, bracket);
@@ -162,10 +173,10 @@ export function parseOperand(scanner: Scanner, names: Names): Operand {
   let base: RegisterOperand | undefined;
   let index: RegisterOperand | undefined;
   let scale: Expression | undefined;
-  if (scanner.peek() === '%') base = parseRegister(scanner, false);
+  if (atRegister(scanner, names)) base = parseRegister(scanner, names, false);
   if (scanner.take(',')) {
-    if (scanner.peek() === '%') {
-      index = parseRegister(scanner, false);
+    if (atRegister(scanner, names)) {
+      index = parseRegister(scanner, names, false);
       if (scanner.take(',') && scanner.peek() !== ')') scale = parseExpression(scanner, names);
     } else if (scanner.peek() !== ')') scale = parseExpression(scanner, names);
   }

@@ -1,9 +1,10 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { refuseEndless } from '../files.js';
 import { isDigit, isNameStart } from './lexer.js';
+import { PREDEFINED } from './predefined.js';
 import { errorAt, type FileFrame, type SourceLine } from './source.js';
 
 /** Files included within each other at most this deep. */
@@ -33,32 +34,6 @@ interface Definition {
 
 const NO_NAMES: ReadonlySet<string> = new Set();
 
-/** What gcc defines for `.S` files of this target, as far as handler code asks for it. */
-const PREDEFINED: Readonly<Record<string, string>> = {
-  __ASSEMBLER__: '1',
-  __x86_64__: '1',
-  __x86_64: '1',
-  __amd64__: '1',
-  __amd64: '1',
-  __LP64__: '1',
-  _LP64: '1',
-  __ELF__: '1',
-  __CHAR_BIT__: '8',
-  __SIZEOF_INT__: '4',
-  __SIZEOF_LONG__: '8',
-  __SIZEOF_POINTER__: '8',
-  __ORDER_LITTLE_ENDIAN__: '1234',
-  __ORDER_BIG_ENDIAN__: '4321',
-  __BYTE_ORDER__: '1234',
-  __STDC__: '1',
-  __GNUC__: '12',
-  __linux__: '1',
-  __linux: '1',
-  __gnu_linux__: '1',
-  __unix__: '1',
-  __unix: '1',
-};
-
 interface Condition {
   /** Lines of the current branch count. */
   active: boolean;
@@ -68,6 +43,22 @@ interface Condition {
   readonly outer: boolean;
   elseSeen: boolean;
   readonly line: SourceLine;
+}
+
+/** `# 12 "file.S" 1` of a preprocessor's output, and `#line 12 "file.S"`: number, file, flags. */
+const LINE_MARKER = /^\s*#\s*(?:line\s+)?(\d+)\s+"((?:[^"\\]|\\.)*)"((?:\s+[1-4])*)\s*$/;
+
+/** Names that `defined` knows although nothing defined them. */
+const BUILT_IN: ReadonlySet<string> = new Set(
+  '__LINE__ __FILE__ __COUNTER__ __INCLUDE_LEVEL__ __BASE_FILE__ __DATE__ __TIME__ __TIMESTAMP__ __has_include __has_include_next'.split(
+    ' ',
+  ),
+);
+
+/** What an option of the command line stands for. */
+function commandLine(text: string): SourceLine {
+  const frame: FileFrame = { file: '<command line>', path: '<command line>', includedFrom: undefined, depth: 0 };
+  return { text, frame, line: 1, columns: undefined, expansion: undefined };
 }
 
 /** Splits into tokens; white space is kept only as a flag. */
@@ -126,6 +117,8 @@ function union(a: ReadonlySet<string>, b: ReadonlySet<string>): ReadonlySet<stri
 export interface PreprocessorOptions {
   readonly defines: Readonly<Record<string, string>>;
   readonly includePaths: readonly string[];
+  /** Files that are read before the first line, as if it included them (`-include`). */
+  readonly forcedIncludes: readonly string[];
   readonly readFile: (path: string) => string;
 }
 
@@ -135,6 +128,7 @@ const MAX_FILE = 64 << 20;
 /** Reads a file as text. Throws InputError that says what is wrong with the path. */
 export function readSource(path: string): string {
   try {
+    if (!existsSync(path)) throw new InputError(`${path}: no such file`);
     refuseEndless(path, 'an assembler file', MAX_FILE);
     return readFileSync(path, 'utf8');
   } catch (cause) {
@@ -161,20 +155,49 @@ export class Preprocessor {
       // As `-DNAME(x)=…` on a command line.
       const head = /^([A-Za-z_]\w*)(\(.*\))?$/.exec(name);
       if (!head) throw new InputError(`-D ${name}: not a name; expected NAME or NAME=VALUE`);
-      const frame: FileFrame = { file: '<command line>', includedFrom: undefined, depth: 0 };
-      this.define({ text: `${name} ${value}`, frame, line: 1, columns: undefined, expansion: undefined }, 0);
+      this.define(commandLine(`${name} ${value}`), 0);
     }
   }
 
   /** The lines that remain of a file and what it includes. */
   run(text: string, name: string): SourceLine[] {
-    this.file(text, { file: name, includedFrom: undefined, depth: 0 });
+    for (const file of this.options.forcedIncludes) this.include(commandLine(`#include "${file}"`), '#include'.length);
+    this.file(text, { file: name, path: name, includedFrom: undefined, depth: 0 });
     return this.out;
   }
 
   /** Text of an included file; searched next to the file that asks for it (quotes only), then in the include path. */
   open(name: string, quoted: boolean, from: SourceLine): { path: string; text: string } {
-    const directories = [...(quoted ? [dirname(from.frame.file)] : []), ...this.options.includePaths];
+    const found = this.find(name, quoted, false, from);
+    if (found) return found;
+    const directories = this.directories(quoted, false, from);
+    throw errorAt(
+      { line: from, offset: 0 },
+      `cannot find include file "${name}"`,
+      directories.length === 0
+        ? 'an include path (none was given)'
+        : `it in ${directories.map((directory) => (directory === '' ? '.' : directory)).join(', ')}`,
+    );
+  }
+
+  /** Where a file is looked for; `next`: only behind the directory that the asking file was found in. */
+  private directories(quoted: boolean, next: boolean, from: SourceLine): string[] {
+    const { includePaths } = this.options;
+    const { path } = from.frame;
+    if (next) {
+      const here = includePaths.findIndex((directory) => path.startsWith(join(directory, '/')));
+      if (here >= 0) return includePaths.slice(here + 1);
+    }
+    return [...(quoted ? [dirname(path)] : []), ...includePaths];
+  }
+
+  private find(
+    name: string,
+    quoted: boolean,
+    next: boolean,
+    from: SourceLine,
+  ): { path: string; text: string } | undefined {
+    const directories = this.directories(quoted, next, from);
     const candidates = isAbsolute(name) ? [name] : directories.map((directory) => join(directory, name));
     for (const path of candidates) {
       const known = this.sources.get(path);
@@ -186,22 +209,21 @@ export class Preprocessor {
           throw errorAt({ line: from, offset: 0 }, `cannot include ${cause.message}`);
       }
     }
-    throw errorAt(
-      { line: from, offset: 0 },
-      `cannot find include file "${name}"`,
-      directories.length === 0
-        ? 'an include path (none was given)'
-        : `it in ${directories.map((directory) => (directory === '' ? '.' : directory)).join(', ')}`,
-    );
+    return undefined;
   }
 
   private file(text: string, frame: FileFrame): void {
-    this.sources.set(frame.file, text);
+    this.sources.set(frame.path, text);
     const lines = new LogicalLines(text, frame);
     const conditions: Condition[] = [];
     for (let line = lines.next(); line; line = lines.next()) {
       const directive = /^\s*#\s*([a-z_]+)\b/.exec(line.text);
       const active = conditions.at(-1)?.active ?? true;
+      const marker = LINE_MARKER.exec(line.text);
+      if (marker) {
+        lines.moveTo(Number(marker[1]), marker[2]!.replace(/\\(.)/g, '$1'), marker[3] ?? '');
+        continue;
+      }
       if (directive && this.directive(directive[1]!, line, directive[0].length, conditions, active)) continue;
       if (active) this.text(line, lines);
     }
@@ -259,7 +281,7 @@ export class Preprocessor {
       }
       case 'include':
       case 'include_next':
-        this.include(line, offset);
+        this.include(line, offset, name === 'include_next');
         return true;
       case 'error':
         throw errorAt(at, `#error ${rest.trim()}`);
@@ -268,7 +290,6 @@ export class Preprocessor {
         return true;
       case 'warning':
       case 'ident':
-      case 'line':
         return true;
       default:
         return false;
@@ -276,26 +297,35 @@ export class Preprocessor {
   }
 
   private defined(name: string): boolean {
-    return this.definitions.has(name) || ['__LINE__', '__FILE__', '__COUNTER__', '__INCLUDE_LEVEL__'].includes(name);
+    return this.definitions.has(name) || BUILT_IN.has(name);
   }
 
-  private include(line: SourceLine, offset: number): void {
-    let rest = line.text.slice(offset).trim();
-    if (!/^["<]/.test(rest)) {
-      rest = print(
-        this.replace(
-          tokenize(rest, () => offset + 1, ++this.origins),
-          line,
-        ) ?? [],
-      ).text.trim();
-    }
-    const match = /^"([^"]+)"|^<([^>]+)>/.exec(rest);
-    if (!match) throw errorAt({ line, offset }, `#include ${rest}`, '"file" or <file>');
+  private include(line: SourceLine, offset: number, next = false): void {
+    const { name, quoted } = this.includedName(
+      tokenize(line.text.slice(offset), () => offset + 1, ++this.origins),
+      line.text.slice(offset).trim(),
+      line,
+      offset,
+    );
     if (line.frame.depth >= INCLUDE_DEPTH_LIMIT)
       throw errorAt({ line, offset: 0 }, `files included deeper than ${INCLUDE_DEPTH_LIMIT}`, 'an include guard');
-    const { path, text } = this.open((match[1] ?? match[2])!.trim(), match[1] !== undefined, line);
+    const { path, text } = (next ? this.find(name, quoted, true, line) : undefined) ?? this.open(name, quoted, line);
     if (this.once.has(path)) return;
-    this.file(text, { file: path, includedFrom: { frame: line.frame, line: line.line }, depth: line.frame.depth + 1 });
+    const includedFrom = { frame: line.frame, line: line.line };
+    this.file(text, { file: path, path, includedFrom, depth: line.frame.depth + 1 });
+  }
+
+  /** `"file"`, `<file>`, or a macro that stands for one of them. */
+  private includedName(
+    tokens: readonly Token[],
+    text: string,
+    line: SourceLine,
+    offset: number,
+  ): { name: string; quoted: boolean } {
+    const shown = /^["<]/.test(text) ? text : print(this.replace(tokens, line) ?? []).text.trim();
+    const match = /^"([^"]+)"|^<([^>]+)>/.exec(shown);
+    if (!match) throw errorAt({ line, offset }, `#include ${shown}`, '"file" or <file>');
+    return { name: (match[1] ?? match[2])!.trim(), quoted: match[1] !== undefined };
   }
 
   private define(line: SourceLine, offset: number): void {
@@ -484,7 +514,11 @@ export class Preprocessor {
       const argument = token.kind === 'name' ? raw.get(token.text) : undefined;
       const next = definition.body[i + 1];
       if (token.text === '#' && next && raw.has(next.text)) {
-        const text = print(raw.get(next.text)!).text.trim().replace(/["\\]/g, '\\$&');
+        // Only what stands inside a string or character constant needs a backslash.
+        const literal = raw
+          .get(next.text)!
+          .map((part) => (part.kind === 'string' ? { ...part, text: part.text.replace(/["\\]/g, '\\$&') } : part));
+        const text = print(literal).text.trim();
         body.push({ ...token, kind: 'string', text: `"${text}"` });
         i++;
       } else if (!argument) body.push(token);
@@ -544,6 +578,17 @@ export class Preprocessor {
     const prepared: Token[] = [];
     for (let i = 0; i < tokens.length; i++) {
       const token = tokens[i]!;
+      if (token.text === '__has_include' || token.text === '__has_include_next') {
+        const close = tokens.findIndex((other, at) => at > i && other.text === ')');
+        if (tokens[i + 1]?.text !== '(' || close < 0)
+          throw errorAt({ line, offset: token.column - 1 }, `${token.text} without a name`, `${token.text}(<file>)`);
+        const inside = tokens.slice(i + 2, close);
+        const { name, quoted } = this.includedName(inside, print(inside).text.trim(), line, token.column - 1);
+        const found = this.find(name, quoted, token.text === '__has_include_next', line);
+        prepared.push({ ...token, kind: 'number', text: found ? '1' : '0' });
+        i = close;
+        continue;
+      }
       if (token.text !== 'defined') {
         prepared.push(token);
         continue;
@@ -696,7 +741,7 @@ class ConditionParser {
     if (!token) this.fail('expression of #if ends too early', 'a number or a name');
     if (token.kind === 'name') {
       this.at++;
-      if (token.text === '__has_include') this.fail('__has_include is not supported', 'defined(NAME)');
+      if (BUILT_IN.has(token.text)) this.fail(`${token.text} is not supported`, 'defined(NAME)');
       return 0n;
     }
     if (token.kind === 'number') {
@@ -718,14 +763,30 @@ class ConditionParser {
 class LogicalLines {
   private readonly lines: string[];
   private at = 0;
+  /** Added to a line's number, since a line marker said so. */
+  private shift = 0;
+  private readonly depth: number;
   private inComment = false;
   private commentLine: number | undefined;
 
   constructor(
     text: string,
-    private readonly frame: FileFrame,
+    private frame: FileFrame,
   ) {
+    this.depth = frame.depth;
     this.lines = text.replace(/^\uFEFF/, '').split('\n');
+  }
+
+  /** The next line is `line` of `file`, as a line marker says; flag 1 enters an included file, 2 goes back. */
+  moveTo(line: number, file: string, flags: string): void {
+    const { frame } = this;
+    const from = this.at + this.shift;
+    this.shift = line - 1 - this.at;
+    if (flags.includes('1'))
+      this.frame = { ...frame, file, includedFrom: { frame, line: from }, depth: frame.depth + 1 };
+    else if (flags.includes('2') && frame.includedFrom && frame.depth > this.depth)
+      this.frame = { ...frame.includedFrom.frame, file };
+    else this.frame = { ...frame, file };
   }
 
   next(): SourceLine | undefined {
@@ -737,7 +798,7 @@ class LogicalLines {
       }
       return undefined;
     }
-    const number = this.at + 1;
+    const number = this.at + 1 + this.shift;
     let text = this.physical();
     let columns: number[] | undefined;
     // A comment that goes on joins the lines, as a backslash does; but only the rest of a directive belongs to it.
@@ -773,7 +834,7 @@ class LogicalLines {
       const c = text[at]!;
       if (c === '/' && text[at + 1] === '*') {
         this.inComment = true;
-        this.commentLine = this.at;
+        this.commentLine = this.at + this.shift;
         out += '  ';
         at += 2;
       } else if (c === '/' && text[at + 1] === '/') {

@@ -13,12 +13,16 @@ import {
   type Expression,
   evaluate,
   reduce,
+  type Value,
 } from './expression.js';
 import { fillWithNops } from './nops.js';
 import {
   type AlignTail,
   type BranchTail,
   type Fragment,
+  type LebTail,
+  leb128,
+  type NopsTail,
   type OrgTail,
   SECTION_LIMIT,
   type Section,
@@ -54,10 +58,20 @@ function alignmentPadding(address: number, tail: AlignTail): number {
   return tail.max !== 0 && padding > tail.max ? 0 : padding;
 }
 
+/** What an expression amounts to by the latest addresses. */
+function amountOf(expression: Expression): Value | undefined {
+  try {
+    const value = evaluate(expression, laidOutDistance);
+    return value && reduce(value, laidOutDistance);
+  } catch (error) {
+    if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
+    throw error;
+  }
+}
+
 /** The place in this section that an expression stands for; undefined if it is none, or one that others may redefine. */
 function placeIn(section: Section, expression: Expression): Anchor | undefined {
-  const value = evaluate(expression, laidOutDistance);
-  const reduced = value && reduce(value, laidOutDistance);
+  const reduced = amountOf(expression);
   if (reduced?.plus.length !== 1 || reduced.minus.length !== 0) return undefined;
   const [symbol] = reduced.plus;
   const anchor = anchorOf(symbol!);
@@ -77,23 +91,28 @@ function branchGrows(fragment: Fragment, tail: BranchTail, stretch: number): boo
   const target = placeIn(fragment.section, tail.target)!;
   const to = target.label.fragment;
   let address = Number(offsetOf(target));
-  const ahead = to.index > fragment.index;
-  if (ahead && (stretch < 0 || to.region === fragment.region)) address += stretch;
-  const distance = address - (fragment.address + fragment.length + tail.short.length);
+  const from = fragment.address + fragment.length + tail.short.length;
+  if (to.index > fragment.index && stretch !== 0) {
+    if (stretch < 0 || to.region === fragment.region) address += stretch;
+    // This pass has moved the jump past where its target still is: the next one will tell.
+    else if (address < from - 1) return false;
+  }
+  const distance = address - from;
   return distance < -128 || distance > 127;
 }
 
-function evaluated(tail: OrgTail | SpaceTail, section: Section): number {
+const DIRECTIVES = { org: '.org', space: '.skip', nops: '.nops' } as const;
+
+function lebBytes(tail: LebTail): Uint8Array {
+  const value = constantOf(amountOf(tail.value));
+  if (value === undefined) throw errorAt(tail.place, 'the value is not known', 'labels of the same section');
+  return leb128(value, tail.signed);
+}
+
+function evaluated(tail: OrgTail | SpaceTail | NopsTail, section: Section): number {
   const expression = tail.kind === 'org' ? tail.target : tail.count;
-  const directive = tail.kind === 'org' ? '.org' : '.skip';
-  let value: ReturnType<typeof evaluate>;
-  try {
-    value = evaluate(expression, laidOutDistance);
-  } catch (error) {
-    if (error instanceof EvaluationError) throw errorAt(error.place, error.message, error.expected);
-    throw error;
-  }
-  const reduced = value && reduce(value, laidOutDistance);
+  const directive = DIRECTIVES[tail.kind];
+  const reduced = amountOf(expression);
   const target = tail.kind === 'org' ? placeIn(section, tail.target) : undefined;
   if (target) return Number(offsetOf(target));
   const constant = constantOf(reduced);
@@ -136,7 +155,7 @@ export function relax(sections: Iterable<Section>): void {
     if (pass > PASS_LIMIT) {
       // Jumps only grow and alignment follows them: it is a computed space that never rests.
       const tails = all.flatMap(({ fragments }) => fragments.flatMap(({ tail }) => tail ?? []));
-      const restless = tails.find((tail) => tail.kind === 'space') ?? tails[0]!;
+      const restless = tails.find((tail) => tail.kind === 'space' || tail.kind === 'nops') ?? tails[0]!;
       throw errorAt(
         restless.place,
         'the sizes of jumps and spaces do not settle',
@@ -166,13 +185,17 @@ function relaxOnce(section: Section, fragments: readonly Fragment[]): boolean {
         size = alignmentPadding(end, tail);
         break;
       case 'space':
-        size = evaluated(tail, section) * tail.fill.length;
+      case 'nops':
+        size = evaluated(tail, section) * (tail.kind === 'space' ? tail.fill.length : 1);
         if (size < 0) {
           // While sizes still change, a negative count may be passing.
           if (!changed && stretch === 0 && fragment.tailSize === 0)
-            throw errorAt(tail.place, `.skip of ${size} bytes`, 'a count of 0 or more');
+            throw errorAt(tail.place, `${DIRECTIVES[tail.kind]} of ${size} bytes`, 'a count of 0 or more');
           size = 0;
         }
+        break;
+      case 'leb':
+        size = lebBytes(tail).length;
         break;
       case 'org': {
         const to = evaluated(tail, section);
@@ -231,6 +254,12 @@ export function sectionBytes(section: Section): Uint8Array {
         break;
       case 'org':
         bytes.fill(tail.fill, at, at + size);
+        break;
+      case 'leb':
+        bytes.set(lebBytes(tail), at);
+        break;
+      case 'nops':
+        fillWithNops(bytes, at, size, tail.longest);
         break;
       case 'space':
         fillWith(bytes, at, size, tail.fill);

@@ -4,7 +4,10 @@ import type { SourcePosition } from '../image/module.js';
 
 /** One file being read, and the `#include` that asked for it. */
 export interface FileFrame {
+  /** What it is called in messages: in a preprocessor's output, what its line markers say. */
   readonly file: string;
+  /** The file that is really read. */
+  readonly path: string;
   /** Undefined for the file that was given to the assembler. */
   readonly includedFrom: { readonly frame: FileFrame; readonly line: number } | undefined;
   readonly depth: number;

@@ -23,8 +23,12 @@ export class AsmSymbol {
   size: Expression | undefined;
   definedAt: Place | undefined;
   usedAt: Place | undefined;
+  /** The name of a section, for where it begins: not written to the module. */
+  isSection = false;
   /** Named by a relocation, so it has to be in the module. */
   needed = false;
+  /** Type and size were taken from the symbol that it is a name for. */
+  private described = false;
   /** An undefined symbol was used other than as the target of CALL or a jump. */
   usedAsData = false;
 
@@ -33,6 +37,14 @@ export class AsmSymbol {
     /** `.L` labels, numeric labels and the location counter are not written to the module. */
     readonly temporary: boolean,
   ) {}
+
+  /** A name for another symbol has its type and size, unless it was given its own. */
+  describeAs(other: AsmSymbol): void {
+    if (this.described) return;
+    this.described = true;
+    if (this.type === 'notype') this.type = other.type;
+    this.size ??= other.size;
+  }
 
   get defined(): boolean {
     return this.label !== undefined || this.equated !== undefined;

@@ -136,7 +136,7 @@ function scenariosOf(files: readonly string[], options: AblateOptions): Scenario
     if (other !== undefined)
       throw new InputError(`${other}: give either scenarios (.yaml) or assembly files, not both`);
     const scenarios = yaml.map(readScenario);
-    const image = (s: Scenario): string => JSON.stringify([s.files, s.defines]);
+    const image = (s: Scenario): string => JSON.stringify([s.files, s.sources]);
     const odd = scenarios.findIndex((s) => image(s) !== image(scenarios[0]!));
     if (odd > 0)
       throw new InputError(`${yaml[odd]}: is about another image than ${yaml[0]}; ablate one image at a time`);

@@ -1,38 +1,43 @@
 /** entrace asm: one file through the assembler, for people (a listing) and for other tools (an ELF64 object). */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Assembler } from '../assembler/index.js';
+import { assembleWithGnu } from '../assembler/gnu.js';
+import { Assembler, type SourceSettings } from '../assembler/index.js';
 import { byteDirective, Disassembler } from '../cpu/disassembler.js';
 import { RELOCATION_TYPES } from '../elf/format.js';
 import { elfObject } from '../elf/writer.js';
 import { InputError } from '../errors.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, SourcePosition } from '../image/module.js';
+import { readBinaries } from '../platforms/read_module.js';
 import { ASM_DIRECTORY } from '../platforms/subject.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { refuseSource } from './output.js';
+import { type SourceOptions, sourceSettings } from './search_options.js';
 
-export interface AsmOptions {
+export interface AsmOptions extends SourceOptions {
   readonly output?: string;
   readonly list?: boolean;
-  readonly define?: Readonly<Record<string, string>>;
-  readonly include?: readonly string[];
 }
 
 export async function asm(file: string, options: AsmOptions): Promise<number> {
-  const assembler = await Assembler.create();
-  const module = assembler.assemble(file, {
-    defines: options.define ?? {},
-    includePaths: [...(options.include ?? []), ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')],
-  });
+  const module = (await readBinaries([file])).get(file) ?? (await source(file, sourceSettings(options)));
   if (options.output !== undefined) await writeObject(module, options.output);
   // With the object on standard output the text goes to standard error: each stream stays of one kind.
   const out = options.output === '-' ? process.stderr : process.stdout;
   const lines = options.list ? listing(module, await Disassembler.create()) : '';
-  if (lines !== '') await print(out, lines);
-  else if (options.list || options.output === undefined) await print(out, `${assembled(module)}\n`);
+  if (lines !== '') await print(out, `${assembledBy(module)}${lines}`);
+  else if (options.list || options.output === undefined)
+    await print(out, `${assembledBy(module)}${assembled(module)}\n`);
   return EXIT.HOLDS;
+}
+
+/** The module of an assembly file. */
+async function source(file: string, settings: Required<SourceSettings>): Promise<Module> {
+  const includePaths = [...settings.includePaths, ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
+  if (settings.assembler === 'gnu') return assembleWithGnu(file, { ...settings, includePaths });
+  return (await Assembler.create()).assemble(file, { ...settings, includePaths });
 }
 
 async function writeObject(module: Module, output: string): Promise<void> {
@@ -61,6 +66,11 @@ function print(stream: NodeJS.WriteStream, data: string | Uint8Array): Promise<v
       if (!error) resolve();
     });
   });
+}
+
+/** Which assembler, if it was not the usual one. */
+function assembledBy({ assembler }: Module): string {
+  return assembler === undefined || assembler === 'Keystone' ? '' : `assembled by ${assembler}\n`;
 }
 
 /** One line: what there is in the module. */

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
-import { makeDirectory, savePaths } from '../explore/path_file.js';
+import { makeDirectory, savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
 import { machineFor } from '../platforms/boot.js';
@@ -21,7 +21,7 @@ import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
 import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
-import type { SearchOptions } from './search_options.js';
+import { codeSettings, type SearchOptions, sourceSettings } from './search_options.js';
 
 export interface ExploreOptions extends SearchOptions {
   readonly save?: string;
@@ -48,7 +48,8 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     files,
     platform,
     context: options.context,
-    defines: options.define ?? {},
+    ...sourceSettings(options),
+    ...codeSettings(options),
   });
   const places = parsePlaces(options.at ?? [], subject.image, platform, bound);
   const several = profiles.length > 1;
@@ -102,7 +103,8 @@ export async function explore(files: readonly string[], options: ExploreOptions)
       const names = savePaths(folder, result.failures, {
         image: subject.image.hash,
         files: [...files],
-        defines: { ...options.define },
+        ...savedSources(sourceSettings(options)),
+        ...savedCode(codeSettings(options)),
         platform: platform.name,
         profile: chosen.given,
         ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
@@ -122,7 +124,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     out.write(left.length > 0 ? `interrupted; not explored: ${left.join(', ')}\n` : `${comparison(compared, paint)}\n`);
   }
   if (options.json !== undefined) {
-    const objects = done.map(({ heading, result }) => toJson(heading, subject.image.hash, result));
+    const objects = done.map(({ heading, result }) => toJson(heading, subject, result));
     writeJson(options.json, several ? comparisonJson(objects, done, left) : objects[0]!);
   }
   if (done.some(({ result }) => result.verdict === 'fails')) return EXIT.FAILS;

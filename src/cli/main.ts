@@ -28,6 +28,30 @@ function printable(text: string): string {
   return text.replace(/[^\P{Cc}\t]/gu, (c) => `\\x${c.codePointAt(0)!.toString(16).padStart(2, '0')}`);
 }
 
+/** The options of SourceOptions: how assembly files are read. */
+function sourceOptions(command: Command, what = ''): Command {
+  return command
+    .option('-D, --define <name=value>', `${what}define a preprocessor macro`, define)
+    .option('-I, --include-dir <dir>', `${what}look for included files here too`, collect)
+    .option('--include <file>', `${what}read this file first, as -include does for gcc`, collect)
+    .addOption(
+      new Option('--assembler <name>', `${what}what assembles: keystone, or gnu (the gcc of this machine)`)
+        .choices(['keystone', 'gnu'])
+        .default('keystone'),
+    );
+}
+
+/** The options of CodeOptions: how real code is run. */
+function codeOptions(command: Command, what = ''): Command {
+  return command
+    .option(
+      '--features <list>',
+      `${what}features of the processor that real code is patched for (pti,fsgsbase,smap; none)`,
+    )
+    .option('--stub <name[=file]>', `${what}a stand-in for this function: the usual one, or that of the file`, collect)
+    .option('--through <name>', `${what}run this C function of an executable itself, with all that it calls`, collect);
+}
+
 const program = new Command('entrace')
   .description(
     'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary, and finds the schedule that breaks it.',
@@ -40,8 +64,7 @@ const program = new Command('entrace')
     '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed, 70 an error in entrace.',
   );
 
-program
-  .command('explore')
+codeOptions(sourceOptions(program.command('explore')))
   .description('fire events at every boundary, nested up to a bound, and check every property in every state')
   .argument('<image...>', 'assembly files (.S) that together are the code under test')
   .option('--platform <name>', 'conventions of the system software: linux, or xen', 'linux')
@@ -63,7 +86,6 @@ program
     collect,
   )
   .option('--property <list>', 'check only these properties, separated by commas')
-  .option('-D, --define <name=value>', 'define a preprocessor macro', define)
   .option('--save <dir>', 'write each minimal failing schedule to a file for replay')
   .option('--json <file>', 'write the result as JSON (- for standard output)')
   .option('--workers <n>', 'search in n threads', positive, 1)
@@ -98,15 +120,14 @@ program
 
 /** The options of SearchOptions; `what` they are for. */
 function searchOptions(command: Command, what: string): Command {
-  return command
+  return codeOptions(sourceOptions(command, `${what}: `), `${what}: `)
     .option('--platform <name>', `${what}: as for explore`, 'linux')
     .option('--profile <list>', `${what}: as for explore`, 'intel')
     .option('--knob <name=value>', `${what}: as for explore`, collect)
     .option('--context <list>', `${what}: contexts, separated by commas`, 'kernel')
     .option('--events <bound>', `${what}: as for explore`, 'nmi=2,bp=1')
     .option('--at <kind=range>', `${what}: as for explore`, collect)
-    .option('--property <list>', `${what}: as for explore`)
-    .option('-D, --define <name=value>', `${what}: define a preprocessor macro`, define);
+    .option('--property <list>', `${what}: as for explore`);
 }
 
 searchOptions(program.command('ablate'), 'for assembly files')
@@ -168,14 +189,11 @@ program
     process.exitCode = profiles(list, options);
   });
 
-program
-  .command('asm')
+sourceOptions(program.command('asm'))
   .description('assemble a file as explore does')
   .argument('<file>', 'an assembly file (.S)')
   .option('-o, --output <file>', 'write an ELF64 relocatable object')
   .option('--list', 'print the listing: offsets, bytes, instructions, source lines')
-  .option('-D, --define <name=value>', 'define a preprocessor macro', define)
-  .option('-I, --include <dir>', 'look for #include files here too', collect)
   .action(async (file: string, options) => {
     const { asm } = await import('./asm.js');
     process.exitCode = await asm(file, options);
@@ -190,7 +208,8 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
 });
 
 try {
-  await program.parseAsync();
+  // gcc's spelling of --include.
+  await program.parseAsync(process.argv.map((argument) => (argument === '-include' ? '--include' : argument)));
 } catch (error) {
   if (error instanceof CommanderError) {
     // Help and version end with 0; every misuse with 2.

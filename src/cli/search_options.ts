@@ -1,12 +1,43 @@
 /** The options by which a search is described; for commands that run several, as a scenario that holds. */
 import { resolve } from 'node:path';
+import type { AssemblerName, SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { parseBound } from '../explore/bound.js';
+import { parseFeatures } from '../platforms/features.js';
+import { type CodeSettings, parseStub } from '../platforms/subject.js';
 import { parseChanges } from '../profiles/profile.js';
 import type { Scenario } from '../scenarios/scenario.js';
 import { scenarioFrom } from '../scenarios/scenario_file.js';
 
-export interface SearchOptions {
+/** The options that say how sources are read. */
+export interface SourceOptions {
+  readonly define?: Readonly<Record<string, string>>;
+  readonly includeDir?: readonly string[];
+  readonly include?: readonly string[];
+  readonly assembler: AssemblerName;
+}
+
+export function sourceSettings(options: SourceOptions): Required<SourceSettings> {
+  return {
+    defines: options.define ?? {},
+    includePaths: options.includeDir ?? [],
+    forcedIncludes: options.include ?? [],
+    assembler: options.assembler,
+  };
+}
+
+/** The options that say how real code is run. */
+export interface CodeOptions {
+  readonly features?: string;
+  readonly stub?: readonly string[];
+  readonly through?: readonly string[];
+}
+
+export function codeSettings({ features, stub = [], through = [] }: CodeOptions): CodeSettings {
+  return { features: parseFeatures(features), stubs: stub.map(parseStub), through };
+}
+
+export interface SearchOptions extends SourceOptions, CodeOptions {
   readonly platform: string;
   readonly profile: string;
   readonly knob?: readonly string[];
@@ -14,7 +45,12 @@ export interface SearchOptions {
   readonly events: string;
   readonly at?: readonly string[];
   readonly property?: string;
-  readonly define?: Readonly<Record<string, string>>;
+}
+
+function stubsOf(texts: readonly string[]): Record<string, string | null> {
+  return Object.fromEntries(
+    texts.map(parseStub).map(({ name, file }) => [name, file === undefined ? null : resolve(file)]),
+  );
 }
 
 export function scenarioOfOptions(files: readonly string[], options: SearchOptions): Scenario {
@@ -33,6 +69,12 @@ export function scenarioOfOptions(files: readonly string[], options: SearchOptio
     knobs: parseChanges(options.knob ?? []),
     context: list(options.context),
     define: options.define ?? {},
+    ...(options.includeDir ? { include: options.includeDir.map((file) => resolve(file)) } : {}),
+    ...(options.include ? { 'include-file': options.include.map((file) => resolve(file)) } : {}),
+    assembler: options.assembler,
+    ...(options.features === undefined ? {} : { features: options.features }),
+    ...(options.stub === undefined ? {} : { stub: stubsOf(options.stub) }),
+    ...(options.through === undefined ? {} : { through: options.through }),
     events: parseBound(options.events),
     ...(Object.keys(places).length > 0 ? { at: places } : {}),
     ...(options.property === undefined ? {} : { properties: list(options.property) }),

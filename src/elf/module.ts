@@ -1,10 +1,13 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
 import { InputError } from '../errors.js';
-import type { Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
+import { type LineMap, positionAt } from '../image/line_map.js';
+import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
+import { instructionRows } from './code.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
-import { ABSOLUTE, OTHER_RELOCATIONS, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
+import { OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
 import { symbolNames, UniqueNames } from './names.js';
 import type { ElfRelocation } from './relocations.js';
+import { type SourceLines, sourceLines } from './source_lines.js';
 import type { ElfSymbol } from './symbols.js';
 
 /** All sections of one file in memory, together, may have so many bytes: more is no kernel but a damaged size. */
@@ -13,7 +16,6 @@ const MOST = 2 ** 30;
 const KINDS: ReadonlyMap<number, RelocationKind> = new Map(
   (Object.keys(RELOCATION_TYPES) as RelocationKind[]).map((kind) => [RELOCATION_TYPES[kind][1], kind]),
 );
-const R_X86_64_NONE = 0;
 
 /**
  * Sections of kernel objects that the kernel's linker script drops, or that only the loader of modules reads (Linux,
@@ -30,7 +32,10 @@ class ModuleMaker {
   /** Sections that are loaded, by index: the name that the module gives them. */
   readonly #names = new Map<number, string>();
   readonly #sectionNames = new UniqueNames();
+  readonly #sectionIndex = new Map<string, number>();
   readonly #symbolNames: readonly string[];
+  #allLabels: Map<number, Map<number, string>> | undefined;
+  #lines: SourceLines | undefined;
   /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
   readonly #otherwiseUsed = new Set<ElfSymbol>();
   readonly #used = new Set<ElfSymbol>();
@@ -67,7 +72,9 @@ class ModuleMaker {
       }
       // In a module, `undefined` and `absolute` are no names of sections.
       const isPlain = section.name !== '' && section.name !== 'undefined' && section.name !== 'absolute';
-      this.#names.set(section.index, this.#sectionNames.number(section.name, isPlain ? 1 : 2));
+      const name = this.#sectionNames.number(section.name, isPlain ? 1 : 2);
+      this.#names.set(section.index, name);
+      this.#sectionIndex.set(name, section.index);
     }
     this.#symbolNames = symbolNames(elf.symbols, (index) => this.#names.get(index) ?? elf.sections[index]!.name);
   }
@@ -77,13 +84,7 @@ class ModuleMaker {
     const sections = elf.sections
       .filter(({ index }) => this.#names.has(index))
       .map((section) => this.#section(section));
-    const symbols = elf.symbols.slice(1).flatMap((symbol) => this.#symbol(symbol, sections));
-    if (elf.symbols[0] && this.#used.has(elf.symbols[0])) {
-      symbols.push({
-        ...{ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n },
-        ...{ binding: 'local', type: 'notype' },
-      });
-    }
+    const symbols = this.#symbols(sections);
     return { name: elf.file, sections, symbols, sources: new Map([[elf.file, '']]) };
   }
 
@@ -114,6 +115,10 @@ class ModuleMaker {
     const exec = (section.flags & SHF.EXECINSTR) !== 0;
     const relocations = this.#relocatable ? this.#relocations(section) : [];
     const group = this.#relocatable ? this.#groups.get(section.index) : undefined;
+    const makeRows = (): readonly LineRow[] => (exec ? this.#rows(section, relocations) : []);
+    // The rows of an object have their lines.
+    const makeMap = (): LineMap | undefined => (exec && !this.#relocatable ? this.#lineMap(section) : undefined);
+    let rows: readonly LineRow[] | undefined;
     return {
       name: this.#names.get(section.index)!,
       data: section.data,
@@ -126,8 +131,65 @@ class ModuleMaker {
       relocations,
       ...(this.#relocatable ? {} : { address: section.address }),
       ...(group === undefined ? {} : { group }),
-      lines: [],
+      // Most code is never looked at.
+      get lines(): readonly LineRow[] {
+        rows ??= makeRows();
+        return rows;
+      },
+      get lineMap(): LineMap | undefined {
+        return makeMap();
+      },
     };
+  }
+
+  /** The instructions of a section, with their lines, where the file says them. */
+  #rows(section: ElfSection, relocations: readonly Relocation[]): LineRow[] {
+    const { elf } = this;
+    const map = this.#lineMap(section);
+    const labels = this.#labels(section.index);
+    const offsets = [...labels.keys()].sort((a, b) => a - b);
+    const fields = new Map(relocations.map((relocation) => [relocation.offset, relocation]));
+    const address = this.#relocatable ? 0n : section.address;
+    return instructionRows({
+      ...{ data: section.data, labels: offsets, address, file: elf.file },
+      position: (offset) => map && positionAt(map, offset),
+      field: (offset, end) => {
+        const relocation = fields.get(offset);
+        return relocation && this.#operand(relocation, end);
+      },
+      name: (target) => nearest(labels, offsets, Number(target - address)),
+    });
+  }
+
+  #lineMap(section: ElfSection): LineMap | undefined {
+    this.#lines ??= sourceLines(this.elf);
+    return this.#lines.get(section.index);
+  }
+
+  /** What a relocation puts into an instruction that ends at offset `end`, as the source may have had it. */
+  #operand({ kind, symbol, addend, offset }: Relocation, end: number): string {
+    const distance = kind.startsWith('p') ? addend + BigInt(end - offset) : addend;
+    const section = this.#sectionIndex.get(symbol);
+    const label = section === undefined ? undefined : this.#labels(section).get(Number(distance));
+    if (label !== undefined) return label;
+    if (distance === 0n) return symbol;
+    return distance < 0n ? `${symbol}-0x${(-distance).toString(16)}` : `${symbol}+0x${distance.toString(16)}`;
+  }
+
+  /** The labels of a section by their offsets. */
+  #labels(section: number): ReadonlyMap<number, string> {
+    if (!this.#allLabels) {
+      this.#allLabels = new Map();
+      for (const symbol of this.elf.symbols) {
+        if (typeof symbol.section !== 'number' || symbol.type === 'section' || symbol.type === 'file') continue;
+        const offset = Number(symbol.value - this.#start(symbol.section));
+        const labels = this.#allLabels.get(symbol.section) ?? new Map<number, string>();
+        this.#allLabels.set(symbol.section, labels);
+        // Of several names, one that other files know.
+        if (!labels.has(offset) || symbol.binding !== 'local') labels.set(offset, this.#symbolNames[symbol.index]!);
+      }
+    }
+    return this.#allLabels.get(section) ?? new Map();
   }
 
   #relocations(section: ElfSection): Relocation[] {
@@ -157,47 +219,59 @@ class ModuleMaker {
     return [{ offset, kind, symbol: name, addend }];
   }
 
-  #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
-    const { elf } = this;
-    const name = this.#symbolNames[symbol.index]!;
-    if (symbol.type === 'file' || (symbol.type === 'section' && !this.#relocatable) || name === '') return [];
-    const place = `${elf.file}: symbol ${name}`;
-    if (symbol.type === 'ifunc' && this.#relocatable) {
-      throw new InputError(
-        `${place}: is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it`,
-      );
-    }
-    const common = {
-      name,
-      size: symbol.size,
+  #symbols(sections: ModuleSection[]): ModuleSymbol[] {
+    const found: ModuleSymbol[] = [];
+    for (const symbol of this.elf.symbols) {
+      const name = this.#symbolNames[symbol.index]!;
+      const { type, binding, size } = symbol;
+      if (type === 'file' || (type === 'section' && !this.#relocatable) || name === '') continue;
+      // Symbol 0 is the number 0; nothing but relocations knows it.
+      if (symbol.index === 0 && !this.#used.has(symbol)) continue;
+      const home = symbol.index === 0 ? { section: 'absolute', value: 0n } : this.#home(symbol, name, sections);
+      if (!home) continue;
+      const { section, value } = home;
       // Of several unique symbols the first is taken, as of weak ones.
-      binding: symbol.binding === 'unique' ? ('weak' as const) : symbol.binding,
-      type: MODULE_TYPES[symbol.type],
+      const known = binding === 'unique' ? 'weak' : binding;
+      const made = { name, section, value, size, binding: known, type: MODULE_TYPES[type] } as const;
+      found.push(section === 'undefined' ? { ...made, calledOnly: !this.#otherwiseUsed.has(symbol) } : made);
+    }
+    return found;
+  }
+
+  /** Where a symbol lies; undefined if it is not needed. COMMON symbols get a section of their own. */
+  #home(
+    symbol: ElfSymbol,
+    name: string,
+    sections: ModuleSection[],
+  ): { readonly section: string; readonly value: bigint } | undefined {
+    const refuse = (message: string): never => {
+      throw new InputError(`${this.elf.file}: symbol ${name}: ${message}`);
     };
-    if (symbol.section === 'undefined') {
-      if (symbol.binding === 'local') {
-        throw new InputError(`${place}: is local, but not defined; the file is damaged, make it anew`);
-      }
+    const { section, value } = symbol;
+    if (symbol.type === 'ifunc' && this.#relocatable) {
+      refuse('is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it');
+    }
+    if (section === 'absolute') return { section, value };
+    if (section === 'undefined') {
+      if (symbol.binding === 'local') refuse('is local, but not defined; the file is damaged, make it anew');
       // What only sections that are not loaded refer to need not be defined.
-      if (!this.#used.has(symbol)) return [];
-      return [{ ...common, section: 'undefined', value: 0n, calledOnly: !this.#otherwiseUsed.has(symbol) }];
+      return this.#used.has(symbol) ? { section, value: 0n } : undefined;
     }
-    if (symbol.section === 'absolute') return [{ ...common, section: 'absolute', value: symbol.value }];
-    if (symbol.section === 'common') {
-      const section = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), place);
-      sections.push(section);
-      return [{ ...common, section: section.name, value: 0n }];
+    if (section === 'common') {
+      const made = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), refuse);
+      sections.push(made);
+      return { section: made.name, value: 0n };
     }
-    const section = this.#names.get(symbol.section);
-    if (section !== undefined) return [{ ...common, section, value: symbol.value - this.#start(symbol.section) }];
+    const loaded = this.#names.get(section);
+    if (loaded !== undefined) return { section: loaded, value: value - this.#start(section) };
+    const { name: lost, flags } = this.elf.sections[section]!;
     if (this.#used.has(symbol)) {
-      throw new InputError(
-        `${place}: is used by code or data, but lies in section ${elf.sections[symbol.section]!.name}, which is not loaded; drop the use, or put it into a section that is`,
+      refuse(
+        `is used by code or data, but lies in section ${lost}, which is not loaded; drop the use, or put it into a section that is`,
       );
     }
     // Linker scripts define symbols in sections that came out empty.
-    const isAddress = !this.#relocatable && (elf.sections[symbol.section]!.flags & SHF.ALLOC) !== 0;
-    return isAddress ? [{ ...common, section: 'absolute', value: symbol.value }] : [];
+    return !this.#relocatable && (flags & SHF.ALLOC) !== 0 ? { section: 'absolute', value } : undefined;
   }
 }
 
@@ -206,12 +280,26 @@ const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = 
   ...{ common: 'object', tls: 'object', ifunc: 'func' },
 };
 
+/** `label+0x8`: the last label at or before an offset; undefined if there is none. `offsets` are those of the labels, in order. */
+function nearest(labels: ReadonlyMap<number, string>, offsets: readonly number[], offset: number): string | undefined {
+  let low = 0;
+  let high = offsets.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (offsets[middle]! <= offset) low = middle + 1;
+    else high = middle;
+  }
+  const from = offsets[low - 1];
+  if (from === undefined) return undefined;
+  return from === offset ? labels.get(from) : `${labels.get(from)}+0x${(offset - from).toString(16)}`;
+}
+
 /** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
-function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
+function commonSection(symbol: ElfSymbol, name: string, refuse: (message: string) => never): ModuleSection {
   const align = Number(symbol.value);
   if (symbol.size > BigInt(MOST) || align > MOST || (align !== 0 && !Number.isInteger(Math.log2(align)))) {
-    throw new InputError(
-      `${place}: is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
+    refuse(
+      `is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
     );
   }
   return {

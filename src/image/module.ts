@@ -1,5 +1,7 @@
 /** A relocatable module: what the assembler (or an object file) yields and what the linker lays out in memory. */
 
+import type { LineMap } from './line_map.js';
+
 /** A place in a source file; lines and columns count from 1. */
 export interface SourcePosition {
   readonly file: string;
@@ -14,7 +16,7 @@ export interface LineRow {
   readonly position: SourcePosition;
   /** Outermost first: the lines that invoked the macros which produced this instruction; empty outside macros. */
   readonly expandedFrom: readonly SourcePosition[];
-  /** The source text, macro arguments filled in. */
+  /** The source text, macro arguments filled in; empty where only the place is known. */
   readonly text: string;
 }
 
@@ -60,6 +62,8 @@ export interface ModuleSection {
   readonly common?: boolean;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
+  /** Of an executable, which the linker gives no rows. */
+  readonly lineMap?: LineMap | undefined;
 }
 
 /** The name that a section has in its file. */
@@ -92,4 +96,6 @@ export interface Module {
   readonly symbols: readonly ModuleSymbol[];
   /** Every file that was read, and its text: for listings, and for the image's hash. */
   readonly sources: ReadonlyMap<string, string>;
+  /** What made it from source text, as it is to be printed; undefined for what came as an object or an executable. */
+  readonly assembler?: string;
 }

@@ -1,13 +1,15 @@
 /** The result of a search as one JSON object. */
 import type { Failure, SearchResult } from '../explore/result.js';
+import type { Subject } from '../platforms/subject.js';
 import { hex } from '../properties/describe.js';
 import type { Heading } from './text.js';
 
-export function toJson(heading: Heading, image: string, result: SearchResult): object {
+export function toJson(heading: Heading, { image, assemblers }: Subject, result: SearchResult): object {
   return {
     verdict: result.verdict,
-    image,
+    image: image.hash,
     files: heading.files,
+    ...(assemblers.length > 0 ? { assembler: assemblers.join(', ') } : {}),
     platform: heading.platform,
     profile: heading.profile,
     ...(heading.knobs && Object.keys(heading.knobs).length > 0 ? { knobs: heading.knobs } : {}),

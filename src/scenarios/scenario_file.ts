@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { InputError, located } from '../errors.js';
 import { kindsOf, parseBound } from '../explore/bound.js';
 import { eventNamed } from '../harness/events.js';
+import { parseFeatures } from '../platforms/features.js';
 import { platformNamed } from '../platforms/index.js';
 import { contextPath, isContextFile } from '../platforms/subject.js';
 import { checkChanges, chooseProfile } from '../profiles/profile.js';
@@ -43,7 +44,10 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   const inField = <T>(path: YamlPath, body: () => T, key = false): T => located(placeOf(path, key), body);
   const wrong = (path: YamlPath, message: string, key = false): InputError =>
     new InputError(`${placeOf(path, key)}: ${message}`);
-  const each = (field: 'image' | 'context' | 'profile', fallback: string): [string, YamlPath][] => {
+  const each = (
+    field: 'profile' | 'context' | 'image' | 'include' | 'include-file' | 'features' | 'through',
+    fallback: string,
+  ): [string, YamlPath][] => {
     const value = fields[field] ?? fallback;
     const list = typeof value === 'string' ? [value] : value;
     const twice = list.findIndex((item, i) => list.indexOf(item) < i);
@@ -64,7 +68,18 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     inField(path, () => contextPath(context, conventions));
     return context;
   });
-  const files = each('image', '').map(([file, path]) => inField(path, () => nearest(file, directory, 'image')));
+  let missing: string | undefined;
+  const files = each('image', '').map(([file, path]) =>
+    inField(path, () => {
+      const path = found(file, directory);
+      if (path === undefined && fields.obtain !== undefined) missing ??= `${file} is not there: ${fields.obtain}`;
+      return path ?? (fields.obtain === undefined ? nearest(file, directory, 'image') : resolve(file));
+    }),
+  );
+  const included = (field: 'include' | 'include-file'): string[] =>
+    fields[field] === undefined
+      ? []
+      : each(field, '').map(([file, path]) => inField(path, () => nearest(file, directory, field)));
 
   if (fields.schedule && (fields.events || fields.at)) {
     throw wrong(['schedule'], 'schedule: stands instead of events: and at:; leave one of them out', true);
@@ -104,7 +119,27 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     knobs,
     files,
     contexts,
-    defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+    sources: {
+      defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
+      includePaths: included('include'),
+      forcedIncludes: included('include-file'),
+      assembler: fields.assembler ?? 'keystone',
+    },
+    code: {
+      stubs: Object.entries(fields.stub ?? {}).map(([name, file]) => ({
+        name,
+        file: file === null ? undefined : inField(['stub', name], () => nearest(file, directory, 'stub')),
+      })),
+      through: fields.through === undefined ? [] : each('through', '').map(([name]) => name),
+    },
+    features:
+      fields.features === undefined
+        ? []
+        : each('features', '').map(([set, path]) => {
+            inField(path, () => parseFeatures(set));
+            return set;
+          }),
+    missing,
     bound,
     at,
     schedule,
@@ -182,19 +217,23 @@ function firing(text: string): Omit<Firing, 'place'> {
 /** A folder with one of these is a project: what lies above it is another's. */
 const PROJECT = ['.git', 'package.json'];
 
-/** The file of this name in `directory`, or in the nearest folder above it that has one, within the project. */
-function nearest(file: string, start: string, field: string): string {
-  if (isAbsolute(file)) {
-    if (existsSync(file)) return file;
-    throw new InputError(`${field}: there is no file ${file}`);
-  }
-  const directory = resolve(start);
-  for (let folder = directory; ; folder = dirname(folder)) {
+/** The file of this name in `directory`, or in the nearest folder above it that has one, within the project; undefined if there is none. */
+function found(file: string, directory: string): string | undefined {
+  if (isAbsolute(file)) return existsSync(file) ? file : undefined;
+  for (let folder = resolve(directory); ; folder = dirname(folder)) {
     const path = join(folder, file);
     if (existsSync(path)) return path;
     const top = folder === process.cwd() || PROJECT.some((name) => existsSync(join(folder, name)));
-    if (top || dirname(folder) === folder) break;
+    if (top || dirname(folder) === folder) return undefined;
   }
+}
+
+/** The same; an InputError if there is none. */
+function nearest(file: string, start: string, field: string): string {
+  const path = found(file, start);
+  if (path !== undefined) return path;
+  if (isAbsolute(file)) throw new InputError(`${field}: there is no file ${file}`);
+  const directory = resolve(start);
   throw new InputError(
     `${field}: there is no file ${file}, neither in ${shown(directory) || '.'} nor in a folder above it`,
   );

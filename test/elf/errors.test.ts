@@ -188,6 +188,10 @@ const ERRORS: Readonly<Record<string, readonly [bytes: Uint8Array, message: RegE
     patched([elf.sections[7]!.offset + elf.sections[7]!.size - 1, [0, 1], 0x41]),
     /section 7: the name of section \d at offset 0x[0-9a-f]+ does not end before the table does/,
   ],
+  "a section's name with a line break": [
+    patched([elf.sections[7]!.offset + 1, [0, 1], 10]),
+    /section 7: the name of section \d at offset 0x1 has the control character 0x0a/,
+  ],
   'sections that overlap in the file': [
     patched(section(3, 'offset', elf.sections[1]!.offset + 4)),
     /section \.data \(3\) at 0x44 overlaps section \.text \(1\), which ends at 0x[0-9a-f]+, in the file/,

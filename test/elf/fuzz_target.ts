@@ -44,7 +44,10 @@ function fields(bytes: Uint8Array): Field[] {
     if (type === SHT.GROUP)
       return Array.from({ length: data.length / 4 }, (_, i) => ({ offset: offset + 4 * i, size: 4 }));
     if (!/^\.debug_(line|str|line_str)$/.test(name)) return [];
-    return Array.from({ length: Math.min(data.length, 256) }, (_, i) => ({ offset: offset + i, size: 1 }));
+    return Array.from({ length: Math.min(data.length, name === '.debug_line' ? 1024 : 64) }, (_, i) => ({
+      offset: offset + i,
+      size: 1,
+    }));
   });
   const times = Math.max(1, Math.round(tables.length / headers.length));
   return [...Array.from({ length: times }, () => headers).flat(), ...tables];
@@ -72,11 +75,18 @@ function seeds(): readonly Seed[] {
     executable,
     ...objects,
   );
+  const debuggable = written('', '.elf');
+  const [first, second] = [
+    compiled(PROGRAM, [...KERNEL_FLAGS, '-g']),
+    compiled(LIBRARY, [...KERNEL_FLAGS, '-gdwarf-4']),
+  ];
+  run('ld', '-static', '-e', '0', '-Ttext=0xffffffff81000000', ...symbols, '-o', debuggable, first, second);
   const paths = {
     object: compiled(PROGRAM),
     'object with debug information 4': compiled(PROGRAM, [...KERNEL_FLAGS, '-gdwarf-4']),
     'object with debug information 5': compiled(PROGRAM, [...KERNEL_FLAGS, '-gdwarf-5']),
     'object with compressed debug information': compiled(PROGRAM, [...KERNEL_FLAGS, '-gdwarf-5', '-gz']),
+    'executable with debug information': debuggable,
     'object with groups': compiled(thunk('first', 3), [], '.S'),
     'ld -r': together,
     executable,
@@ -90,6 +100,7 @@ function seeds(): readonly Seed[] {
 
 function open(bytes: Uint8Array): void {
   const module = moduleFromElf(readElf(bytes, 'damaged.o'));
+  for (const { lines } of module.sections) for (const { text } of lines) if (text === '') throw new Error('no text');
   const absolute = Object.fromEntries(undefinedSymbols([module], {}).map(({ name }) => [name, 0xffffffff81000000n]));
   link([module], { layout: LINUX.layout, absolute, tested: [module] });
 }
