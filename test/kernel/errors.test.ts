@@ -165,6 +165,36 @@ const STREAMS: readonly (readonly [name: string, bytes: Buffer, message: RegExp]
 
 for (const [name, bytes, message] of STREAMS) test(name, () => refused(bytes, message));
 
+test('lzma: a match before the output', () => {
+  // The header, and a stream of which each bit is 1: a match that repeats the last distance.
+  const size = 1000;
+  const packed = Buffer.from([
+    0x5d,
+    0,
+    0,
+    0,
+    4,
+    size & 0xff,
+    size >> 8,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    ...new Array<number>(50).fill(0xff),
+  ]);
+  return refused(packed, /LZMA data refers to what lies before the output/);
+});
+
+test('zstd: a damaged file that does not say its size', async (t) => {
+  const packed = compressed('zstd', BYTES);
+  if (!packed) return t.skip('there is no zstd: run make setup conformance');
+  const at = packed.length >> 1;
+  await refused(changed(packed, (b) => b.writeUInt8(b[at]! ^ 0x55, at)), /zstd data at offset 0x0: cannot be unpacked/); // biome-ignore format: one line
+});
+
 test('lzo: what could not be made smaller is stored', async () => {
   const { bytes } = await unpackKernel(lzoFile(3, A, A, A), 'vmlinuz');
   assert.equal(Buffer.from(bytes).toString(), 'AAA');
