@@ -8,6 +8,7 @@ import { once } from 'node:events';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InputError } from '../../src/errors.js';
 import { TARGETS } from './fuzz_targets.js';
+import { generator } from './random.js';
 
 /** A number in a file: what is most worth changing. Bytes; little-endian. */
 export interface Field {
@@ -26,7 +27,7 @@ export interface Target {
   /** Files that open. */
   seeds(): readonly Seed[];
   /** Opens a file as the program does, and looks at all that is read only when it is used. */
-  open(bytes: Uint8Array): void;
+  open(bytes: Uint8Array): void | Promise<void>;
 }
 
 export interface FuzzFailure {
@@ -53,17 +54,6 @@ const LONGEST = 5000;
 /** More than this is not bounded by the inputs, which have at most a few MiB. MiB. */
 const MOST_MEMORY = 1536;
 const HEAP = 768;
-
-/** mulberry32: numbers below 2^32. */
-export function generator(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return (t ^ (t >>> 14)) >>> 0;
-  };
-}
 
 const INTERESTING: readonly bigint[] = [
   ...[0n, 1n, 2n, 3n, 4n, 7n, 8n, 16n, 24n, 63n, 64n, 0x7fn, 0x80n, 0xffn, 0x100n, 0x7fffn, 0x8000n, 0xff00n, 0xfff1n],
@@ -163,7 +153,7 @@ const kindOf = (message: string): string =>
     .replace(/0x[0-9a-f]+|\d+/g, 'N');
 
 /** In the thread: opens inputs, one after the other. */
-function work(order: Order): Part {
+async function work(order: Order): Promise<Part> {
   const target = TARGETS.find(({ name }) => name === order.target)!;
   const seeds = target.seeds();
   const words = new Int32Array(order.shared);
@@ -177,7 +167,7 @@ function work(order: Order): Part {
     const { seed, bytes } = mutated(seeds, order.number, n);
     const start = performance.now();
     try {
-      target.open(bytes);
+      await target.open(bytes);
       opened++;
     } catch (error) {
       if (error instanceof InputError && !/\n|undefined|NaN|\[object/.test(error.message)) {
@@ -247,4 +237,4 @@ export async function fuzz(target: Target, number: number, count: number, from =
   return { opened, refused, messages, slowest, memory, failures };
 }
 
-if (!isMainThread && (workerData as Order | null)?.fuzz) parentPort!.postMessage(work(workerData as Order));
+if (!isMainThread && (workerData as Order | null)?.fuzz) parentPort!.postMessage(await work(workerData as Order));
