@@ -1,8 +1,8 @@
 /** GNU as as the reference: assembles with `gcc -c`, reads the object, and compares it with a module. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { ABSOLUTE, RELOCATION_TYPES, SHF } from '../../src/elf/format.js';
 import { readElf } from '../../src/elf/reader.js';
 import type { ElfSymbol } from '../../src/elf/symbols.js';
@@ -84,7 +84,10 @@ export function assembleWithGnu(
   const directory = mkdtempSync(join(tmpdir(), 'entrace-gnu-'));
   try {
     writeFileSync(join(directory, 'input.S'), text);
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(directory, name)), { recursive: true });
+      writeFileSync(join(directory, name), content);
+    }
     const result = spawnSync('gcc', ['-c', ...flags, '-o', 'output.o', 'input.S'], {
       cwd: directory,
       encoding: 'utf8',
