@@ -43,8 +43,6 @@ export interface Location {
 export class Image {
   readonly #index: SymbolIndex;
   #hash: string | undefined;
-  /** A field, not a getter: it goes into threads, where the image is built again. */
-  readonly symbols: readonly ImageSymbol[];
 
   constructor(
     readonly sections: readonly PlacedSection[],
@@ -54,12 +52,15 @@ export class Image {
     readonly sources: ReadonlyMap<string, string>,
   ) {
     this.#index = symbols instanceof SymbolIndex ? symbols : new SymbolIndex(symbols);
-    this.symbols = this.#index.symbols;
   }
 
   /** The same image with other bytes. */
   withSections(sections: readonly PlacedSection[]): Image {
     return new Image(sections, this.#index, this.tested, this.sources);
+  }
+
+  get symbols(): readonly ImageSymbol[] {
+    return this.#index.symbols;
   }
 
   /** Symbols that every module can see, by name. */
