@@ -417,6 +417,11 @@ export class Cpu {
       low += scaled;
       high += u32[2 * operand.index + 1]! * operand.scale;
     }
+    if (operand.bit >= 0) {
+      const address = this.addressOf(operand);
+      low = Number(address & 0xffffffffn);
+      high = Number(address >> 32n);
+    }
     // Sums of a few 35-bit numbers: exact as doubles; the carry out of the low half is its quotient.
     if (low > 0xffffffff || low < 0) high += Math.floor(low / 0x100000000);
     return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
@@ -429,6 +434,7 @@ export class Cpu {
     if (operand.base >= 0) address += u64[operand.base]!;
     if (operand.segmentBase >= 0) address += u64[operand.segmentBase]!;
     if (operand.index >= 0) address += u64[operand.index]! * BigInt(operand.scale);
+    if (operand.bit >= 0) address += bitStringOffset(u64[operand.bit]!, operand.size);
     return BigInt.asUintN(64, address);
   }
 
@@ -622,4 +628,14 @@ function nextPage(high: number, low: number): [high: number, low: number] {
 
 function isHighByte(register: Register): boolean {
   return register === Register.AH || register === Register.BH || register === Register.CH || register === Register.DH;
+}
+
+/**
+ * How far from the begin of a bit string the operand of BT lies that holds a bit, in bytes: the bit's number is signed, and as wide as
+ * the operand (SDM vol. 2, BT and table 3-2).
+ */
+function bitStringOffset(register: bigint, size: number): bigint {
+  const bits = BigInt(8 * size);
+  const number = BigInt.asIntN(8 * size, register);
+  return ((number - (((number % bits) + bits) % bits)) / bits) * BigInt(size);
 }

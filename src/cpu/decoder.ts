@@ -50,6 +50,8 @@ export interface MemoryOperand {
   readonly stack: boolean;
   /** Pushed: an implied write below RSP. */
   readonly push: boolean;
+  /** Number of the register that selects a bit of a bit string which begins here (SDM vol. 2, BT), or -1. */
+  readonly bit: number;
 }
 
 export interface Instruction {
@@ -199,6 +201,7 @@ const EXECUTED_TOO: ReadonlySet<Mnemonic> = new Set([
   ...[Mnemonic.Rdsspd, Mnemonic.Rdsspq],
 ]);
 const NOT_EXECUTED: ReadonlySet<Mnemonic> = new Set([Mnemonic.Wait, Mnemonic.Xlatb]);
+/** With a memory operand and a register they reach beyond the operand. */
 const BIT_STRING: ReadonlySet<Mnemonic> = new Set([Mnemonic.Bt, Mnemonic.Btc, Mnemonic.Btr, Mnemonic.Bts]);
 
 /** Why an instruction cannot be left to the engine, whatever its operands are; undefined if it can. */
@@ -206,9 +209,6 @@ function refusal(iced: IcedInstruction, bytes: Uint8Array): string | undefined {
   const known = EXECUTED_TOO.has(iced.mnemonic) || iced.cpuidFeatures().every((feature) => EXECUTED.has(feature));
   if (!known || NOT_EXECUTED.has(iced.mnemonic)) {
     return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()}, which the machine does not model`;
-  }
-  if (BIT_STRING.has(iced.mnemonic) && iced.op0Kind === OpKind.Memory && iced.op1Kind === OpKind.Register) {
-    return `is ${Mnemonic[iced.mnemonic]!.toLowerCase()} with a bit string in memory, which the machine does not model`;
   }
   if ([Mnemonic.Shld, Mnemonic.Shrd].includes(iced.mnemonic) && iced.isIpRelMemoryOperand) {
     return 'is a double shift of a RIP-relative operand, which the engine looks for one byte too low';
@@ -320,6 +320,8 @@ export class DecodeCache {
           size,
           access: (read ? Access.READ : 0) | (write ? Access.WRITE : 0),
           stack: used.segment === Register.SS,
+          bit:
+            BIT_STRING.has(iced.mnemonic) && iced.op1Kind === OpKind.Register ? registerNumber(iced.op1Register) : -1,
           push: write && used.base === Register.RSP && displacement >> 63n === 1n && isPush(iced.mnemonic),
         });
       }

@@ -2,6 +2,7 @@
 import { InputError } from '../errors.js';
 import { Image, type ImageSymbol, type PlacedSection, type Segment } from './image.js';
 import type { Module, ModuleSection, ModuleSymbol, Relocation } from './module.js';
+import { SymbolIndex } from './symbol_index.js';
 
 /** Where each segment begins; `percpu` is where the section that is linked at address 0 is loaded. */
 export type Layout = Readonly<Record<Segment, bigint>>;
@@ -127,15 +128,16 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   const sources = new Map<string, string>();
   for (const module of modules) for (const [file, text] of module.sources) sources.set(file, text);
   const tested = options.tested.map((m) => m.name);
-  const lookup = new Image([], symbols, tested, sources);
-  const locals = new Map(
-    symbols.filter((s) => s.binding === 'local').map((s) => [`${s.module}\0${s.name}`, s] as const),
-  );
+  const index = new SymbolIndex(symbols);
+  const relocated = new Set(modules.filter((m) => m.sections.some((s) => s.relocations.length > 0)).map((m) => m.name));
+  const locals = new Map<string, ImageSymbol>();
+  for (const s of symbols)
+    if (s.binding === 'local' && relocated.has(s.module)) locals.set(`${s.module}\0${s.name}`, s);
 
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
     const data = section.relocations.length > 0 ? section.data.slice() : section.data;
     for (const relocation of section.relocations) {
-      const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? lookup.globals.get(relocation.symbol);
+      const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? index.globals.get(relocation.symbol);
       if (!target) {
         const at = relocation.position;
         throw new InputError(
@@ -157,7 +159,7 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       fixed: isFixed(section),
     };
   });
-  return new Image(sections, symbols, tested, sources);
+  return new Image(sections, index, tested, sources);
 }
 
 /**
@@ -180,7 +182,7 @@ export function divert(image: Image): Image {
     }
     return { ...section, data };
   });
-  return new Image(sections, image.symbols, image.tested, image.sources);
+  return image.withSections(sections);
 }
 
 /** JMP rel32 (SDM vol. 2). */

@@ -14,7 +14,7 @@ export interface LineRow {
   readonly position: SourcePosition;
   /** Outermost first: the lines that invoked the macros which produced this instruction; empty outside macros. */
   readonly expandedFrom: readonly SourcePosition[];
-  /** The source text, macro arguments filled in. */
+  /** The source text, macro arguments filled in; empty where only the place is known. */
   readonly text: string;
 }
 

@@ -1,6 +1,6 @@
 /** A linked image as a kernel that has booted on a processor runs it. */
 import { InputError } from '../errors.js';
-import { Image, type PlacedSection } from '../image/image.js';
+import type { Image, PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
 import {
   type Alternative,
@@ -140,7 +140,7 @@ function imageOf(memory: PatchedMemory, patches: readonly Patch[]): Image {
     const own = bySection.get(section);
     return own ? patchedSection(memory, section, own, rowAt) : section;
   });
-  return new Image(sections, image.symbols, image.tested, image.sources);
+  return image.withSections(sections);
 }
 
 /** Its rows are made when somebody asks for them: of a whole kernel, most code is never looked at. */

@@ -31,8 +31,8 @@ const REFUSED: Readonly<Record<string, string>> = {
 export function parseFeatures(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
   const names = text.split(',').map((name) => name.trim().toLowerCase());
-  if (names.includes('')) throw new InputError(`--features '${text}': expected names like pti,fsgsbase, or none`);
-  if (names.length > 1 && names.includes('none')) throw new InputError(`--features '${text}': none stands alone`);
+  if (names.includes('')) throw new InputError(`features '${text}': expected names like pti,fsgsbase, or none`);
+  if (names.length > 1 && names.includes('none')) throw new InputError(`features '${text}': none stands alone`);
   return names[0] === 'none' ? [] : names;
 }
 
@@ -45,14 +45,14 @@ export function withFeatures(
   if (code === undefined) {
     if (features === undefined) return { image, features };
     throw new InputError(
-      `--features: nothing in ${image.tested.join(', ')} depends on them; leave the option out (it is for kernel code with .altinstructions)`,
+      `features: nothing in ${image.tested.join(', ')} depends on them; leave them out (they are for kernel code with .altinstructions)`,
     );
   }
   const chosen = features ?? usual(code);
   for (const name of chosen) {
-    if (REFUSED[name] !== undefined) throw new InputError(`--features: ${name} ${REFUSED[name]}; leave it out`);
+    if (REFUSED[name] !== undefined) throw new InputError(`features: ${name} ${REFUSED[name]}; leave it out`);
   }
-  const numbers = new Set(chosen.map((name) => code.names.number(name, '--features')));
+  const numbers = new Set(chosen.map((name) => code.names.number(name, 'features')));
   numbers.add(alwaysPresent(code.kernel));
   return { image: patched(code, numbers).image, features: chosen };
 }

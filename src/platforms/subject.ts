@@ -2,7 +2,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { assembleWithGnu } from '../assembler/gnu.js';
 import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -16,23 +15,40 @@ import { divertedFunctions, executableOf } from './executable.js';
 import { PTI, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { readBinaries } from './read_module.js';
+import { moduleOf, readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
 
-export interface BuildOptions extends SourceSettings {
+/** How real code is run; all that a command, a scenario or a saved path says about it. */
+export interface CodeSettings {
+  /** Features of the processor that the code is patched for; undefined: the usual ones. */
+  readonly features?: readonly string[] | undefined;
+  /** Functions that get a stand-in in any case: the usual one, or one of an assembly file. */
+  readonly stubs?: readonly Stub[];
+  /** C functions of an executable that are run themselves, with all that they call. */
+  readonly through?: readonly string[];
+}
+
+/** A function that gets a stand-in, and the file that has it; undefined: the usual one. */
+export interface Stub {
+  readonly name: string;
+  readonly file: string | undefined;
+}
+
+/** Reads `exc_nmi` or `exc_nmi=body.S`. */
+export function parseStub(text: string): Stub {
+  const match = /^([A-Za-z_.$][\w.$]*)(?:=(.+))?$/s.exec(text.trim());
+  if (!match) throw new InputError(`--stub '${text}': expected FUNCTION or FUNCTION=FILE.S`);
+  return { name: match[1]!, file: match[2] };
+}
+
+export interface BuildOptions extends SourceSettings, CodeSettings {
   readonly files: readonly string[];
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
-  /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
-  readonly stubs?: Readonly<Record<string, string | undefined>>;
-  /** Features of the processor that the code is patched for; undefined: the usual ones. */
-  readonly features?: readonly string[] | undefined;
-  /** C functions of an executable that are run themselves, with all that they call. */
-  readonly through?: readonly string[];
 }
 
 /** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
@@ -73,7 +89,7 @@ export function contextPath(context: string, platform: Platform): string {
 
 /** Reads, assembles and links the files under test with a context. Rejects with an InputError for whatever is wrong with them. */
 export async function loadSubject(assembler: Assembler, options: BuildOptions): Promise<Subject> {
-  const stubs = Object.values(options.stubs ?? {}).filter((file) => file !== undefined);
+  const stubs = (options.stubs ?? []).flatMap(({ file }) => file ?? []);
   return buildSubject(assembler, options, await readBinaries([...options.files, ...stubs]));
 }
 
@@ -83,7 +99,7 @@ export function buildSubject(
   options: BuildOptions,
   binaries: ReadonlyMap<string, Module> = new Map(),
 ): Subject {
-  const through = options.through ?? [];
+  const { through = [], stubs = [] } = options;
   const own = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
   const ownOptions = { ...(options.defines ? { defines: options.defines } : {}), includePaths: own };
   const assemblyOptions = {
@@ -94,20 +110,21 @@ export function buildSubject(
   const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const assembled = (file: string): Module =>
-    options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
-  const read = (file: string): Module => binaries.get(file) ?? assembled(file);
+  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
-  const conventions = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
+  const conventions = platformFor(
+    options.platform,
+    tested,
+    stubs.map(({ name }) => name),
+  );
   const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
     ...contextOptions,
     includePaths: [dirname(contextFile), ...contextOptions.includePaths],
   });
-  const stubs = Object.entries(options.stubs ?? {});
-  const bodies = stubs.flatMap(([name, file]) => (file === undefined ? [] : [defining(name, read(file))]));
+  const bodies = stubs.flatMap(({ name, file }) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
   const missing = undefinedSymbols(modules, platform.symbols);
@@ -120,7 +137,7 @@ export function buildSubject(
     }
   }
   const diverted = executable ? divertedFunctions(executable, platform, through) : new Set<string>();
-  for (const [name] of stubs) {
+  for (const { name } of stubs) {
     if (executable?.symbols.some((s) => s.name === name && s.section !== 'undefined')) diverted.add(name);
     else if (!modules.some(({ symbols }) => symbols.some((s) => s.name === name))) {
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);

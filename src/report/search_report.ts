@@ -8,14 +8,15 @@ import { type Heading, type Paint, summary, windows } from './text.js';
 
 /** Verdict and figures, and what had to be made up. */
 export function verdictReport(heading: Heading, subject: Subject, result: SearchResult, paint: Paint): string {
-  const { standIns, assemblers } = subject;
-  const others = assemblers.filter((name) => name !== 'Keystone');
-  const by = others.length > 0 ? `\n  assembled by ${others.join(', ')}` : '';
-  const lines = summary(heading, result, paint) + by;
-  if (standIns.length === 0) return lines;
+  const lines = [summary(heading, result, paint)];
+  const others = subject.assemblers.filter((name) => name !== 'Keystone');
+  if (others.length > 0) lines.push(`  assembled by ${others.join(', ')}`);
+  const { features, standIns } = subject;
+  if (features !== undefined) lines.push(`  patched for a processor with ${features.join(', ') || 'no features'}`);
   const rest = standIns.length - MOST_STAND_INS;
   const more = rest > 0 ? ` and ${rest} more` : '';
-  return `${lines}\n  stand-ins for: ${standIns.slice(0, MOST_STAND_INS).join(', ')}${more}`;
+  if (standIns.length > 0) lines.push(`  stand-ins for: ${standIns.slice(0, MOST_STAND_INS).join(', ')}${more}`);
+  return lines.join('\n');
 }
 
 /** More stand-ins than these are not named: an object of a kernel calls dozens of functions. */

@@ -9,12 +9,14 @@ import type { Case } from './scenario.js';
 let assembler: Promise<Assembler> | undefined;
 
 /** Rejects with an InputError if the image cannot be built. */
-export async function subjectOf({ scenario, context }: Case): Promise<Subject> {
+export async function subjectOf({ scenario, context, features }: Case): Promise<Subject> {
   assembler ??= Assembler.create();
   return loadSubject(await assembler, {
     files: scenario.files.map(shortPath),
     platform: platformNamed(scenario.platform),
     context,
     ...scenario.sources,
+    ...scenario.code,
+    features,
   });
 }

@@ -970,3 +970,10 @@ export function namingRipAlone(machine: Machine): void {
     machine.changedRegisters = 1 << Reg.RIP;
   };
 }
+
+/** A bit string is taken for a plain operand: only the bits of its first word are reached. */
+export function ignoringBitNumbers(machine: Machine): void {
+  const { cpu } = machine;
+  const addressOf = cpu.addressOf.bind(cpu);
+  cpu.addressOf = (operand) => addressOf({ ...operand, bit: -1 });
+}
