@@ -1,7 +1,8 @@
 /** Links modules: lays their sections out in the platform's segments, resolves symbols, applies relocations. */
 import { InputError } from '../errors.js';
+import { withoutDuplicates } from './duplicates.js';
 import { Image, type ImageSymbol, type PlacedSection, type Segment } from './image.js';
-import type { Module, ModuleSection, ModuleSymbol, Relocation } from './module.js';
+import { type Module, type ModuleSection, type ModuleSymbol, plainName, type Relocation } from './module.js';
 import { SymbolIndex } from './symbol_index.js';
 
 /** Where each segment begins; `percpu` is where the section that is linked at address 0 is loaded. */
@@ -25,13 +26,14 @@ const PAGE = 4096n;
 export const REPLACED = '.replaced';
 
 export function segmentOf(section: ModuleSection): Segment {
-  if (section.name.startsWith('.data..percpu') || section.name.startsWith('.bss..percpu')) return 'percpu';
-  const user = section.name.endsWith('.user');
-  if (section.exec && section.name.endsWith('.smm')) return 'smm-text';
+  const name = plainName(section.name);
+  if (name.startsWith('.data..percpu') || name.startsWith('.bss..percpu')) return 'percpu';
+  const user = name.endsWith('.user');
+  if (section.exec && name.endsWith('.smm')) return 'smm-text';
   if (section.exec) return user ? 'user-text' : 'text';
   if (user) return 'user-data';
   // Some linker scripts leave constants writable; the system software maps them read-only, as it does its text.
-  return section.write && !section.name.startsWith('.rodata') ? 'data' : 'rodata';
+  return section.write && !name.startsWith('.rodata') ? 'data' : 'rodata';
 }
 
 /** The names that no module defines, each with its first use. */
@@ -56,7 +58,8 @@ export function undefinedSymbols(
   return [...missing.values()];
 }
 
-export function link(modules: readonly Module[], options: LinkOptions): Image {
+export function link(given: readonly Module[], options: LinkOptions): Image {
+  const modules = withoutDuplicates(given);
   const cursor = new Map<Segment, bigint>();
   const placed: { section: ModuleSection; module: Module; address: bigint; segment: Segment }[] = [];
   const all = modules.flatMap((module) => module.sections.map((section) => ({ module, section })));
@@ -156,6 +159,10 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       data,
       size: section.size,
       lines: isFixed(section) ? [] : section.lines,
+      // Made when it is asked for.
+      get lineMap() {
+        return section.lineMap;
+      },
       fixed: isFixed(section),
     };
   });

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { Assembler } from '../../src/assembler/index.js';
 import { assembled, listing } from '../../src/cli/asm.js';
 import { Disassembler } from '../../src/cpu/disassembler.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
 import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));
