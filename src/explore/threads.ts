@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InputError } from '../errors.js';
 import { byKind } from '../harness/events.js';
-import { Image } from '../image/image.js';
+import { Image, type ImageSymbol } from '../image/image.js';
 import { machineFor } from '../platforms/boot.js';
 import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
@@ -44,6 +44,8 @@ export interface SearchRequest {
 interface ThreadData {
   readonly entrace: 'search';
   readonly request: SearchRequest;
+  /** Not part of the image's own plain data. */
+  readonly symbols: readonly ImageSymbol[];
   readonly part: { readonly index: number; readonly count: number };
   /** One word: 0 go on, 1 interrupted, 2 another thread has stopped. */
   readonly control: Int32Array;
@@ -68,7 +70,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
   const control = new Int32Array(new SharedArrayBuffer(4));
   const latest: Progress[] = [];
   const threads = Array.from({ length: count }, (_, index) =>
-    runThread({ entrace: 'search', request, part: { index, count }, control }, (progress) => {
+    runThread({ entrace: 'search', ...plain(request), part: { index, count }, control }, (progress) => {
       latest[index] = progress;
       onProgress?.(sum(latest.filter(Boolean), count));
     }),
@@ -137,9 +139,14 @@ function least(parts: readonly Covered[]): Covered | undefined {
   return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
+/** What goes into a thread. */
+function plain(request: SearchRequest): Pick<ThreadData, 'request' | 'symbols'> {
+  return { request, symbols: request.subject.image.symbols };
+}
+
 /** Classes do not survive the way into a thread: the image is built again from its data. */
-export function revive(subject: Subject): Subject {
-  const { sections, symbols, tested, sources } = subject.image;
+function revive(subject: Subject, symbols: readonly ImageSymbol[]): Subject {
+  const { sections, tested, sources } = subject.image;
   return {
     ...subject,
     image: new Image(sections, symbols, tested, sources),
@@ -170,11 +177,11 @@ export function searchHere(
 
 function runInThread(data: ThreadData): void {
   const port = parentPort!;
-  const { request, part, control } = data;
+  const { request, symbols, part, control } = data;
   try {
     let last = 0;
     const result = searchHere(
-      { ...request, subject: revive(request.subject) },
+      { ...request, subject: revive(request.subject, symbols) },
       {
         part,
         shouldStop: () => REASONS[Atomics.load(control, 0)],
