@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { assembleWithGnu } from '../assembler/gnu.js';
 import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -10,12 +11,13 @@ import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol } from '../image/image.js';
 import { divert, link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
+import type { Vendor } from '../patching/features.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
-import { PTI, withFeatures } from './features.js';
+import { type ImageFeatures, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { moduleOf, readBinaries } from './read_module.js';
+import { readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
@@ -23,7 +25,7 @@ export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.u
 
 /** How real code is run; all that a command, a scenario or a saved path says about it. */
 export interface CodeSettings {
-  /** Features of the processor that the code is patched for; undefined: the usual ones. */
+  /** Features of the processor that the code is patched for, as `--features` has them; undefined: by default. */
   readonly features?: readonly string[] | undefined;
   /** Functions that get a stand-in in any case: the usual one, or one of an assembly file. */
   readonly stubs?: readonly Stub[];
@@ -49,6 +51,8 @@ export interface BuildOptions extends SourceSettings, CodeSettings {
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
+  /** Whose processor it is that the features are of; intel by default. */
+  readonly vendor?: Vendor;
 }
 
 /** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
@@ -63,8 +67,8 @@ export interface Subject {
   readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
-  /** Features that the code has been patched for; undefined if it is none that is patched. */
-  readonly features: readonly string[] | undefined;
+  /** What the code has been patched for; undefined if it is none that is patched. */
+  readonly features: ImageFeatures | undefined;
 }
 
 const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
@@ -110,7 +114,9 @@ export function buildSubject(
   const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
+  const assembled = (file: string): Module =>
+    options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
+  const read = (file: string): Module => binaries.get(file) ?? assembled(file);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
   const conventions = platformFor(
@@ -118,7 +124,7 @@ export function buildSubject(
     tested,
     stubs.map(({ name }) => name),
   );
-  const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
+  const platform = options.features?.includes(conventions.isolation.marker) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
     ...contextOptions,
@@ -161,7 +167,7 @@ export function buildSubject(
     apart: apartSections(modules, platform),
     diverted,
   });
-  const { image: patched, features } = withFeatures(linked, options.features);
+  const { image: patched, features } = withFeatures(linked, options.features, options.vendor ?? 'intel', entryRange(linked, platform));
   const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
@@ -170,6 +176,11 @@ export function buildSubject(
     }
   }
   const processors = processorCount(image, contextFile);
+  if (processors > 1 && platform.oneProcessor) {
+    throw new InputError(
+      `${contextFile}: has a context for each of ${processors} processors; of ${options.files.join(', ')} one processor can be run`,
+    );
+  }
   return {
     image,
     platform,
@@ -190,6 +201,12 @@ function defining(name: string, module: Module): Module {
     );
   }
   return module;
+}
+
+/** Where the entry code lies: in an executable between its symbols; else everywhere. */
+function entryRange(image: Image, { systemCode }: Platform): { start: bigint; end: bigint }[] | undefined {
+  const [start, end] = systemCode.entryText.map((name) => image.find(name)?.address);
+  return start === undefined || end === undefined ? undefined : [{ start, end }];
 }
 
 /** The names of where the context of processor `n` begins and ends. */
