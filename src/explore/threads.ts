@@ -7,7 +7,7 @@ import { availableParallelism } from 'node:os';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { InputError } from '../errors.js';
 import { byKind } from '../harness/events.js';
-import { Image, type ImageSymbol } from '../image/image.js';
+import { Image } from '../image/image.js';
 import { machineFor } from '../platforms/boot.js';
 import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
@@ -44,8 +44,6 @@ export interface SearchRequest {
 interface ThreadData {
   readonly entrace: 'search';
   readonly request: SearchRequest;
-  /** Not part of the image's own plain data. */
-  readonly symbols: readonly ImageSymbol[];
   readonly part: { readonly index: number; readonly count: number };
   /** One word: 0 go on, 1 interrupted, 2 another thread has stopped. */
   readonly control: Int32Array;
@@ -70,7 +68,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
   const control = new Int32Array(new SharedArrayBuffer(4));
   const latest: Progress[] = [];
   const threads = Array.from({ length: count }, (_, index) =>
-    runThread({ entrace: 'search', ...plain(request), part: { index, count }, control }, (progress) => {
+    runThread({ entrace: 'search', request, part: { index, count }, control }, (progress) => {
       latest[index] = progress;
       onProgress?.(sum(latest.filter(Boolean), count));
     }),
@@ -81,7 +79,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
 
 function runThread(data: ThreadData, onProgress: (progress: Progress) => void): Promise<SearchResult> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: data });
+    const worker = new Worker(new URL(import.meta.url), { workerData: portable(data) });
     worker.on('message', (message: Message) => {
       if (message.kind === 'progress') onProgress(message.progress);
       else if (message.kind === 'result') resolve(message.result);
@@ -139,18 +137,27 @@ function least(parts: readonly Covered[]): Covered | undefined {
   return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
-/** What goes into a thread. */
-function plain(request: SearchRequest): Pick<ThreadData, 'request' | 'symbols'> {
-  return { request, symbols: request.subject.image.symbols };
+/** What can be sent to a thread: classes do not survive the way, so the image goes as its data. */
+interface Portable extends Omit<ThreadData, 'request'> {
+  readonly request: Omit<SearchRequest, 'subject'> & {
+    readonly subject: Omit<Subject, 'image'> & {
+      readonly image: Pick<Image, 'sections' | 'symbols' | 'tested' | 'sources'>;
+    };
+  };
 }
 
-/** Classes do not survive the way into a thread: the image is built again from its data. */
-function revive(subject: Subject, symbols: readonly ImageSymbol[]): Subject {
-  const { sections, tested, sources } = subject.image;
+function portable({ request, ...rest }: ThreadData): Portable {
+  const { sections, symbols, tested, sources } = request.subject.image;
   return {
-    ...subject,
-    image: new Image(sections, symbols, tested, sources),
+    ...rest,
+    request: { ...request, subject: { ...request.subject, image: { sections, symbols, tested, sources } } },
   };
+}
+
+function revive({ request, ...rest }: Portable): ThreadData {
+  const { sections, symbols, tested, sources } = request.subject.image;
+  const image = new Image(sections, symbols, tested, sources);
+  return { ...rest, request: { ...request, subject: { ...request.subject, image } } };
 }
 
 /** The search in this thread; `part` is one of several threads' share of it. */
@@ -177,22 +184,19 @@ export function searchHere(
 
 function runInThread(data: ThreadData): void {
   const port = parentPort!;
-  const { request, symbols, part, control } = data;
+  const { request, part, control } = data;
   try {
     let last = 0;
-    const result = searchHere(
-      { ...request, subject: revive(request.subject, symbols) },
-      {
-        part,
-        shouldStop: () => REASONS[Atomics.load(control, 0)],
-        onProgress: (progress) => {
-          const now = performance.now();
-          if (now - last < 100) return;
-          last = now;
-          port.postMessage({ kind: 'progress', progress } satisfies Message);
-        },
+    const result = searchHere(request, {
+      part,
+      shouldStop: () => REASONS[Atomics.load(control, 0)],
+      onProgress: (progress) => {
+        const now = performance.now();
+        if (now - last < 100) return;
+        last = now;
+        port.postMessage({ kind: 'progress', progress } satisfies Message);
       },
-    );
+    });
     if (result.stopped !== undefined) Atomics.compareExchange(control, 0, 0, 2);
     port.postMessage({ kind: 'result', result } satisfies Message);
   } catch (error) {
@@ -202,4 +206,4 @@ function runInThread(data: ThreadData): void {
 }
 
 if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search')
-  runInThread(workerData as ThreadData);
+  runInThread(revive(workerData as Portable));

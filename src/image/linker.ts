@@ -14,6 +14,8 @@ export interface LinkOptions {
   readonly absolute: Readonly<Record<string, bigint>>;
   /** Which of the modules are the code under test. */
   readonly tested: readonly Module[];
+  /** The interrupted context: what it refers to may be a local label of the code under test. */
+  readonly context?: Module;
   /** Sections whose names begin like this go to the end of their segment, on pages of their own. */
   readonly apart?: readonly string[];
   /** Functions of an executable whose names other modules' functions take: see `divert`. */
@@ -36,21 +38,25 @@ export function segmentOf(section: ModuleSection): Segment {
   return section.write && !name.startsWith('.rodata') ? 'data' : 'rodata';
 }
 
-/** The names that no module defines, each with its first use. */
+/** The names that no module defines, each with its first use. `context` may use local labels of the others too. */
 export function undefinedSymbols(
   modules: readonly Module[],
   absolute: Readonly<Record<string, bigint>>,
+  context?: Module,
 ): ModuleSymbol[] {
   const defined = new Set<string>(Object.keys(absolute));
+  const labels = new Set<string>();
   for (const module of modules) {
     for (const symbol of module.symbols) {
-      if (symbol.section !== 'undefined' && symbol.binding !== 'local') defined.add(symbol.name);
+      if (symbol.section === 'undefined') continue;
+      (symbol.binding === 'local' ? labels : defined).add(symbol.name);
     }
   }
   const missing = new Map<string, ModuleSymbol>();
   for (const module of modules) {
     for (const symbol of module.symbols) {
       if (symbol.section !== 'undefined' || defined.has(symbol.name)) continue;
+      if (module === context && labels.has(symbol.name)) continue;
       const known = missing.get(symbol.name);
       if (!known || (known.calledOnly && !symbol.calledOnly)) missing.set(symbol.name, symbol);
     }
@@ -140,7 +146,10 @@ export function link(given: readonly Module[], options: LinkOptions): Image {
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
     const data = section.relocations.length > 0 ? section.data.slice() : section.data;
     for (const relocation of section.relocations) {
-      const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? index.globals.get(relocation.symbol);
+      const target =
+        locals.get(`${module.name}\0${relocation.symbol}`) ??
+        index.globals.get(relocation.symbol) ??
+        (module === options.context ? index.locals.get(relocation.symbol) : undefined);
       if (!target) {
         const at = relocation.position;
         throw new InputError(

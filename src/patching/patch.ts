@@ -24,7 +24,6 @@ import { applyStaticCalls } from './static_calls.js';
 /** Where Linux code goes that is compiled for thunks. */
 const THUNKS = ['__x86_return_thunk', '__x86_indirect_thunk_array', '__x86_indirect_thunk_rax'];
 
-
 /** What an image says about patching, read once. */
 export interface Patchable {
   readonly image: Image;

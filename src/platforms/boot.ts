@@ -253,10 +253,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   const { features } = subject;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
   if (features?.pcid) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
-  u64[Reg.CR4] =
-    CR4_PAE_MCE |
-    (features?.control ?? FSGSBASE) |
-    (machine.profile.la57 ? CR4_LA57 : 0n);
+  u64[Reg.CR4] = CR4_PAE_MCE | (features?.control ?? FSGSBASE) | (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.DR6] = DR6_RESET;
   u64[Reg.DR7] = DR7_RESET;

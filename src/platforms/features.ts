@@ -30,7 +30,7 @@ export interface ImageFeatures {
 export function featureWords(text: string | undefined): readonly string[] | undefined {
   if (text === undefined) return undefined;
   const request = parseFeatures(text);
-  if (request.kind === 'set') return request.words;
+  if (request.kind === 'set') return request.words.map((word) => word.toLowerCase().replace(/^x86_feature_/, ''));
   throw new InputError(`features '${text}': stands for many sets; only explore runs them all, name one here`);
 }
 
@@ -49,7 +49,11 @@ export function withFeatures(
     );
   }
   const all = words ?? ['default'];
-  const { names, numbers } = featureSet(code, code.kernel === 'xen' ? all.filter((name) => name !== XPTI) : all, vendor);
+  const { names, numbers } = featureSet(
+    code,
+    code.kernel === 'xen' ? all.filter((name) => name !== XPTI) : all,
+    vendor,
+  );
   const asked = askedFeatures(code, entry).map(({ name }) => name);
   return {
     image: patched(code, numbers).image,

@@ -78,10 +78,15 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-/** The file of a context; a platform may have one of its own by a name that there is for all. */
-export function contextPath(context: string, platform: Platform): string {
+/**
+ * The file of a context. A platform may have one of its own by a name that there is for all, and another for images that are the system
+ * software's own code.
+ */
+export function contextPath(context: string, platform: Platform, isOwnCode: boolean): string {
   if (isContextFile(context)) return context;
-  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const { contexts } = platform.systemCode;
+  const own = isOwnCode && contexts !== undefined ? [join(CONTEXTS, contexts)] : [];
+  const folders = [...own, join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
   const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
   if (file !== undefined) return file;
   const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
@@ -111,7 +116,6 @@ export function buildSubject(
     includePaths: [...(options.includePaths ?? []), ...own],
     ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
-  const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
   const assembled = (file: string): Module =>
@@ -124,6 +128,7 @@ export function buildSubject(
     tested,
     stubs.map(({ name }) => name),
   );
+  const contextFile = contextPath(options.context, options.platform, conventions !== options.platform);
   const platform = options.features?.includes(conventions.isolation.marker) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
@@ -133,7 +138,7 @@ export function buildSubject(
   const bodies = stubs.flatMap(({ name, file }) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
-  const missing = undefinedSymbols(modules, platform.symbols);
+  const missing = undefinedSymbols(modules, platform.symbols, context);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
@@ -149,9 +154,9 @@ export function buildSubject(
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  // Some have a function of their own: given by the user, or the platform's.
+  // Some have a function of their own: given by the user, the context's, or the platform's.
   const written = new Set(
-    [...bodies, defaults].flatMap(({ symbols }) =>
+    [...bodies, context, defaults].flatMap(({ symbols }) =>
       symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
     ),
   );
@@ -164,10 +169,16 @@ export function buildSubject(
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
+    context,
     apart: apartSections(modules, platform),
     diverted,
   });
-  const { image: patched, features } = withFeatures(linked, options.features, options.vendor ?? 'intel', entryRange(linked, platform));
+  const { image: patched, features } = withFeatures(
+    linked,
+    options.features,
+    options.vendor ?? 'intel',
+    entryRange(linked, platform),
+  );
   const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {

@@ -65,7 +65,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   });
   const contexts = each('context', 'kernel').map(([context, path]) => {
     if (isContextFile(context)) return inField(path, () => nearest(context, directory, 'context'));
-    inField(path, () => contextPath(context, conventions));
+    inField(path, () => contextPath(context, conventions, true));
     return context;
   });
   let missing: string | undefined;
