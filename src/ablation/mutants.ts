@@ -18,7 +18,7 @@ import {
 import { NOPS } from '../assembler/nops.js';
 import { InputError } from '../errors.js';
 import type { Range } from '../hooks/triggers.js';
-import { Image, type PlacedSection } from '../image/image.js';
+import type { Image, PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
 
 /** Plain data, so that it can go to another process. */
@@ -57,7 +57,15 @@ interface Field {
 export function mutantsOf(image: Image, ranges: readonly Range[] | undefined): Mutant[] {
   const all = image.sections
     .filter((s) => s.segment === 'text' && image.tested.includes(s.module))
-    .map((section) => placesOf(image, section));
+    .flatMap((section) => {
+      // Nobody means each of the millions of instructions of an executable.
+      if (section.fixed && ranges === undefined) {
+        throw new InputError(`${section.module}: is an executable; name the code to alter with --only LABEL..LABEL`);
+      }
+      return section.fixed
+        ? partsOf(section, ranges!).map((part) => placesOf(image, section, part))
+        : [placesOf(image, section)];
+    });
   const targets = new Set<bigint>(image.symbols.map((s) => s.address));
   for (const { decoded } of all.flat()) {
     if (decoded.isJccShortOrNear || decoded.isJmpShortOrNear) targets.add(decoded.nearBranchTarget);
@@ -97,15 +105,29 @@ export function mutated(image: Image, mutant: Mutant): Image {
           return rows[i - 1]?.offset === offset ? [{ ...rows[i - 1]!, offset: offset + middle }] : [row];
         });
   const sections = image.sections.map((s) => (s === section ? { ...section, data, lines } : s));
-  return new Image(sections, image.symbols, image.tested, image.sources);
+  return image.withSections(sections);
 }
 
-function placesOf(image: Image, section: PlacedSection): Place[] {
-  const rows = section.lines;
-  return rows.flatMap((row, i) => {
-    const end = rows[i + 1]?.offset ?? section.size;
+/** What of a section lies in the ranges. */
+function partsOf(section: PlacedSection, ranges: readonly Range[]): Range[] {
+  const end = section.address + BigInt(section.size);
+  return ranges
+    .map((r) => ({ start: r.start > section.address ? r.start : section.address, end: r.end < end ? r.end : end }))
+    .filter((r) => r.start < r.end);
+}
+
+/** The instructions of a section, or of a part of it that begins with one. */
+function placesOf(
+  image: Image,
+  section: PlacedSection,
+  part: Range = { start: section.address, end: section.address + BigInt(section.size) },
+): Place[] {
+  const starts = image.instructions(section, part.start, part.end);
+  return starts.flatMap((address, i) => {
+    const row = image.locate(address)?.line;
+    if (row === undefined) return [];
+    const end = Number((starts[i + 1] ?? part.end) - section.address);
     const bytes = section.data.slice(row.offset, end);
-    const address = section.address + BigInt(row.offset);
     const decoder = new Decoder(64, bytes, DecoderOptions.None);
     decoder.ip = address;
     const decoded = decoder.decode();

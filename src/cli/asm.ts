@@ -1,12 +1,13 @@
 /** entrace asm: one file through the assembler, for people (a listing) and for other tools (an ELF64 object). */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Assembler } from '../assembler/index.js';
+import { assembleWithGnu } from '../assembler/gnu.js';
+import { Assembler, type SourceSettings } from '../assembler/index.js';
 import { Disassembler } from '../cpu/disassembler.js';
+import { elfObject } from '../elf/writer.js';
 import { InputError } from '../errors.js';
-import { elfObject } from '../image/elf_object.js';
 import type { Module } from '../image/module.js';
-import { moduleOf, readBinaries } from '../platforms/read_module.js';
+import { readBinaries } from '../platforms/read_module.js';
 import { ASM_DIRECTORY } from '../platforms/subject.js';
 import { count, plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';
@@ -28,11 +29,7 @@ export async function asm(file: string, options: AsmOptions): Promise<number> {
   if (!options.list && (options.features !== undefined || options.only)) {
     throw new InputError(`${options.only ? '--only' : '--features'}: is for a listing; add --list`);
   }
-  const assembler = await Assembler.create();
-  const settings = sourceSettings(options);
-  const includePaths = [...settings.includePaths, ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
-  const binaries = await readBinaries([file]);
-  const module = moduleOf(binaries, file, { ...settings, includePaths }, assembler, settings.assembler);
+  const module = (await readBinaries([file])).get(file) ?? (await source(file, sourceSettings(options)));
   if (options.output !== undefined) await writeObject(module, options.output);
   // With the object on standard output the text goes to standard error: each stream stays of one kind.
   const out = options.output === '-' ? process.stderr : process.stdout;
@@ -41,6 +38,13 @@ export async function asm(file: string, options: AsmOptions): Promise<number> {
   else if (options.list || options.output === undefined)
     await print(out, `${assembledBy(module)}${assembled(module)}\n`);
   return EXIT.HOLDS;
+}
+
+/** The module of an assembly file. */
+async function source(file: string, settings: Required<SourceSettings>): Promise<Module> {
+  const includePaths = [...settings.includePaths, ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
+  if (settings.assembler === 'gnu') return assembleWithGnu(file, { ...settings, includePaths });
+  return (await Assembler.create()).assemble(file, { ...settings, includePaths });
 }
 
 async function listed(module: Module, { features, only }: AsmOptions): Promise<string> {

@@ -1,6 +1,6 @@
 /** The listing of `entrace asm --list`: offsets, bytes, instructions, source lines. */
 import { byteDirective, type Disassembler } from '../cpu/disassembler.js';
-import { RELOCATION_TYPES } from '../image/elf_object.js';
+import { RELOCATION_TYPES } from '../elf/format.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, SourcePosition } from '../image/module.js';
 import { plural } from '../report/names.js';
 import { shortPath } from '../report/text.js';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
-import { makeDirectory, savedSources, savePaths } from '../explore/path_file.js';
+import { makeDirectory, savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
 import { machineFor } from '../platforms/boot.js';
@@ -21,7 +21,7 @@ import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
 import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
-import { type SearchOptions, sourceSettings } from './search_options.js';
+import { codeSettings, type SearchOptions, sourceSettings } from './search_options.js';
 
 export interface ExploreOptions extends SearchOptions {
   readonly save?: string;
@@ -49,8 +49,9 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     platform,
     context: options.context,
     ...sourceSettings(options),
+    ...codeSettings(options),
   });
-  const places = parsePlaces(options.at ?? [], subject.image, platform, bound);
+  const places = parsePlaces(options.at ?? [], subject.image, subject.platform, bound);
   const several = profiles.length > 1;
   const folders = profiles.map(({ base }) => (several && options.save ? join(options.save, base) : options.save));
 
@@ -103,6 +104,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
         image: subject.image.hash,
         files: [...files],
         ...savedSources(sourceSettings(options)),
+        ...savedCode(codeSettings(options)),
         platform: platform.name,
         profile: chosen.given,
         ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),

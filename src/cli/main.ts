@@ -41,6 +41,17 @@ function sourceOptions(command: Command, what = ''): Command {
     );
 }
 
+/** The options of CodeOptions: how real code is run. */
+function codeOptions(command: Command, what = ''): Command {
+  return command
+    .option(
+      '--features <list>',
+      `${what}features of the processor that real code is patched for (pti,fsgsbase,smap; none)`,
+    )
+    .option('--stub <name[=file]>', `${what}a stand-in for this function: the usual one, or that of the file`, collect)
+    .option('--through <name>', `${what}run this C function of an executable itself, with all that it calls`, collect);
+}
+
 const program = new Command('entrace')
   .description(
     'Runs x86-64 entry code on an emulated CPU, fires NMIs and exceptions at every instruction boundary, and finds the schedule that breaks it.',
@@ -53,7 +64,7 @@ const program = new Command('entrace')
     '\nExit status: 0 holds, 1 a property failed, 2 bad input or usage, 3 the search was not closed, 70 an error in entrace.',
   );
 
-sourceOptions(program.command('explore'))
+codeOptions(sourceOptions(program.command('explore')))
   .description('fire events at every boundary, nested up to a bound, and check every property in every state')
   .argument('<image...>', 'assembly files (.S) that together are the code under test')
   .option('--platform <name>', 'conventions of the system software: linux, or xen', 'linux')
@@ -109,7 +120,7 @@ program
 
 /** The options of SearchOptions; `what` they are for. */
 function searchOptions(command: Command, what: string): Command {
-  return sourceOptions(command, `${what}: `)
+  return codeOptions(sourceOptions(command, `${what}: `), `${what}: `)
     .option('--platform <name>', `${what}: as for explore`, 'linux')
     .option('--profile <list>', `${what}: as for explore`, 'intel')
     .option('--knob <name=value>', `${what}: as for explore`, collect)

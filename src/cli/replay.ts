@@ -1,7 +1,7 @@
 /** entrace replay: one saved schedule, run strictly. */
 import { Assembler } from '../assembler/index.js';
 import { InputError, located } from '../errors.js';
-import { type PathFile, readPathFile } from '../explore/path_file.js';
+import { codeOf, type PathFile, readPathFile } from '../explore/path_file.js';
 import { addressOf } from '../hooks/triggers.js';
 import { platformNamed } from '../platforms/index.js';
 import { loadSubject } from '../platforms/subject.js';
@@ -29,6 +29,7 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
     includePaths: saved.include ?? [],
     forcedIncludes: saved.includeFile ?? [],
     assembler: saved.assembler ?? 'keystone',
+    ...codeOf(saved),
   });
   if (subject.image.hash !== saved.image) {
     throw new InputError(

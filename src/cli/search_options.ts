@@ -3,6 +3,8 @@ import { resolve } from 'node:path';
 import type { AssemblerName, SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { parseBound } from '../explore/bound.js';
+import { featureWords } from '../platforms/features.js';
+import { type CodeSettings, parseStub } from '../platforms/subject.js';
 import { parseChanges } from '../profiles/profile.js';
 import type { Scenario } from '../scenarios/scenario.js';
 import { scenarioFrom } from '../scenarios/scenario_file.js';
@@ -24,7 +26,18 @@ export function sourceSettings(options: SourceOptions): Required<SourceSettings>
   };
 }
 
-export interface SearchOptions extends SourceOptions {
+/** The options that say how real code is run. */
+export interface CodeOptions {
+  readonly features?: string;
+  readonly stub?: readonly string[];
+  readonly through?: readonly string[];
+}
+
+export function codeSettings({ features, stub = [], through = [] }: CodeOptions): CodeSettings {
+  return { features: featureWords(features), stubs: stub.map(parseStub), through };
+}
+
+export interface SearchOptions extends SourceOptions, CodeOptions {
   readonly platform: string;
   readonly profile: string;
   readonly knob?: readonly string[];
@@ -32,6 +45,12 @@ export interface SearchOptions extends SourceOptions {
   readonly events: string;
   readonly at?: readonly string[];
   readonly property?: string;
+}
+
+function stubsOf(texts: readonly string[]): Record<string, string | null> {
+  return Object.fromEntries(
+    texts.map(parseStub).map(({ name, file }) => [name, file === undefined ? null : resolve(file)]),
+  );
 }
 
 export function scenarioOfOptions(files: readonly string[], options: SearchOptions): Scenario {
@@ -53,6 +72,9 @@ export function scenarioOfOptions(files: readonly string[], options: SearchOptio
     ...(options.includeDir ? { include: options.includeDir.map((file) => resolve(file)) } : {}),
     ...(options.include ? { 'include-file': options.include.map((file) => resolve(file)) } : {}),
     assembler: options.assembler,
+    ...(options.features === undefined ? {} : { features: options.features }),
+    ...(options.stub === undefined ? {} : { stub: stubsOf(options.stub) }),
+    ...(options.through === undefined ? {} : { through: options.through }),
     events: parseBound(options.events),
     ...(Object.keys(places).length > 0 ? { at: places } : {}),
     ...(options.property === undefined ? {} : { properties: list(options.property) }),

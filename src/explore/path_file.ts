@@ -6,7 +6,7 @@ import { ASSEMBLERS, type SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { readJson } from '../files.js';
 import { eventNamed } from '../harness/events.js';
-import { isContextFile } from '../platforms/subject.js';
+import { type CodeSettings, isContextFile } from '../platforms/subject.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import type { Failure } from './result.js';
 
@@ -34,6 +34,10 @@ const pathFile = z.strictObject({
   include: z.array(z.string().min(1)).optional(),
   includeFile: z.array(z.string().min(1)).optional(),
   assembler: z.enum(ASSEMBLERS).optional(),
+  /** As --features, --stub and --through. */
+  features: z.array(z.string()).optional(),
+  stubs: z.array(z.strictObject({ name: z.string(), file: z.string().optional() })).optional(),
+  through: z.array(z.string()).optional(),
   platform: z.string(),
   /** A name, or a file, relative to this file. */
   profile: z.string(),
@@ -66,12 +70,13 @@ export function readPathFile(file: string): PathFile {
     throw new InputError(`${file}: ${where}${issue.message}${REMEDY}`);
   }
   const base = dirname(resolve(file));
-  const { files, context, profile, include, includeFile } = parsed.data;
+  const { files, context, profile, include, includeFile, stubs } = parsed.data;
   return {
     ...parsed.data,
     files: files.map((f) => resolve(base, f)),
     ...(include ? { include: include.map((f) => resolve(base, f)) } : {}),
     ...(includeFile ? { includeFile: includeFile.map((f) => resolve(base, f)) } : {}),
+    ...(stubs ? { stubs: stubs.map((stub) => withFile(stub, (f) => resolve(base, f))) } : {}),
     context: isContextFile(context) ? resolve(base, context) : context,
     profile: isProfileFile(profile) ? resolve(base, profile) : profile,
   };
@@ -90,6 +95,30 @@ export function savedSources(
   };
 }
 
+/** The fields that say how real code is run. */
+export function savedCode({
+  features,
+  stubs = [],
+  through = [],
+}: CodeSettings): Pick<PathFile, 'features' | 'stubs' | 'through'> {
+  return {
+    ...(features === undefined ? {} : { features: [...features] }),
+    ...(stubs.length > 0
+      ? { stubs: stubs.map(({ name, file }) => (file === undefined ? { name } : { name, file })) }
+      : {}),
+    ...(through.length > 0 ? { through: [...through] } : {}),
+  };
+}
+
+/** What a path file says of how real code is run. */
+export function codeOf({ features, stubs = [], through = [] }: PathFile): CodeSettings {
+  return { features, stubs: stubs.map(({ name, file }) => ({ name, file })), through };
+}
+
+function withFile<T extends { file?: string | undefined }>(stub: T, change: (file: string) => string): T {
+  return stub.file === undefined ? stub : { ...stub, file: change(stub.file) };
+}
+
 /** Writes one file for each failure into `directory`; returns their names. */
 export function savePaths(
   directory: string,
@@ -105,6 +134,7 @@ export function savePaths(
       ...common,
       files: common.files.map((f) => relativeTo(directory, f)),
       ...(common.include ? { include: common.include.map((f) => relativeTo(directory, f)) } : {}),
+      ...(common.stubs ? { stubs: common.stubs.map((s) => withFile(s, (f) => relativeTo(directory, f))) } : {}),
       ...(common.includeFile ? { includeFile: common.includeFile.map((f) => relativeTo(directory, f)) } : {}),
       context: isContextFile(common.context) ? relativeTo(directory, common.context) : common.context,
       profile: isProfileFile(common.profile) ? profilePath(directory, common.profile) : common.profile,

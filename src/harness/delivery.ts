@@ -94,7 +94,7 @@ export function deliver(
     // INT n and what comes from outside is benign, whatever its vector.
     if (v === Vector.DF && from === Origin.EXCEPTION) {
       if (guest) exitByTripleFault(machine);
-      else machine.shutDown();
+      else machine.shutDown('a fault occurred while #DF was being delivered (triple fault)');
       return;
     }
     if (v === Vector.NMI && from === Origin.EXTERNAL && !machine.profile.faultingDeliveryBlocksNmi)

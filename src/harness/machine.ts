@@ -58,6 +58,8 @@ export interface Happened {
   stackTopLow: number;
   returned: number;
   shutdown: boolean;
+  /** Why, if so: the beginning of a sentence. */
+  shutdownBecause: string;
   /** The processor that ran until now, if another one runs from now on; else -1. */
   switchedFrom: number;
   /** The basic reason of the VM exit that has happened; -1: none has. */
@@ -109,6 +111,7 @@ export class Machine {
     stackTopLow: 0,
     returned: Return.NONE,
     shutdown: false,
+    shutdownBecause: '',
     switchedFrom: -1,
     vmExit: -1,
     vmEntry: false,
@@ -304,10 +307,11 @@ export class Machine {
     this.#next = undefined;
   }
 
-  /** The processor shuts down: nothing runs any more. */
-  shutDown(): void {
+  /** The processor shuts down: nothing runs any more. `because` is the beginning of a sentence, for the report. */
+  shutDown(because: string): void {
     this.u32[EVENTS]! |= EventState.SHUTDOWN;
     this.happened.shutdown = true;
+    this.happened.shutdownBecause = because;
     this.changed();
   }
 

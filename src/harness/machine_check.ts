@@ -55,7 +55,9 @@ function signalMachineCheck(machine: Machine): void {
   const events = u32[2 * Reg.EVENTS]!;
   const again = (events & EventState.MCIP) !== 0 && machine.profile.machineCheckWhileMcipShutsDown;
   if (!(u32[2 * Reg.CR4]! & CR4_MCE) || again) {
-    machine.shutDown();
+    machine.shutDown(
+      again ? 'a machine check came while MCG_STATUS.MCIP was set' : 'a machine check came while CR4.MCE was clear',
+    );
     return;
   }
   // The interrupted instruction has not begun: the saved RIP is where to go on, and has nothing to do with the error.

@@ -228,7 +228,7 @@ export function leaveSmm(machine: Machine): void {
   machine.rareChange(Reg.DS);
   if (!validState(machine, rip)) {
     u32.set(before);
-    machine.shutDown();
+    machine.shutDown('RSM found a state in SMRAM that is not valid');
     return;
   }
   const over =

@@ -1,7 +1,9 @@
 /** An image: modules linked to addresses; what the machine loads and what people's names for addresses come from. */
 import { createHash } from 'node:crypto';
 import { instructionOffsets, instructionText, LONGEST } from './instructions.js';
+import { type LineMap, positionAt } from './line_map.js';
 import type { LineRow, ModuleSymbol } from './module.js';
+import { SymbolIndex } from './symbol_index.js';
 
 /** Memory that a section goes to. */
 export type Segment = 'text' | 'rodata' | 'data' | 'user-text' | 'user-data' | 'percpu' | 'smm-text';
@@ -20,6 +22,8 @@ export interface PlacedSection {
   readonly size: number;
   /** One for each instruction; none where the file has no line map. */
   readonly lines: readonly LineRow[];
+  /** Where code without rows comes from. */
+  readonly lineMap?: LineMap | undefined;
   /** Of an executable: not moved by the linker, and with no relocation left. */
   readonly fixed: boolean;
 }
@@ -37,50 +41,31 @@ export interface Location {
 }
 
 export class Image {
-  /** Symbols that every module can see, by name. */
-  readonly globals: ReadonlyMap<string, ImageSymbol>;
-  readonly #labels: ReadonlyMap<PlacedSection, readonly ImageSymbol[]>;
-  /** Local symbols by name; undefined where several have it. */
-  readonly #locals: ReadonlyMap<string, ImageSymbol | undefined>;
+  readonly #index: SymbolIndex;
   #hash: string | undefined;
 
   constructor(
     readonly sections: readonly PlacedSection[],
-    readonly symbols: readonly ImageSymbol[],
+    symbols: readonly ImageSymbol[] | SymbolIndex,
     /** Names of the modules that are the code under test (not the context, stand-ins or platform defaults). */
     readonly tested: readonly string[],
     readonly sources: ReadonlyMap<string, string>,
   ) {
-    const globals = new Map<string, ImageSymbol>();
-    for (const symbol of symbols) {
-      if (symbol.binding === 'local') continue;
-      const known = globals.get(symbol.name);
-      if (!known || (known.binding === 'weak' && symbol.binding === 'global')) globals.set(symbol.name, symbol);
-    }
-    this.globals = globals;
-    // A label must lead back to its address: one that lost to another symbol of its name, or shares it, is none.
-    const locals = new Map<string, ImageSymbol | undefined>();
-    for (const s of symbols) if (s.binding === 'local') locals.set(s.name, locals.has(s.name) ? undefined : s);
-    this.#locals = locals;
-    const found = (s: ImageSymbol): boolean =>
-      s.binding === 'local' ? !globals.has(s.name) && locals.get(s.name) === s : globals.get(s.name) === s;
-    const bySection = new Map<string, ImageSymbol[]>();
-    for (const symbol of symbols) {
-      if (!isLabel(symbol) || !found(symbol)) continue;
-      const key = `${symbol.module}\0${symbol.section}`;
-      const list = bySection.get(key);
-      if (list) list.push(symbol);
-      else bySection.set(key, [symbol]);
-    }
-    const labels = new Map<PlacedSection, readonly ImageSymbol[]>();
-    for (const section of sections) {
-      const list = bySection.get(`${section.module}\0${section.name}`) ?? [];
-      labels.set(
-        section,
-        list.sort((a, b) => (a.address === b.address ? preference(a) - preference(b) : a.address < b.address ? -1 : 1)),
-      );
-    }
-    this.#labels = labels;
+    this.#index = symbols instanceof SymbolIndex ? symbols : new SymbolIndex(symbols);
+  }
+
+  /** The same image with other bytes. */
+  withSections(sections: readonly PlacedSection[]): Image {
+    return new Image(sections, this.#index, this.tested, this.sources);
+  }
+
+  get symbols(): readonly ImageSymbol[] {
+    return this.#index.symbols;
+  }
+
+  /** Symbols that every module can see, by name. */
+  get globals(): ReadonlyMap<string, ImageSymbol> {
+    return this.#index.globals;
   }
 
   /** SHA-256 of what is executed: the sections' addresses and bytes. */
@@ -117,16 +102,17 @@ export class Image {
     const row = lineAt(section, offset);
     const isCode = section.segment === 'text' || section.segment === 'user-text' || section.segment === 'smm-text';
     if (row ? row.text !== '' : section.lines.length > 0 || !isCode || offset >= section.data.length) return row;
+    const known = section.lineMap && positionAt(section.lineMap, offset);
     const target = (address: bigint): string => this.name(address).replace(/\+0$/, '');
     return {
-      ...(row ?? { offset, position: { file: section.module, line: 0 }, expandedFrom: [] }),
+      ...(row ?? { offset, position: known ?? { file: section.module, line: 0 }, expandedFrom: [] }),
       text: instructionText(section.data, offset, section.address + BigInt(offset), target),
     };
   }
 
   /** The last label of the section at or before an address; of several at one address, the one that is printed. */
   #labelAt(section: PlacedSection, address: bigint): ImageSymbol | undefined {
-    const list = this.#labels.get(section)!;
+    const list = this.#index.labelsOf(section.module, section.name);
     let at = lastAt(list.length, (i) => list[i]!.address <= address);
     while (at > 0 && list[at - 1]!.address === list[at]!.address) at--;
     return list[at];
@@ -143,7 +129,7 @@ export class Image {
       return offsets;
     }
     // Each label begins an instruction, whatever lies before it.
-    const list = this.#labels.get(section)!;
+    const list = this.#index.labelsOf(section.module, section.name);
     const offsets: number[] = [];
     for (let at = from, i = lastAt(list.length, (k) => offsetOf(section, list[k]!) <= from) + 1; at < to; i++) {
       const stop = Math.min(to, i < list.length ? offsetOf(section, list[i]!) : to);
@@ -170,14 +156,14 @@ export class Image {
 
   /** The names that boundaries can have. */
   get labels(): string[] {
-    return [...this.#labels.values()].flatMap((list) => list.map((s) => s.name));
+    return this.#index.labels;
   }
 
   /** The symbol a name means: a global one, or the only local one of that name. */
   find(name: string): ImageSymbol | undefined {
     const global = this.globals.get(name);
     if (global) return global;
-    return this.#locals.get(name);
+    return this.#index.locals.get(name);
   }
 
   /**
@@ -220,13 +206,4 @@ function offsetOf(section: PlacedSection, symbol: ImageSymbol): number {
 function lineAt(section: PlacedSection, offset: number): LineRow | undefined {
   const row = section.lines[lastAt(section.lines.length, (i) => section.lines[i]!.offset <= offset)];
   return row?.offset === offset ? row : undefined;
-}
-
-function isLabel(symbol: ImageSymbol): boolean {
-  return symbol.type !== 'section' && !symbol.name.startsWith('.L');
-}
-
-/** Which of several labels at one address is printed: one that names what begins there, and an outer name first. */
-function preference(symbol: ImageSymbol): number {
-  return (symbol.name.endsWith('_end') ? 4 : 0) + (symbol.binding === 'local' ? 1 : 0);
 }

@@ -85,12 +85,12 @@ export function parseFeatures(text: string | undefined): FeatureRequest {
   const words = listed?.split(',').map((word) => word.trim());
   if (words?.some((word) => word === '' || word === '-')) {
     throw new InputError(
-      `--features '${text}': a name is missing; write names with commas between them, for example pti,fsgsbase,smap`,
+      `features '${text}': a name is missing; write names with commas between them, for example pti,fsgsbase,smap`,
     );
   }
   if (all) return { kind: 'all', vary: words };
   if (words!.includes('none') && words!.length > 1) {
-    throw new InputError(`--features '${text}': 'none' stands alone; leave it out, or the others`);
+    throw new InputError(`features '${text}': 'none' stands alone; leave it out, or the others`);
   }
   return { kind: 'set', words: words! };
 }
@@ -98,7 +98,7 @@ export function parseFeatures(text: string | undefined): FeatureRequest {
 /** The features that words name; an InputError for one that does not exist, or that the machine lacks. */
 export function featureSet(subject: Patchable, words: readonly string[], vendor: Vendor): FeatureSet {
   const numbers = new Set<number>();
-  const option = `--features '${words.join(',')}'`;
+  const option = `features '${words.join(',')}'`;
   for (const word of words) {
     if (word === 'none') continue;
     if (word === 'default') {

@@ -1,7 +1,6 @@
 /** A linked image as a kernel that has booted on a processor runs it. */
 import { InputError } from '../errors.js';
-import { Image, type PlacedSection } from '../image/image.js';
-import { REPLACED } from '../image/linker.js';
+import type { Image, PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
 import {
   type Alternative,
@@ -25,9 +24,6 @@ import { applyStaticCalls } from './static_calls.js';
 
 /** Where Linux code goes that is compiled for thunks. */
 const THUNKS = ['__x86_return_thunk', '__x86_indirect_thunk_array', '__x86_indirect_thunk_rax'];
-
-/** Bytes of a jump to a function that takes the place of another. */
-const DIVERSION = 5;
 
 /** What an image says about patching, read once. */
 export interface Patchable {
@@ -129,19 +125,7 @@ export function patched(subject: Patchable, features: ReadonlySet<number>): Patc
     patches.push(...applyAlternatives(memory, alternatives, has, label));
   }
   if (kernel === 'linux') patches.push(...sealEndbr(memory, version));
-  keepDiverted(memory);
   return { image: imageOf(memory, patches), sites: patches };
-}
-
-/** The jumps to what takes the place of a function are the linker's, not the kernel's: they stay. */
-function keepDiverted(memory: PatchedMemory): void {
-  const { image } = memory;
-  for (const { name, address } of image.symbols) {
-    const section = name.endsWith(REPLACED) ? image.sectionAt(address) : undefined;
-    if (!section || !memory.isChanged(section)) continue;
-    const offset = Number(address - section.address);
-    memory.write(address, section.data.subarray(offset, offset + DIVERSION));
-  }
 }
 
 function imageOf(memory: PatchedMemory, patches: readonly Patch[]): Image {
@@ -160,7 +144,7 @@ function imageOf(memory: PatchedMemory, patches: readonly Patch[]): Image {
     const own = bySection.get(section);
     return own ? patchedSection(memory, section, own, rowAt) : section;
   });
-  return new Image(sections, image.symbols, image.tested, image.sources);
+  return image.withSections(sections);
 }
 
 /** Its rows are made when somebody asks for them: of a whole kernel, most code is never looked at. */

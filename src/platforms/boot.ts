@@ -13,9 +13,9 @@ import type { Image, ImageSymbol, PlacedSection, Segment } from '../image/image.
 import { segmentSpan } from '../image/linker.js';
 import type { Profile } from '../profiles/profile.js';
 import { fixedRegions, loadedSections } from './executable.js';
-import { controlBits, PCID } from './features.js';
+import { FSGSBASE } from './features.js';
 import { addressSpaces, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
+import { type Place, type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 import { contextSymbols, handlerOf, requireDelivery, type Subject } from './subject.js';
 
@@ -145,6 +145,7 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
   for (const { stack, offset, value } of platform.ownWords) {
     memory.load64(stackNamed(platform, stack, n).top + BigInt(offset), value === 'number' ? BigInt(n) : own.percpu);
   }
+  if (n === 0) loadStartWords(memory, subject);
   for (const [selector, descriptor] of platform.gdt) memory.load64(own.gdtBase + BigInt(selector), descriptor);
   const tss = tssOf(subject, n);
   const [tssLow, tssHigh] = tssDescriptor(tss, Tss.SIZE - 1);
@@ -159,6 +160,24 @@ function loadOwnMemory(memory: GuestMemory, subject: Subject, n: number): void {
   for (const [ist, name] of platform.ist) {
     memory.load64(tss + BigInt(Tss.IST1 + 8 * (ist - 1)), stackNamed(platform, name, n).top);
   }
+}
+
+function loadStartWords(memory: GuestMemory, subject: Subject): void {
+  const { image, platform } = subject;
+  const addressOf = (place: Place): bigint => {
+    const base = 'stack' in place ? stackNamed(platform, place.stack).top : image.find(place.symbol)!.address;
+    return base + BigInt(place.offset);
+  };
+  for (const { at, value, isolated } of platform.startWords ?? []) {
+    if (isolated !== undefined && !isIsolated(subject)) continue;
+    if (isolated === 'user' && !beginsInUserMode(image, 0)) continue;
+    memory.load64(addressOf(at), typeof value === 'bigint' ? value : addressOf(value));
+  }
+}
+
+/** Whether the context of processor `n` begins in ring 3. */
+function beginsInUserMode(image: Image, n: number): boolean {
+  return sectionOf(image, image.globals.get(contextSymbols(n)[0])!).segment === 'user-text';
 }
 
 /** Where the TSS of processor `n` lies. */
@@ -214,7 +233,7 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   const first = machine.processors.place(n, 0) / 2;
   const u64 = machine.cpu.regs.u64.subarray(first, first + REGISTER_COUNT);
   const start = image.globals.get(contextSymbols(n)[0])!;
-  const user = sectionOf(image, start).segment === 'user-text';
+  const user = beginsInUserMode(image, n);
   const { selectors } = platform;
   // Each register begins with a value that names it: 0x0d0d… for r13, and so on.
   for (let r = 0; r < 16; r++) u64[r] = 0x0101010101010101n * BigInt(r === 0 ? 0xa0 : r);
@@ -233,11 +252,8 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
   const { features } = subject;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
-  if (features?.includes(PCID)) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
-  u64[Reg.CR4] =
-    CR4_PAE_MCE |
-    (features === undefined ? controlBits(['fsgsbase']) : controlBits(features)) |
-    (machine.profile.la57 ? CR4_LA57 : 0n);
+  if (features?.pcid) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
+  u64[Reg.CR4] = CR4_PAE_MCE | (features?.control ?? FSGSBASE) | (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.DR6] = DR6_RESET;
   u64[Reg.DR7] = DR7_RESET;

@@ -1,5 +1,5 @@
 /** A whole executable in memory: which pages it needs, and which of its functions stand-ins take the place of. */
-import { Decoder, DecoderOptions, FlowControl } from 'iced-x86';
+import { Decoder, DecoderOptions, FlowControl, type Instruction } from 'iced-x86';
 import { PAGE_SIZE, Perm, type Region } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
 import type { Image, PlacedSection } from '../image/image.js';
@@ -36,42 +36,86 @@ export function divertedFunctions(executable: Module, platform: Platform, throug
     if (!byName.has(name)) throw new InputError(`--through ${name}: ${executable.name} has no function ${name}`);
   }
   const names = new Set([...platform.cParts, ...platform.bodies].filter((name) => byName.has(name)));
-  for (const symbol of calledFromEntry(executable, platform, byName, byPlace)) {
+  for (const symbol of calledFromEntry(executable, platform, byPlace)) {
     if (!platform.systemCode.helpers.test(symbol.name)) names.add(symbol.name);
   }
   for (const name of through) names.delete(name);
   return names;
 }
 
-/** The functions outside of the entry code that it calls, or jumps to, directly. */
-function calledFromEntry(
-  { name, sections }: Module,
-  { systemCode }: Platform,
-  byName: ReadonlyMap<string, ModuleSymbol>,
-  byPlace: ReadonlyMap<string, ModuleSymbol>,
-): ModuleSymbol[] {
-  const [start, end] = systemCode.entryText.map((symbol) => byName.get(symbol));
+/** A stretch of a section: offsets in bytes, the second one not in it. */
+interface Stretch {
+  readonly section: string;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Where the entry code of an executable lies; an InputError if its symbols do not say it. */
+function entryCode({ name, symbols }: Module, { systemCode }: Platform): Stretch[] {
+  const defined = symbols.filter((s) => s.section !== 'undefined' && s.section !== 'absolute');
+  const find = (wanted: string): ModuleSymbol | undefined => defined.find((s) => s.name === wanted);
+  const [start, end] = systemCode.entryText.map(find);
   if (!start || !end || start.section !== end.section) {
     throw new InputError(
       `${name}: ${systemCode.entryText.join(' and ')} do not say where the entry code lies; give a file with its symbol table`,
     );
   }
-  const section = sections.find((s) => s.name === start.section)!;
-  const address = (value: bigint): bigint => section.address! + value;
-  const decoder = new Decoder(64, section.data.subarray(Number(start.value), Number(end.value)), DecoderOptions.None);
-  decoder.ip = address(start.value);
-  const found = new Set<ModuleSymbol>();
-  while (decoder.canDecode) {
-    const instruction = decoder.decode();
-    const { flowControl } = instruction;
-    if (flowControl === FlowControl.Call || flowControl === FlowControl.UnconditionalBranch) {
-      const target = instruction.nearBranchTarget - section.address!;
-      const symbol = byPlace.get(`${section.name} ${target}`);
-      if (symbol && (target < start.value || target >= end.value)) found.add(symbol);
+  const elsewhere = (systemCode.entryFunctions ?? []).flatMap((wanted): Stretch[] => {
+    const symbol = find(wanted);
+    if (!symbol) return [];
+    const next = defined.reduce(
+      (a, s) => (s.section === symbol.section && s.value > symbol.value && s.value < a ? s.value : a),
+      symbol.value + LONGEST_FUNCTION,
+    );
+    return [{ section: symbol.section, from: Number(symbol.value), to: Number(next) }];
+  });
+  return [{ section: start.section, from: Number(start.value), to: Number(end.value) }, ...elsewhere];
+}
+
+/** Where a function ends in any case that has no symbol behind it. */
+const LONGEST_FUNCTION = 0x1000n;
+
+/** The instructions of an executable's entry code, as they are before they are patched. */
+export function* entryInstructions(executable: Module, platform: Platform): Generator<Instruction> {
+  for (const { section: name, from, to } of entryCode(executable, platform)) {
+    const section = executable.sections.find((s) => s.name === name)!;
+    const decoder = new Decoder(64, section.data.subarray(from, to), DecoderOptions.None);
+    decoder.ip = section.address! + BigInt(from);
+    try {
+      while (decoder.canDecode) {
+        const instruction = decoder.decode();
+        try {
+          yield instruction;
+        } finally {
+          instruction.free();
+        }
+      }
+    } finally {
+      decoder.free();
     }
-    instruction.free();
   }
-  decoder.free();
+}
+
+/** The functions outside of the entry code that it calls, or jumps to, directly. */
+function calledFromEntry(
+  executable: Module,
+  platform: Platform,
+  byPlace: ReadonlyMap<string, ModuleSymbol>,
+): ModuleSymbol[] {
+  const code = entryCode(executable, platform);
+  const isEntry = (section: string, at: number): boolean =>
+    code.some((s) => s.section === section && at >= s.from && at < s.to);
+  const sections = executable.sections.filter((s) => s.exec && s.address !== undefined);
+  const found = new Set<ModuleSymbol>();
+  for (const instruction of entryInstructions(executable, platform)) {
+    const { flowControl } = instruction;
+    if (flowControl !== FlowControl.Call && flowControl !== FlowControl.UnconditionalBranch) continue;
+    for (const { name, address } of sections) {
+      const target = instruction.nearBranchTarget - address!;
+      const symbol = byPlace.get(`${name} ${target}`);
+      if (symbol && !isEntry(name, Number(target))) found.add(symbol);
+    }
+  }
   return [...found];
 }
 

@@ -92,6 +92,20 @@ export interface StackLayout {
   readonly slots: readonly Slot[];
 }
 
+/** A place in memory: so many bytes from the top of a stack, or from a symbol of the image. */
+export type Place =
+  | { readonly stack: string; readonly offset: number }
+  | { readonly symbol: string; readonly offset: number };
+
+/** A word, 8 bytes, that the software has set up before the context begins; of the first processor. */
+export interface StartWord {
+  readonly at: Place;
+  /** A number, or the address of a place. */
+  readonly value: bigint | Place;
+  /** Only with page-table isolation; `user`: and if the context begins in user mode. */
+  readonly isolated?: 'always' | 'user';
+}
+
 export interface OwnWord {
   readonly stack: string;
   readonly offset: number;
@@ -104,8 +118,12 @@ export interface SystemCode {
   readonly marker: string;
   /** Assembly file, beside the handlers: instead of `defaults`. */
   readonly defaults: string;
+  /** The folder in asm/contexts with those that are made for it; undefined if it needs none. */
+  readonly contexts?: string;
   /** In an executable: where entry code begins and ends. What it calls outside is C code, and gets stand-ins … */
   readonly entryText: readonly [start: string, end: string];
+  /** … and so is what these functions call, entry code that lies elsewhere, each up to the next symbol … */
+  readonly entryFunctions?: readonly string[];
   /** … but for these, which are part of the entry path. */
   readonly helpers: RegExp;
   /** In an executable: what is freed after boot. */
@@ -179,6 +197,10 @@ export interface Platform {
   readonly ptRegsWords: number;
   /** Words by which the software finds out where it runs: bytes above the top of a stack, and the number or the per-CPU area. */
   readonly ownWords: readonly OwnWord[];
+  /** What else has to be in memory. */
+  readonly startWords?: readonly StartWord[];
+  /** What is known of the software's memory is of the first processor only: no context for several can be run. */
+  readonly oneProcessor?: boolean;
   /** Per-CPU variables that get the top of a stack at start. */
   readonly stackVariables: Readonly<Record<string, string>>;
   /** Where the software keeps the address of a per-CPU area: a variable in it, and an array of 8-byte words by processor. */

@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { assembleWithGnu } from '../assembler/gnu.js';
 import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -10,28 +11,48 @@ import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol } from '../image/image.js';
 import { divert, link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
+import type { Vendor } from '../patching/features.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
-import { PTI, withFeatures } from './features.js';
+import { type ImageFeatures, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { moduleOf, readBinaries } from './read_module.js';
+import { readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
 export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.url));
 
-export interface BuildOptions extends SourceSettings {
+/** How real code is run; all that a command, a scenario or a saved path says about it. */
+export interface CodeSettings {
+  /** Features of the processor that the code is patched for, as `--features` has them; undefined: by default. */
+  readonly features?: readonly string[] | undefined;
+  /** Functions that get a stand-in in any case: the usual one, or one of an assembly file. */
+  readonly stubs?: readonly Stub[];
+  /** C functions of an executable that are run themselves, with all that they call. */
+  readonly through?: readonly string[];
+}
+
+/** A function that gets a stand-in, and the file that has it; undefined: the usual one. */
+export interface Stub {
+  readonly name: string;
+  readonly file: string | undefined;
+}
+
+/** Reads `exc_nmi` or `exc_nmi=body.S`. */
+export function parseStub(text: string): Stub {
+  const match = /^([A-Za-z_.$][\w.$]*)(?:=(.+))?$/s.exec(text.trim());
+  if (!match) throw new InputError(`--stub '${text}': expected FUNCTION or FUNCTION=FILE.S`);
+  return { name: match[1]!, file: match[2] };
+}
+
+export interface BuildOptions extends SourceSettings, CodeSettings {
   readonly files: readonly string[];
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
-  /** Functions that get a stand-in in any case; a name stands for the usual one, or has the path of an assembly file with another. */
-  readonly stubs?: Readonly<Record<string, string | undefined>>;
-  /** Features of the processor that the code is patched for; undefined: the usual ones. */
-  readonly features?: readonly string[] | undefined;
-  /** C functions of an executable that are run themselves, with all that they call. */
-  readonly through?: readonly string[];
+  /** Whose processor it is that the features are of; intel by default. */
+  readonly vendor?: Vendor;
 }
 
 /** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
@@ -46,8 +67,8 @@ export interface Subject {
   readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
-  /** Features that the code has been patched for; undefined if it is none that is patched. */
-  readonly features: readonly string[] | undefined;
+  /** What the code has been patched for; undefined if it is none that is patched. */
+  readonly features: ImageFeatures | undefined;
 }
 
 const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
@@ -57,10 +78,15 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-/** The file of a context; a platform may have one of its own by a name that there is for all. */
-export function contextPath(context: string, platform: Platform): string {
+/**
+ * The file of a context. A platform may have one of its own by a name that there is for all, and another for images that are the system
+ * software's own code.
+ */
+export function contextPath(context: string, platform: Platform, isOwnCode: boolean): string {
   if (isContextFile(context)) return context;
-  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const { contexts } = platform.systemCode;
+  const own = isOwnCode && contexts !== undefined ? [join(CONTEXTS, contexts)] : [];
+  const folders = [...own, join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
   const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
   if (file !== undefined) return file;
   const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
@@ -72,7 +98,7 @@ export function contextPath(context: string, platform: Platform): string {
 
 /** Reads, assembles and links the files under test with a context. Rejects with an InputError for whatever is wrong with them. */
 export async function loadSubject(assembler: Assembler, options: BuildOptions): Promise<Subject> {
-  const stubs = Object.values(options.stubs ?? {}).filter((file) => file !== undefined);
+  const stubs = (options.stubs ?? []).flatMap(({ file }) => file ?? []);
   return buildSubject(assembler, options, await readBinaries([...options.files, ...stubs]));
 }
 
@@ -82,7 +108,7 @@ export function buildSubject(
   options: BuildOptions,
   binaries: ReadonlyMap<string, Module> = new Map(),
 ): Subject {
-  const through = options.through ?? [];
+  const { through = [], stubs = [] } = options;
   const own = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
   const ownOptions = { ...(options.defines ? { defines: options.defines } : {}), includePaths: own };
   const assemblyOptions = {
@@ -90,24 +116,29 @@ export function buildSubject(
     includePaths: [...(options.includePaths ?? []), ...own],
     ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
-  const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
+  const assembled = (file: string): Module =>
+    options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
+  const read = (file: string): Module => binaries.get(file) ?? assembled(file);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
-  const conventions = platformFor(options.platform, tested, Object.keys(options.stubs ?? {}));
-  const platform = options.features?.includes(PTI) ? isolated(conventions) : conventions;
+  const conventions = platformFor(
+    options.platform,
+    tested,
+    stubs.map(({ name }) => name),
+  );
+  const contextFile = contextPath(options.context, options.platform, conventions !== options.platform);
+  const platform = options.features?.includes(conventions.isolation.marker) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
     ...contextOptions,
     includePaths: [dirname(contextFile), ...contextOptions.includePaths],
   });
-  const stubs = Object.entries(options.stubs ?? {});
-  const bodies = stubs.flatMap(([name, file]) => (file === undefined ? [] : [defining(name, read(file))]));
+  const bodies = stubs.flatMap(({ name, file }) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
-  const missing = undefinedSymbols(modules, platform.symbols);
+  const missing = undefinedSymbols(modules, platform.symbols, context);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
@@ -117,15 +148,15 @@ export function buildSubject(
     }
   }
   const diverted = executable ? divertedFunctions(executable, platform, through) : new Set<string>();
-  for (const [name] of stubs) {
+  for (const { name } of stubs) {
     if (executable?.symbols.some((s) => s.name === name && s.section !== 'undefined')) diverted.add(name);
     else if (!modules.some(({ symbols }) => symbols.some((s) => s.name === name))) {
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  // Some have a function of their own: given by the user, or the platform's.
+  // Some have a function of their own: given by the user, the context's, or the platform's.
   const written = new Set(
-    [...bodies, defaults].flatMap(({ symbols }) =>
+    [...bodies, context, defaults].flatMap(({ symbols }) =>
       symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
     ),
   );
@@ -138,10 +169,16 @@ export function buildSubject(
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
+    context,
     apart: apartSections(modules, platform),
     diverted,
   });
-  const { image: patched, features } = withFeatures(linked, options.features);
+  const { image: patched, features } = withFeatures(
+    linked,
+    options.features,
+    options.vendor ?? 'intel',
+    entryRange(linked, platform),
+  );
   const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
@@ -150,6 +187,11 @@ export function buildSubject(
     }
   }
   const processors = processorCount(image, contextFile);
+  if (processors > 1 && platform.oneProcessor) {
+    throw new InputError(
+      `${contextFile}: has a context for each of ${processors} processors; of ${options.files.join(', ')} one processor can be run`,
+    );
+  }
   return {
     image,
     platform,
@@ -170,6 +212,12 @@ function defining(name: string, module: Module): Module {
     );
   }
   return module;
+}
+
+/** Where the entry code lies: in an executable between its symbols; else everywhere. */
+function entryRange(image: Image, { systemCode }: Platform): { start: bigint; end: bigint }[] | undefined {
+  const [start, end] = systemCode.entryText.map((name) => image.find(name)?.address);
+  return start === undefined || end === undefined ? undefined : [{ start, end }];
 }
 
 /** The names of where the context of processor `n` begins and ends. */

@@ -136,7 +136,12 @@ export const XEN: Platform = {
     marker: 'autogen_entrypoints',
     defaults: 'platforms/xen.S',
     entryText: ['_stextentry', '_etextentry'],
-    helpers: /^(__x86_.*|do_entry_.*)$/,
+    entryFunctions: [
+      ...['switch_to_kernel', 'test_all_events', 'test_guest_events', 'process_softirqs', 'process_mce', 'process_nmi'],
+      ...['process_trap', 'create_bounce_frame', 'continue_pv_domain', 'ret_from_intr'],
+      'arch/x86/x86_64/entry.o.unlikely',
+    ],
+    helpers: /^(__x86_.*|search_pre_exception_table)$/,
     initial: ['__init_begin', '__init_end'],
     // Xen's last 128 MiB of its own GiB, which hold nothing.
     beside: {

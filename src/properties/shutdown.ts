@@ -9,6 +9,6 @@ export const shutdown: Property = {
   delivered: (m) => m.machine.happened.vector === Vector.DF,
   explain: (m) =>
     m.machine.happened.shutdown
-      ? 'a fault occurred while #DF was being delivered: the processor shuts down (triple fault)'
+      ? `${m.machine.happened.shutdownBecause}: the processor shuts down`
       : `#DF was delivered in place of vector ${m.machine.happened.requestedVector}`,
 };

@@ -98,10 +98,10 @@ function instructions(image: Image): { readonly name: string; readonly text: str
       // The functions of an executable are paired by their names alone: there are millions of instructions.
       .filter((s) => s.segment === 'text' && !s.fixed)
       .flatMap((section) =>
-        section.lines.map((row) => ({
-          name: image.name(section.address + BigInt(row.offset)),
-          text: row.text.trim().replace(/\s+/g, ' '),
-        })),
+        image.instructions(section, section.address, section.address + BigInt(section.size)).map((address) => {
+          const text = image.locate(address)?.line?.text ?? '';
+          return { name: image.name(address), text: text.trim().replace(/\s+/g, ' ') };
+        }),
       )
   );
 }

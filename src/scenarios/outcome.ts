@@ -15,9 +15,10 @@ export interface Result {
 
 /**
  * How a case went. `met`: exactly what must come out; `unmet`: something else; `open`: the search was stopped, or fired not
- * all that it should; `bad-input`: it could not be run; `crashed` and `hung`: the process that ran it.
+ * all that it should; `bad-input`: it could not be run; `crashed` and `hung`: the process that ran it; `skipped`: its image has to be
+ * fetched, and is not there.
  */
-export type Status = 'met' | 'unmet' | 'open' | 'bad-input' | 'crashed' | 'hung';
+export type Status = 'met' | 'unmet' | 'open' | 'bad-input' | 'crashed' | 'hung' | 'skipped';
 
 export interface Outcome {
   readonly name: string;

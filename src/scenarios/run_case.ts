@@ -2,7 +2,7 @@
 import { type Mutant, mutated } from '../ablation/mutants.js';
 import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
-import { savedSources, savePaths } from '../explore/path_file.js';
+import { savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
@@ -35,6 +35,7 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
   const { scenario, name } = one;
   const outcome = (rest: Partial<Outcome> & Pick<Outcome, 'status'>): Outcome =>
     outcomeOf({ name, title: scenario.title, seconds: (performance.now() - began) / 1000, ...rest });
+  if (scenario.missing !== undefined) return outcome({ status: 'skipped', problems: [scenario.missing] });
   try {
     const built = await subjectOf(one);
     const { mutant } = options;
@@ -171,6 +172,7 @@ function save(one: Case, subject: Subject, chosen: ChosenProfile, result: Result
     image: subject.image.hash,
     files: [...scenario.files],
     ...savedSources(scenario.sources),
+    ...savedCode({ ...scenario.code, features: one.features }),
     platform: scenario.platform,
     profile: chosen.given,
     ...(Object.keys(chosen.changes).length > 0 ? { knobs: chosen.changes } : {}),

@@ -2,6 +2,8 @@
 import { basename } from 'node:path';
 import type { SourceSettings } from '../assembler/index.js';
 import type { Bound } from '../explore/bound.js';
+import { featureWords } from '../platforms/features.js';
+import type { CodeSettings } from '../platforms/subject.js';
 import type { Changes } from '../profiles/profile.js';
 
 /** One event of a fixed schedule: at `boundary`, when it is reached for the `hit`-th time (from 1). */
@@ -42,6 +44,12 @@ export interface Scenario {
   readonly contexts: readonly string[];
   /** How the files are read; absolute paths. */
   readonly sources: Required<SourceSettings>;
+  /** Functions that get stand-ins, and those that are run themselves. */
+  readonly code: Omit<CodeSettings, 'features'>;
+  /** Sets of features that the code is patched for, as they are written; empty: the usual ones. */
+  readonly features: readonly string[];
+  /** Why the scenario is skipped: its image has to be fetched, and is not there. */
+  readonly missing: string | undefined;
   /** What is searched, exhaustively … */
   readonly bound: Bound | undefined;
   /** … with where each kind may fire, in the form of `--at`. */
@@ -61,25 +69,30 @@ export interface Scenario {
   readonly places: Readonly<Record<string, string>>;
 }
 
-/** A scenario under one profile, in one context. */
+/** A scenario under one profile, in one context, for one set of features. */
 export interface Case {
   readonly scenario: Scenario;
   /** The scenario's name, with context and profile where it has several. */
   readonly name: string;
   readonly profile: string;
   readonly context: string;
+  readonly features: readonly string[] | undefined;
 }
 
 export function casesOf(scenario: Scenario): Case[] {
-  const { contexts, profiles } = scenario;
+  const { contexts, profiles, features } = scenario;
+  const sets = features.length > 0 ? features : [undefined];
   return contexts.flatMap((context) =>
-    profiles.map((profile) => {
-      const parts = [
-        ...(contexts.length > 1 ? [basename(context, '.S')] : []),
-        ...(profiles.length > 1 ? [profile] : []),
-      ];
-      const name = parts.length > 0 ? `${scenario.name} [${parts.join(', ')}]` : scenario.name;
-      return { scenario, name, profile, context };
-    }),
+    profiles.flatMap((profile) =>
+      sets.map((set) => {
+        const parts = [
+          ...(contexts.length > 1 ? [basename(context, '.S')] : []),
+          ...(profiles.length > 1 ? [profile] : []),
+          ...(sets.length > 1 ? [set!.replaceAll(/\s*,\s*/g, '+')] : []),
+        ];
+        const name = parts.length > 0 ? `${scenario.name} [${parts.join(', ')}]` : scenario.name;
+        return { scenario, name, profile, context, features: featureWords(set) };
+      }),
+    ),
   );
 }

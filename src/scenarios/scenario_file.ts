@@ -4,6 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { InputError, located } from '../errors.js';
 import { kindsOf, parseBound } from '../explore/bound.js';
 import { eventNamed } from '../harness/events.js';
+import { featureWords } from '../platforms/features.js';
 import { platformNamed } from '../platforms/index.js';
 import { contextPath, isContextFile } from '../platforms/subject.js';
 import { checkChanges, chooseProfile } from '../profiles/profile.js';
@@ -44,7 +45,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   const wrong = (path: YamlPath, message: string, key = false): InputError =>
     new InputError(`${placeOf(path, key)}: ${message}`);
   const each = (
-    field: 'profile' | 'context' | 'image' | 'include' | 'include-file',
+    field: 'profile' | 'context' | 'image' | 'include' | 'include-file' | 'features' | 'through',
     fallback: string,
   ): [string, YamlPath][] => {
     const value = fields[field] ?? fallback;
@@ -64,11 +65,18 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   });
   const contexts = each('context', 'kernel').map(([context, path]) => {
     if (isContextFile(context)) return inField(path, () => nearest(context, directory, 'context'));
-    inField(path, () => contextPath(context, conventions));
+    inField(path, () => contextPath(context, conventions, true));
     return context;
   });
-  const files = each('image', '').map(([file, path]) => inField(path, () => nearest(file, directory, 'image')));
-  const found = (field: 'include' | 'include-file'): string[] =>
+  let missing: string | undefined;
+  const files = each('image', '').map(([file, path]) =>
+    inField(path, () => {
+      const path = found(file, directory);
+      if (path === undefined && fields.obtain !== undefined) missing ??= `${file} is not there: ${fields.obtain}`;
+      return path ?? (fields.obtain === undefined ? nearest(file, directory, 'image') : resolve(file));
+    }),
+  );
+  const included = (field: 'include' | 'include-file'): string[] =>
     fields[field] === undefined
       ? []
       : each(field, '').map(([file, path]) => inField(path, () => nearest(file, directory, field)));
@@ -113,10 +121,25 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
     contexts,
     sources: {
       defines: Object.fromEntries(Object.entries(fields.define ?? {}).map(([macro, value]) => [macro, String(value)])),
-      includePaths: found('include'),
-      forcedIncludes: found('include-file'),
+      includePaths: included('include'),
+      forcedIncludes: included('include-file'),
       assembler: fields.assembler ?? 'keystone',
     },
+    code: {
+      stubs: Object.entries(fields.stub ?? {}).map(([name, file]) => ({
+        name,
+        file: file === null ? undefined : inField(['stub', name], () => nearest(file, directory, 'stub')),
+      })),
+      through: fields.through === undefined ? [] : each('through', '').map(([name]) => name),
+    },
+    features:
+      fields.features === undefined
+        ? []
+        : each('features', '').map(([set, path]) => {
+            inField(path, () => featureWords(set));
+            return set;
+          }),
+    missing,
     bound,
     at,
     schedule,
@@ -194,19 +217,23 @@ function firing(text: string): Omit<Firing, 'place'> {
 /** A folder with one of these is a project: what lies above it is another's. */
 const PROJECT = ['.git', 'package.json'];
 
-/** The file of this name in `directory`, or in the nearest folder above it that has one, within the project. */
-function nearest(file: string, start: string, field: string): string {
-  if (isAbsolute(file)) {
-    if (existsSync(file)) return file;
-    throw new InputError(`${field}: there is no file ${file}`);
-  }
-  const directory = resolve(start);
-  for (let folder = directory; ; folder = dirname(folder)) {
+/** The file of this name in `directory`, or in the nearest folder above it that has one, within the project; undefined if there is none. */
+function found(file: string, directory: string): string | undefined {
+  if (isAbsolute(file)) return existsSync(file) ? file : undefined;
+  for (let folder = resolve(directory); ; folder = dirname(folder)) {
     const path = join(folder, file);
     if (existsSync(path)) return path;
     const top = folder === process.cwd() || PROJECT.some((name) => existsSync(join(folder, name)));
-    if (top || dirname(folder) === folder) break;
+    if (top || dirname(folder) === folder) return undefined;
   }
+}
+
+/** The same; an InputError if there is none. */
+function nearest(file: string, start: string, field: string): string {
+  const path = found(file, start);
+  if (path !== undefined) return path;
+  if (isAbsolute(file)) throw new InputError(`${field}: there is no file ${file}`);
+  const directory = resolve(start);
   throw new InputError(
     `${field}: there is no file ${file}, neither in ${shown(directory) || '.'} nor in a folder above it`,
   );

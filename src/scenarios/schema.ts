@@ -72,6 +72,21 @@ export const scenarioFile = z.strictObject(
       .enum(ASSEMBLERS, { error: `expected ${ASSEMBLERS.join(' or ')}` })
       .optional()
       .describe("What assembles the files: keystone by default; gnu: the machine's own gcc -c."),
+    features: oneOrMore(text, 'a set of features, like pti,fsgsbase')
+      .optional()
+      .describe('Features of the processor that real code is patched for, or none; each of a list is a case.'),
+    stub: z
+      .record(z.string(), z.union([text, z.null()]), {
+        error: mapping('functions and the files with what takes their place'),
+      })
+      .optional()
+      .describe('Functions that get a stand-in in any case: FUNCTION: FILE.S, or no file for the usual one.'),
+    through: oneOrMore(text, 'a function')
+      .optional()
+      .describe('C functions of an executable that are run themselves, with all that they call.'),
+    obtain: text
+      .optional()
+      .describe('How the image is got if it is not there: the scenario is then skipped, and says so.'),
     events: z
       .record(z.string(), z.int({ error: 'expected a number of events' }).positive({ error: 'expected at least 1' }), {
         error: mapping('kinds of events and how many of each: { nmi: 2, bp: 1 }'),

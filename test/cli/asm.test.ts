@@ -9,7 +9,7 @@ import { Assembler } from '../../src/assembler/index.js';
 import { assembled } from '../../src/cli/asm.js';
 import { listing } from '../../src/cli/asm_listing.js';
 import { Disassembler } from '../../src/cpu/disassembler.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
 import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));

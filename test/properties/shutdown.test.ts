@@ -46,6 +46,16 @@ test('a double fault without a stack shuts the processor down', () => {
   assert.match(broken.explanation, /triple fault/);
 });
 
+test('a machine check within a machine check says so', () => {
+  const explored = explore(plainHandler({}), { events: 'mc=2' });
+  assert.deepEqual(explored.windows, {
+    progress: { mc: 'machine_check+7..+10' },
+    shutdown: { mc: 'machine_check+0..+6' },
+  });
+  const broken = runOf(explored, explored.result.failures[0]!).broken[0]!;
+  assert.equal(broken.explanation, 'a machine check came while MCG_STATUS.MCIP was set: the processor shuts down');
+});
+
 test('a fault that its handler can take is none', () => {
   const file = plainHandler({
     after: 'movl $1, %eax\n\txorl %edx, %edx\n\tdivl divisor(%rip)',

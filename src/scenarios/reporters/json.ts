@@ -1,15 +1,17 @@
 /** The run of a suite as one JSON object. */
 import { stripVTControlCharacters } from 'node:util';
 import { failureToJson } from '../../report/json.js';
-import { passed, type Ran, type Reporter } from './reporter.js';
+import { failed, passed, type Ran, type Reporter } from './reporter.js';
 
 export function jsonReporter(): Reporter {
   return {
     end: ({ ran, left, seconds }) => {
-      const failed = ran.filter((r) => !passed(r)).length;
+      const wrong = ran.filter(failed).length;
+      const right = ran.filter(passed).length;
       const object = {
-        passed: ran.length - failed,
-        failed,
+        passed: right,
+        failed: wrong,
+        ...(right + wrong < ran.length ? { skipped: ran.length - right - wrong } : {}),
         ...(left > 0 ? { notRun: left } : {}),
         seconds: rounded(seconds),
         cases: ran.map(caseToJson),
@@ -32,6 +34,7 @@ function caseToJson({ case: one, outcome }: Ran): object {
           platform: one.scenario.platform,
           profile: one.profile,
           context: one.context,
+          ...(one.features === undefined ? {} : { features: one.features }),
           ...(one.scenario.bound ? { bound: one.scenario.bound } : {}),
           ...(one.scenario.unfixable === undefined ? {} : { knownUnfixable: one.scenario.unfixable }),
         }

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { XMLBuilder } from 'fast-xml-parser';
 import { shortPath } from '../../report/text.js';
-import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
+import { failed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const builder = new XMLBuilder({ ignoreAttributes: false, format: true, suppressEmptyNode: true });
 
@@ -30,7 +30,8 @@ function counts(ran: readonly Ran[]): Record<string, number> {
   return {
     '@_tests': ran.length,
     '@_failures': ran.filter((r) => r.outcome.status === 'unmet').length,
-    '@_errors': ran.filter((r) => !passed(r) && r.outcome.status !== 'unmet').length,
+    '@_errors': ran.filter((r) => failed(r) && r.outcome.status !== 'unmet').length,
+    '@_skipped': ran.filter((r) => r.outcome.status === 'skipped').length,
   };
 }
 
@@ -46,7 +47,11 @@ function testCase(folder: string, { case: one, outcome }: Ran): object {
     '@_classname': text(folder),
     ...(one ? { '@_file': text(shortPath(one.scenario.files[0]!)) } : {}),
     '@_time': outcome.seconds.toFixed(3),
-    ...(status === 'met' ? {} : { [status === 'unmet' ? 'failure' : 'error']: wrong }),
+    ...(status === 'met'
+      ? {}
+      : status === 'skipped'
+        ? { skipped: { '@_message': text(problems.join('; ')) } }
+        : { [status === 'unmet' ? 'failure' : 'error']: wrong }),
   };
 }
 

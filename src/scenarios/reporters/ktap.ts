@@ -1,7 +1,7 @@
 /** KTAP version 1, the kernel's test format (Documentation/dev-tools/ktap.rst). */
 import { stripVTControlCharacters } from 'node:util';
 import type { Status } from '../outcome.js';
-import { passed, type Reporter } from './reporter.js';
+import { failed, passed, type Reporter } from './reporter.js';
 
 /** The directive of a result that says more than ok or not ok. */
 const DIRECTIVES: Readonly<Partial<Record<Status, string>>> = {
@@ -16,18 +16,28 @@ export function ktapReporter(): Reporter {
     begin: (count) => `KTAP version 1\n1..${count}\n`,
     outcome: (ran, number) => {
       const { outcome } = ran;
-      const lines = [...outcome.problems, ...(outcome.report ?? '').split('\n')].filter((line) => line.trim() !== '');
+      const isSkipped = outcome.status === 'skipped';
+      const lines = isSkipped
+        ? []
+        : [...outcome.problems, ...(outcome.report ?? '').split('\n')].filter((line) => line.trim() !== '');
       const unfixable = passed(ran) ? ran.case?.scenario.unfixable : undefined;
-      const directive = unfixable === undefined ? DIRECTIVES[outcome.status] : `XFAIL ${plain(unfixable)}`;
+      const directive = isSkipped
+        ? `SKIP ${plain(outcome.problems.join('; '))}`
+        : unfixable === undefined
+          ? DIRECTIVES[outcome.status]
+          : `XFAIL ${plain(unfixable)}`;
+      const isOk = passed(ran) || isSkipped;
       // A # would begin a directive.
       const name = plain(outcome.name).replaceAll('#', '_');
-      const result = `${passed(ran) ? 'ok' : 'not ok'} ${number} ${name}${directive ? ` # ${directive}` : ''}\n`;
+      const result = `${isOk ? 'ok' : 'not ok'} ${number} ${name}${directive ? ` # ${directive}` : ''}\n`;
       return `${lines.map((line) => `# ${plain(line)}\n`).join('')}${result}`;
     },
     end: ({ ran, left }) => {
-      const failed = ran.filter((r) => !passed(r)).length;
+      const wrong = ran.filter(failed).length;
+      const right = ran.filter(passed).length;
+      const skipped = ran.length - wrong - right;
       const not = left > 0 ? `Bail out! interrupted, ${left} not run\n` : '';
-      return `# Totals: pass:${ran.length - failed} fail:${failed} total:${ran.length}\n${not}`;
+      return `# Totals: pass:${right} fail:${wrong}${skipped > 0 ? ` skip:${skipped}` : ''} total:${ran.length}\n${not}`;
     },
   };
 }

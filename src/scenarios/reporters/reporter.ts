@@ -65,3 +65,7 @@ export function chooseReporter(text: string): ChosenReporter {
 export function passed({ outcome }: Ran): boolean {
   return outcome.status === 'met';
 }
+
+export function failed({ outcome }: Ran): boolean {
+  return outcome.status !== 'met' && outcome.status !== 'skipped';
+}

@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { count, plural } from '../../report/names.js';
 import { type Paint, shortPath } from '../../report/text.js';
 import type { Outcome, Result, Status } from '../outcome.js';
-import { passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
+import { failed, passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const WORDS: Readonly<Record<Status, string>> = {
   met: 'ok',
@@ -13,6 +13,7 @@ const WORDS: Readonly<Record<Status, string>> = {
   'bad-input': 'ERROR',
   crashed: 'CRASH',
   hung: 'HUNG',
+  skipped: 'SKIP',
 };
 
 export function textReporter(paint: Paint): Reporter {
@@ -24,11 +25,12 @@ export function textReporter(paint: Paint): Reporter {
 
 function lines({ case: one, outcome }: Ran, paint: Paint): string[] {
   const { status } = outcome;
-  const style = status === 'met' ? 'green' : status === 'open' ? 'yellow' : 'red';
+  const style = status === 'met' ? 'green' : status === 'open' || status === 'skipped' ? 'yellow' : 'red';
   const what = status === 'met' && outcome.result ? `: ${comesTo(outcome.result, one?.scenario.unfixable)}` : '';
   const figures = outcome.result ? `, ${figuresOf(outcome)}` : '';
   const head = `${paint(style, WORDS[status].padEnd(5))} ${paint('bold', outcome.name)}${what}${figures}`;
   if (status === 'met') return [head];
+  if (status === 'skipped') return [`${head}: ${outcome.problems.join('; ')}`];
   const list = [head, ...outcome.problems.map((problem) => `      ${problem}`)];
   if (outcome.title !== outcome.name) list.splice(1, 0, `      ${outcome.title}`);
   if (outcome.report) {
@@ -63,7 +65,7 @@ function table({ ran }: SuiteEnd): string {
     name,
     count(list.length),
     count(list.filter(passed).length),
-    count(list.filter((r) => !passed(r)).length),
+    count(list.filter(failed).length),
     count(list.reduce((n, r) => n + (r.outcome.result?.states ?? 0), 0)),
     list.reduce((n, r) => n + r.outcome.seconds, 0).toFixed(1),
   ];
@@ -83,13 +85,15 @@ function table({ ran }: SuiteEnd): string {
 
 function total(end: SuiteEnd, paint: Paint): string {
   const { ran, left, seconds } = end;
-  const failed = ran.filter((r) => !passed(r));
+  const wrong = ran.filter(failed);
+  const right = ran.filter(passed);
+  const skipped = ran.length - wrong.length - right.length;
   const cached = ran.filter((r) => r.outcome.cached).length;
   const parts = [plural(ran.length, 'case'), `${seconds.toFixed(1)} s`];
   if (cached > 0) parts.push(`${count(cached)} from the cache`);
   const list = [parts.join(', ')];
   if (left > 0) list.push(paint('yellow', `interrupted: ${plural(left, 'case')} not run`));
-  for (const { outcome } of failed) list.push(`${paint('red', WORDS[outcome.status].padEnd(5))} ${outcome.name}`);
-  list.push(`${ran.length - failed.length} passed, ${failed.length} failed`);
+  for (const { outcome } of wrong) list.push(`${paint('red', WORDS[outcome.status].padEnd(5))} ${outcome.name}`);
+  list.push(`${right.length} passed, ${wrong.length} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
   return list.join('\n');
 }
