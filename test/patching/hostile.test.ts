@@ -2,8 +2,6 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { InputError } from '../../src/errors.js';
-import { fuzz } from '../support/fuzz.js';
-import { PATCHING_TARGET } from './fuzz_target.js';
 import { fromText, sample, subjectOf, withFeatures } from './support.js';
 
 /** Code with one place, and a table that the case writes. */
@@ -117,14 +115,4 @@ test('entries that overlap are applied in their order', () => {
   const image = withFeatures(fromText(text), subjectOf(fromText(text)).names.name(300));
   const section = image.sectionAt(image.find('site')!.address)!;
   assert.equal(Buffer.from(section.data.subarray(0, 5)).toString('hex'), '0f0f01ca90');
-});
-
-test('damaged tables are read, or refused', async (t) => {
-  const result = await fuzz(PATCHING_TARGET, 5, 3000);
-  assert.deepEqual(result.failures, []);
-  assert.ok(
-    result.opened > 300 && result.refused > 300 && result.messages.size > 10,
-    [...result.messages.keys()].join('\n'),
-  );
-  t.diagnostic(`slowest ${result.slowest.toFixed(0)} ms, ${result.memory.toFixed(0)} MiB`);
 });
