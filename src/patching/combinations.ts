@@ -48,10 +48,8 @@ const EXCLUSIVE: readonly (readonly string[])[] = [
   ['srso', 'srso_alias', 'entry_ibpb'],
   ['unret', 'entry_ibpb'],
   ['unret', 'kernel_ibrs'],
-  ['entry_ibpb', 'kernel_ibrs'],
   ['clear_bhb_loop', 'clear_bhb_hw'],
   ['clear_bhb_loop', 'unret'],
-  ['clear_bhb_loop', 'entry_ibpb'],
   ['retpoline', 'indirect_thunk_its'],
 ];
 /** What the boot code does to returns and indirect branches everywhere. */
