@@ -12,6 +12,9 @@ const CR4_OF: Readonly<Record<string, bigint>> = {
   pcid: 1n << 17n,
   smep: 1n << 20n,
   smap: 1n << 21n,
+  // What Xen uses itself, and not only its guests.
+  xen_smep: 1n << 20n,
+  xen_smap: 1n << 21n,
 };
 
 /** Page-table isolation of Xen's own: no alternative asks for it, and so it has no number. (Linux' is a feature like others.) */
