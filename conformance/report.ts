@@ -1,6 +1,8 @@
 /** What a run has found, as text: the table at its end, failures, and CONFORMANCE.md. */
+
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import type { BootRow } from './booted_kernel.js';
 import { DEVIATIONS, type Peer } from './deviations.js';
 import type { EventReport } from './events.js';
 import { FAMILIES } from './generate.js';
@@ -105,7 +107,13 @@ function eventCell(tag: string, events: EventReport | undefined): string {
 }
 
 /** CONFORMANCE.md. `events` is the report of the events' comparison with QEMU, if it was run. */
-export function conformanceDocument(report: Report, seed: number, root: string, events?: EventReport): string {
+export function conformanceDocument(
+  report: Report,
+  seed: number,
+  root: string,
+  events?: EventReport,
+  boots: readonly BootRow[] = [],
+): string {
   counts.clear();
   const tests = testsByTag(root);
   const lines = [
@@ -163,6 +171,20 @@ export function conformanceDocument(report: Report, seed: number, root: string, 
     lines.push('', '| departure | rule | manual | QEMU | schedules |', '|---|---|---|---|---|');
     for (const one of events.departures) {
       lines.push(`| ${one.name} | ${one.rule} | ${one.manual} | ${one.qemu} | ${one.schedules} |`);
+    }
+  }
+  if (boots.length > 0) {
+    lines.push('', '## Boot-time patching, compared with what has booted under QEMU', '');
+    lines.push(
+      "All code of Debian's kernel, and all of Xen's .text, byte by byte. Apart from it are places that the running system turns: static",
+      'keys, trampolines of static calls, in Xen calls through pointers that it fills while it boots.',
+    );
+    lines.push('', '| what | processor | command line | bytes of code | patched | turned since | places that differ |');
+    lines.push('|---|---|---|---|---|---|---|');
+    for (const { name, cpu, commandLine, bytes, patchedBytes, turned, differences } of boots) {
+      lines.push(
+        `| ${name} | ${cpu} | ${commandLine} | ${bytes} | ${patchedBytes} | ${turned} | ${differences.length} |`,
+      );
     }
   }
   return `${lines.join('\n')}\n`;

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prepares a checkout: the Unicorn library, then the npm packages; with the argument `conformance` also QEMU, Bochs and GNU
-# binutils. What is already there is left as it is.
+# Prepares a checkout: the Unicorn library, then the npm packages; with the argument `conformance` also QEMU, Bochs, GNU
+# binutils, and the programs that kernels are compressed with. What is already there is left as it is.
 # Exit status 2: something is missing that cannot be fetched; one line on stderr says what it is and what to do.
 #
 # ENTRACE_LIBUNICORN     a copy of the library to use; nothing is installed then
@@ -116,6 +116,10 @@ provide_peers() {
   command -v qemu-system-x86_64 >/dev/null || package="$package qemu-system-x86"
   command -v bochs >/dev/null || package="$package bochs"
   ls /usr/lib/*/bochs/plugins/libbx_term_gui.so >/dev/null 2>&1 || package="$package bochs-term"
+  # What kernels are compressed with.
+  for compressor in bzip2:bzip2 lz4:lz4 lzop:lzop xz:xz-utils zstd:zstd; do
+    command -v "${compressor%:*}" >/dev/null || package="$package ${compressor#*:}"
+  done
   command -v as >/dev/null && command -v ld >/dev/null && command -v objcopy >/dev/null || package="$package binutils"
   package=${package# }
   if [ -z "$package" ]; then return; fi

@@ -91,6 +91,9 @@ export class Assembly implements Names {
   ) {
     const text = new Section('.text', { alloc: true, write: false, exec: true, nobits: false, merge: false });
     this.sections.set(text.name, text);
+    const start = this.symbols.get(text.name);
+    start.label = { fragment: text.open(0), offset: 0 };
+    start.isSection = true;
     this.current = { section: text, subsection: 0 };
     this.previous = this.current;
     this.open = text.open(0);
@@ -432,6 +435,11 @@ export class Assembly implements Names {
     if (!section) {
       section = new Section(name, flags);
       this.sections.set(name, section);
+      const symbol = this.symbols.get(name);
+      if (!symbol.defined) {
+        symbol.label = { fragment: section.open(0), offset: 0 };
+        symbol.isSection = true;
+      }
     }
     section.touched = true;
     if (subsection < 0 || subsection > 8192) throw errorAt(place, `subsection ${subsection}`, '0 to 8192');

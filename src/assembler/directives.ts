@@ -4,7 +4,7 @@ import type { Expression } from './expression.js';
 import type { Scanner } from './lexer.js';
 import { cutValues, parseMacroHead, repeated } from './macro.js';
 import { LONGEST } from './nops.js';
-import { SECTION_LIMIT, sectionFlags } from './section.js';
+import { leb128, SECTION_LIMIT, sectionFlags } from './section.js';
 import { errorAt, type Place, type SourceLine } from './source.js';
 
 type Directive = (assembly: Assembly, scanner: Scanner, name: string, start: number) => void;
@@ -92,6 +92,7 @@ function openSection(assembly: Assembly, scanner: Scanner, directive: string): v
   let subsection = 0;
   let flags: string | undefined;
   let type: string | undefined;
+  let attached = '';
   if (scanner.take(',')) {
     if (directive === '.pushsection' && scanner.peek() !== '"') {
       subsection = Number(assembly.absolute(scanner, 'the subsection'));
@@ -114,11 +115,19 @@ function openSection(assembly: Assembly, scanner: Scanner, directive: string): v
           `section type ${type === undefined ? scanner.found() : `@${type}`}`,
           '@progbits, @nobits or @note',
         );
-      // What may follow (entry size, group, link order) does not change the bytes.
-      scanner.at = scanner.end;
+      // What may follow (entry size, group, linked section) does not change the bytes.
+      scanner.take(',');
+      attached = scanner.rest().replace(/\s+/g, '');
     }
   }
-  assembly.enter(assembly.section(name, sectionFlags(name, flags, type), subsection, scanner.place()));
+  const place = assembly.section(name, sectionFlags(name, flags, type), subsection, scanner.place());
+  // A section of the same name in another group would be one of its own.
+  const inherited = flags?.includes('?') ? assembly.current.section.attachedTo : undefined;
+  const group = inherited ?? (flags !== undefined && /[Go]/.test(flags) ? attached : '');
+  place.section.attachedTo ??= group;
+  if (place.section.attachedTo !== group)
+    scanner.fail(`section ${name} is already there, but not in this group`, 'another name for this one');
+  assembly.enter(place);
   scanner.expectEnd(`section ${name}`);
 }
 
@@ -286,23 +295,25 @@ add('.ascii .asciz .string .string8', (assembly, scanner, name) => {
   scanner.expectEnd('the string');
 });
 
-function leb(value: bigint, signed: boolean): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  for (;;) {
-    const byte = Number(rest & 0x7fn);
-    rest >>= 7n;
-    const done = signed ? (rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0) : rest === 0n;
-    bytes.push(done ? byte : byte | 0x80);
-    if (done) return bytes;
-  }
-}
 add('.uleb128 .sleb128', (assembly, scanner, name) => {
+  const signed = name === '.sleb128';
   for (const part of scanner.operands()) {
-    const value = assembly.absolute(part, 'the value');
-    const signed = name === '.sleb128';
-    assembly.emit(Uint8Array.from(leb(signed ? value : BigInt.asUintN(64, value), signed)), part.place());
+    const place = part.skipSpace().place();
+    const value = assembly.expression(part);
+    part.expectEnd('the value');
+    const constant = assembly.constantNow(value);
+    if (constant === undefined) assembly.close({ kind: 'leb', value, signed, place });
+    else assembly.emit(leb128(constant, signed), place);
   }
+});
+add('.reloc', (assembly, scanner, name) => {
+  assembly.expression(scanner);
+  scanner.expect(',', 'the offset');
+  const at = scanner.skipSpace().at;
+  const type = scanner.name();
+  if (type !== 'R_X86_64_NONE' && type !== 'BFD_RELOC_NONE')
+    scanner.fail(`${name} of type ${type ?? scanner.found()}`, 'R_X86_64_NONE, which changes nothing', at);
+  scanner.at = scanner.end;
 });
 
 function count(scanner: Scanner, value: bigint): number {

@@ -189,7 +189,7 @@ export class ObjectWriter {
       }
       if (kind === 'plt') kind = 'pc';
       // Constants that the linker merges are known by their symbols, unless it is just their address.
-      if (home.flags.merge && (relative || value.constant !== 0n)) symbol.needed = true;
+      if (home.flags.merge && !symbol.isSection && (relative || value.constant !== 0n)) symbol.needed = true;
       else {
         constant += offsetOf(anchor);
         name = home.name;
@@ -219,7 +219,7 @@ export class ObjectWriter {
 
   private symbol(symbol: AsmSymbol): void {
     // A name for a register is the assembler's own business.
-    if (symbol.equated?.kind === 'register') return;
+    if (symbol.equated?.kind === 'register' || symbol.isSection) return;
     if (symbol.temporary && symbol.defined && !symbol.needed) return;
     let section = 'undefined';
     let value = 0n;

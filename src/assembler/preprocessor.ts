@@ -1,5 +1,5 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { InputError } from '../errors.js';
 import { refuseEndless } from '../files.js';
@@ -50,7 +50,7 @@ const LINE_MARKER = /^\s*#\s*(?:line\s+)?(\d+)\s+"((?:[^"\\]|\\.)*)"((?:\s+[1-4]
 
 /** Names that `defined` knows although nothing defined them. */
 const BUILT_IN: ReadonlySet<string> = new Set(
-  '__LINE__ __FILE__ __COUNTER__ __INCLUDE_LEVEL__ __BASE_FILE__ __DATE__ __TIME__ __TIMESTAMP__ __has_include __has_include_next __has_attribute __has_cpp_attribute __has_builtin'.split(
+  '__LINE__ __FILE__ __COUNTER__ __INCLUDE_LEVEL__ __BASE_FILE__ __DATE__ __TIME__ __TIMESTAMP__ __has_include __has_include_next'.split(
     ' ',
   ),
 );
@@ -128,6 +128,7 @@ const MAX_FILE = 64 << 20;
 /** Reads a file as text. Throws InputError that says what is wrong with the path. */
 export function readSource(path: string): string {
   try {
+    if (!existsSync(path)) throw new InputError(`${path}: no such file`);
     refuseEndless(path, 'an assembler file', MAX_FILE);
     return readFileSync(path, 'utf8');
   } catch (cause) {
@@ -778,10 +779,11 @@ class LogicalLines {
 
   /** The next line is `line` of `file`, as a line marker says; flag 1 enters an included file, 2 goes back. */
   moveTo(line: number, file: string, flags: string): void {
-    this.shift = line - 1 - this.at;
     const { frame } = this;
+    const from = this.at + this.shift;
+    this.shift = line - 1 - this.at;
     if (flags.includes('1'))
-      this.frame = { ...frame, file, includedFrom: { frame, line: this.at }, depth: frame.depth + 1 };
+      this.frame = { ...frame, file, includedFrom: { frame, line: from }, depth: frame.depth + 1 };
     else if (flags.includes('2') && frame.includedFrom && frame.depth > this.depth)
       this.frame = { ...frame.includedFrom.frame, file };
     else this.frame = { ...frame, file };

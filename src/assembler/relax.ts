@@ -20,6 +20,8 @@ import {
   type AlignTail,
   type BranchTail,
   type Fragment,
+  type LebTail,
+  leb128,
   type NopsTail,
   type OrgTail,
   SECTION_LIMIT,
@@ -100,6 +102,12 @@ function branchGrows(fragment: Fragment, tail: BranchTail, stretch: number): boo
 }
 
 const DIRECTIVES = { org: '.org', space: '.skip', nops: '.nops' } as const;
+
+function lebBytes(tail: LebTail): Uint8Array {
+  const value = constantOf(amountOf(tail.value));
+  if (value === undefined) throw errorAt(tail.place, 'the value is not known', 'labels of the same section');
+  return leb128(value, tail.signed);
+}
 
 function evaluated(tail: OrgTail | SpaceTail | NopsTail, section: Section): number {
   const expression = tail.kind === 'org' ? tail.target : tail.count;
@@ -186,6 +194,9 @@ function relaxOnce(section: Section, fragments: readonly Fragment[]): boolean {
           size = 0;
         }
         break;
+      case 'leb':
+        size = lebBytes(tail).length;
+        break;
       case 'org': {
         const to = evaluated(tail, section);
         size = to - end;
@@ -243,6 +254,9 @@ export function sectionBytes(section: Section): Uint8Array {
         break;
       case 'org':
         bytes.fill(tail.fill, at, at + size);
+        break;
+      case 'leb':
+        bytes.set(lebBytes(tail), at);
         break;
       case 'nops':
         fillWithNops(bytes, at, size, tail.longest);

@@ -71,7 +71,15 @@ export interface NopsTail {
   readonly place: Place;
 }
 
-export type Tail = BranchTail | AlignTail | OrgTail | SpaceTail | NopsTail;
+/** `.uleb128` and `.sleb128` of a value that depends on sizes. */
+export interface LebTail {
+  readonly kind: 'leb';
+  readonly value: Expression;
+  readonly signed: boolean;
+  readonly place: Place;
+}
+
+export type Tail = BranchTail | AlignTail | OrgTail | SpaceTail | NopsTail | LebTail;
 
 export class Fragment {
   /** Fixed bytes: `section.bytes` from `start`, `length` of them. */
@@ -116,6 +124,19 @@ export interface SectionFlags {
   readonly merge: boolean;
 }
 
+/** A number in groups of seven bits (DWARF 5, section 7.6). */
+export function leb128(value: bigint, signed: boolean): Uint8Array {
+  const bytes: number[] = [];
+  let rest = signed ? value : BigInt.asUintN(64, value);
+  for (;;) {
+    const byte = Number(rest & 0x7fn);
+    rest >>= 7n;
+    const done = signed ? (rest === 0n && (byte & 0x40) === 0) || (rest === -1n && (byte & 0x40) !== 0) : rest === 0n;
+    bytes.push(done ? byte : byte | 0x80);
+    if (done) return Uint8Array.from(bytes);
+  }
+}
+
 /** A section larger than this is a mistake (`.org` or `.skip` of an address). Bytes. */
 export const SECTION_LIMIT = 64 * 1024 * 1024;
 
@@ -123,6 +144,8 @@ export class Section {
   align = 1;
   readonly parts = new Map<number, Part>();
   readonly marks: InstructionMark[] = [];
+  /** The group or the linked section that it was made for (`G`, `o`), as written; empty: none. Undefined before `.section`. */
+  attachedTo: string | undefined;
   /** Something was put into it or it was asked for by name. */
   touched = false;
 

@@ -23,6 +23,8 @@ export class AsmSymbol {
   size: Expression | undefined;
   definedAt: Place | undefined;
   usedAt: Place | undefined;
+  /** The name of a section, for where it begins: not written to the module. */
+  isSection = false;
   /** Named by a relocation, so it has to be in the module. */
   needed = false;
   /** Type and size were taken from the symbol that it is a name for. */

@@ -51,7 +51,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     ...sourceSettings(options),
     ...codeSettings(options),
   });
-  const places = parsePlaces(options.at ?? [], subject.image, platform, bound);
+  const places = parsePlaces(options.at ?? [], subject.image, subject.platform, bound);
   const several = profiles.length > 1;
   const folders = profiles.map(({ base }) => (several && options.save ? join(options.save, base) : options.save));
 

@@ -190,10 +190,15 @@ program
   });
 
 sourceOptions(program.command('asm'))
-  .description('assemble a file as explore does')
-  .argument('<file>', 'an assembly file (.S)')
+  .description('assemble a file as explore does, or look into an object or a kernel')
+  .argument('<file>', 'an assembly file (.S); for a listing also an object, an executable or a shipped kernel')
   .option('-o, --output <file>', 'write an ELF64 relocatable object')
   .option('--list', 'print the listing: offsets, bytes, instructions, source lines')
+  .option(
+    '--features <list>',
+    'list the code as patched at boot on a processor with these features (pti,fsgsbase,smap; default; none)',
+  )
+  .option('--only <range>', 'list only a function, LABEL..LABEL or LABEL+n (repeatable)', collect)
   .action(async (file: string, options) => {
     const { asm } = await import('./asm.js');
     process.exitCode = await asm(file, options);

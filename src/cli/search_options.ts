@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import type { AssemblerName, SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { parseBound } from '../explore/bound.js';
-import { parseFeatures } from '../platforms/features.js';
+import { featureWords } from '../platforms/features.js';
 import { type CodeSettings, parseStub } from '../platforms/subject.js';
 import { parseChanges } from '../profiles/profile.js';
 import type { Scenario } from '../scenarios/scenario.js';
@@ -34,7 +34,7 @@ export interface CodeOptions {
 }
 
 export function codeSettings({ features, stub = [], through = [] }: CodeOptions): CodeSettings {
-  return { features: parseFeatures(features), stubs: stub.map(parseStub), through };
+  return { features: featureWords(features), stubs: stub.map(parseStub), through };
 }
 
 export interface SearchOptions extends SourceOptions, CodeOptions {

@@ -56,6 +56,9 @@ export const SHF = {
   EXCLUDE: 0x80000000,
 } as const;
 
+/** gABI, Section Compression: ch_type. */
+export const ELFCOMPRESS = { ZLIB: 1, ZSTD: 2 } as const;
+
 /** gABI, Section Groups: of groups with one signature, the first is kept. */
 export const GRP_COMDAT = 1;
 
@@ -66,6 +69,8 @@ export const TYPES = { notype: 0, object: 1, func: 2, section: 3, file: 4, commo
 
 /** Symbol 0 of every table, whose value is 0 (gABI, Relocation: STN_UNDEF): what relocations of plain numbers refer to. */
 export const ABSOLUTE = '*ABS*';
+
+export const R_X86_64_NONE = 0;
 
 /** psABI, table "Relocation types": those that a linker without GOT, PLT and TLS can apply: name and number. */
 export const RELOCATION_TYPES: Readonly<Record<RelocationKind, readonly [name: string, type: number]>> = {

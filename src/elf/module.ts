@@ -1,11 +1,13 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
 import { InputError } from '../errors.js';
+import { type LineMap, positionAt } from '../image/line_map.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { instructionRows } from './code.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
-import { ABSOLUTE, OTHER_RELOCATIONS, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
-import { symbolNames } from './names.js';
+import { OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
+import { symbolNames, UniqueNames } from './names.js';
 import type { ElfRelocation } from './relocations.js';
+import { type SourceLines, sourceLines } from './source_lines.js';
 import type { ElfSymbol } from './symbols.js';
 
 /** All sections of one file in memory, together, may have so many bytes: more is no kernel but a damaged size. */
@@ -14,13 +16,12 @@ const MOST = 2 ** 30;
 const KINDS: ReadonlyMap<number, RelocationKind> = new Map(
   (Object.keys(RELOCATION_TYPES) as RelocationKind[]).map((kind) => [RELOCATION_TYPES[kind][1], kind]),
 );
-const R_X86_64_NONE = 0;
 
 /**
  * Sections of kernel objects that the kernel's linker script drops, or that only the loader of modules reads (Linux,
  * include/asm-generic/vmlinux.lds.h: DISCARDS).
  */
-const DROPPED = /^\.(discard\.|modinfo$|export_symbol$)|^_*_ksymtab|^__kcrctab/;
+const DROPPED = /^\.(discard\.|modinfo$|export_symbol$|eh_frame$|llvm_addrsig)|^_*_ksymtab|^_*_kcrctab/;
 
 export function moduleFromElf(elf: ElfFile): Module {
   return new ModuleMaker(elf).make();
@@ -30,18 +31,27 @@ class ModuleMaker {
   readonly #relocatable: boolean;
   /** Sections that are loaded, by index: the name that the module gives them. */
   readonly #names = new Map<number, string>();
+  readonly #sectionNames = new UniqueNames();
+  readonly #sectionIndex = new Map<string, number>();
   readonly #symbolNames: readonly string[];
-  /** Offsets of the labels in each section. */
-  readonly #labels = new Map<number, number[]>();
+  #allLabels: Map<number, Map<number, string>> | undefined;
+  #lines: SourceLines | undefined;
   /** Undefined symbols with a use that is no CALL or JMP, and all that are used. */
   readonly #otherwiseUsed = new Set<ElfSymbol>();
   readonly #used = new Set<ElfSymbol>();
 
+  /** Signatures of the groups that other files may have as well, by section. */
+  readonly #groups: ReadonlyMap<number, string>;
+
   constructor(private readonly elf: ElfFile) {
     this.#relocatable = elf.type === 'relocatable';
     if (!this.#relocatable) this.#refuseDynamic();
+    this.#groups = new Map(
+      elf.groups
+        .filter(({ comdat }) => comdat)
+        .flatMap((group) => group.sections.map((index) => [index, group.signature])),
+    );
     let total = 0;
-    const taken = new Map<string, number>();
     for (const section of elf.sections) {
       if (!this.#isLoaded(section)) continue;
       total += section.size;
@@ -55,18 +65,18 @@ class ModuleMaker {
           `${sectionPlace(elf.file, section)}: is compressed, but belongs to the program; make the file anew (gABI: SHF_COMPRESSED is for sections that are not loaded)`,
         );
       }
-      const number = (taken.get(section.name) ?? 0) + 1;
-      taken.set(section.name, number);
-      this.#names.set(section.index, uniqueSectionName(section, number));
+      if (this.#relocatable && section.align > MOST) {
+        throw new InputError(
+          `${sectionPlace(elf.file, section)}: has the alignment 0x${section.align.toString(16)}; the file is damaged, make it anew`,
+        );
+      }
+      // In a module, `undefined` and `absolute` are no names of sections.
+      const isPlain = section.name !== '' && section.name !== 'undefined' && section.name !== 'absolute';
+      const name = this.#sectionNames.number(section.name, isPlain ? 1 : 2);
+      this.#names.set(section.index, name);
+      this.#sectionIndex.set(name, section.index);
     }
     this.#symbolNames = symbolNames(elf.symbols, (index) => this.#names.get(index) ?? elf.sections[index]!.name);
-    for (const { section, value, type } of elf.symbols) {
-      if (typeof section !== 'number' || type === 'section') continue;
-      const offset = value - this.#start(section);
-      const labels = this.#labels.get(section);
-      if (labels) labels.push(Number(offset));
-      else this.#labels.set(section, [Number(offset)]);
-    }
   }
 
   make(): Module {
@@ -74,13 +84,7 @@ class ModuleMaker {
     const sections = elf.sections
       .filter(({ index }) => this.#names.has(index))
       .map((section) => this.#section(section));
-    const symbols = elf.symbols.slice(1).flatMap((symbol) => this.#symbol(symbol, sections));
-    if (elf.symbols[0] && this.#used.has(elf.symbols[0])) {
-      symbols.push({
-        ...{ name: ABSOLUTE, section: 'absolute', value: 0n, size: 0n },
-        ...{ binding: 'local', type: 'notype' },
-      });
-    }
+    const symbols = this.#symbols(sections);
     return { name: elf.file, sections, symbols, sources: new Map([[elf.file, '']]) };
   }
 
@@ -108,11 +112,12 @@ class ModuleMaker {
   }
 
   #section(section: ElfSection): ModuleSection {
-    const { elf } = this;
     const exec = (section.flags & SHF.EXECINSTR) !== 0;
     const relocations = this.#relocatable ? this.#relocations(section) : [];
-    const labels = this.#labels.get(section.index) ?? [];
-    const address = this.#relocatable ? 0n : section.address;
+    const group = this.#relocatable ? this.#groups.get(section.index) : undefined;
+    const makeRows = (): readonly LineRow[] => (exec ? this.#rows(section, relocations) : []);
+    // The rows of an object have their lines.
+    const makeMap = (): LineMap | undefined => (exec && !this.#relocatable ? this.#lineMap(section) : undefined);
     let rows: readonly LineRow[] | undefined;
     return {
       name: this.#names.get(section.index)!,
@@ -124,15 +129,67 @@ class ModuleMaker {
       write: (section.flags & SHF.WRITE) !== 0 && (this.#relocatable || !exec),
       exec,
       relocations,
-      ...(this.#relocatable ? {} : { address }),
-      // Of an executable, most code is never looked at.
+      ...(this.#relocatable ? {} : { address: section.address }),
+      ...(group === undefined ? {} : { group }),
+      // Most code is never looked at.
       get lines(): readonly LineRow[] {
-        rows ??= exec
-          ? instructionRows({ data: section.data, labels, address, file: elf.file, position: () => undefined })
-          : [];
+        rows ??= makeRows();
         return rows;
       },
+      get lineMap(): LineMap | undefined {
+        return makeMap();
+      },
     };
+  }
+
+  /** The instructions of a section, with their lines, where the file says them. */
+  #rows(section: ElfSection, relocations: readonly Relocation[]): LineRow[] {
+    const { elf } = this;
+    const map = this.#lineMap(section);
+    const labels = this.#labels(section.index);
+    const offsets = [...labels.keys()].sort((a, b) => a - b);
+    const fields = new Map(relocations.map((relocation) => [relocation.offset, relocation]));
+    const address = this.#relocatable ? 0n : section.address;
+    return instructionRows({
+      ...{ data: section.data, labels: offsets, address, file: elf.file },
+      position: (offset) => map && positionAt(map, offset),
+      field: (offset, end) => {
+        const relocation = fields.get(offset);
+        return relocation && this.#operand(relocation, end);
+      },
+      name: (target) => nearest(labels, offsets, Number(target - address)),
+    });
+  }
+
+  #lineMap(section: ElfSection): LineMap | undefined {
+    this.#lines ??= sourceLines(this.elf);
+    return this.#lines.get(section.index);
+  }
+
+  /** What a relocation puts into an instruction that ends at offset `end`, as the source may have had it. */
+  #operand({ kind, symbol, addend, offset }: Relocation, end: number): string {
+    const distance = kind.startsWith('p') ? addend + BigInt(end - offset) : addend;
+    const section = this.#sectionIndex.get(symbol);
+    const label = section === undefined ? undefined : this.#labels(section).get(Number(distance));
+    if (label !== undefined) return label;
+    if (distance === 0n) return symbol;
+    return distance < 0n ? `${symbol}-0x${(-distance).toString(16)}` : `${symbol}+0x${distance.toString(16)}`;
+  }
+
+  /** The labels of a section by their offsets. */
+  #labels(section: number): ReadonlyMap<number, string> {
+    if (!this.#allLabels) {
+      this.#allLabels = new Map();
+      for (const symbol of this.elf.symbols) {
+        if (typeof symbol.section !== 'number' || symbol.type === 'section' || symbol.type === 'file') continue;
+        const offset = Number(symbol.value - this.#start(symbol.section));
+        const labels = this.#allLabels.get(symbol.section) ?? new Map<number, string>();
+        this.#allLabels.set(symbol.section, labels);
+        // Of several names, one that other files know.
+        if (!labels.has(offset) || symbol.binding !== 'local') labels.set(offset, this.#symbolNames[symbol.index]!);
+      }
+    }
+    return this.#allLabels.get(section) ?? new Map();
   }
 
   #relocations(section: ElfSection): Relocation[] {
@@ -144,59 +201,77 @@ class ModuleMaker {
     const { offset, type, symbol, addend } = relocation;
     if (type === R_X86_64_NONE) return [];
     const place = `${sectionPlace(this.elf.file, section)} at offset 0x${offset.toString(16)}`;
+    const name = this.#symbolNames[symbol.index]!;
+    if (name === '') {
+      throw new InputError(
+        `${place}: the relocation refers to symbol ${symbol.index}, which stands for nothing that has an address (${symbol.type}); the file is damaged, make it anew`,
+      );
+    }
     const kind = KINDS.get(type);
-    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, symbol.name)}`);
+    if (kind === undefined) throw new InputError(`${place}: ${refusal(type, name)}`);
     if (offset + RELOCATION_WIDTH[kind] > section.data.length) {
       throw new InputError(
-        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${this.#symbolNames[symbol.index]} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
+        `${place}: the relocation ${RELOCATION_TYPES[kind][0]} to ${name} needs ${RELOCATION_WIDTH[kind]} bytes, but the section's contents end at 0x${section.data.length.toString(16)}; the file is damaged, make it anew`,
       );
     }
     this.#used.add(symbol);
     if (!isBranchTarget(section, relocation, kind)) this.#otherwiseUsed.add(symbol);
-    return [{ offset, kind, symbol: this.#symbolNames[symbol.index]!, addend }];
+    return [{ offset, kind, symbol: name, addend }];
   }
 
-  #symbol(symbol: ElfSymbol, sections: ModuleSection[]): ModuleSymbol[] {
-    const { elf } = this;
-    const name = this.#symbolNames[symbol.index]!;
-    if (symbol.type === 'file' || (symbol.type === 'section' && !this.#relocatable) || name === '') return [];
-    const place = `${elf.file}: symbol ${name}`;
-    if (symbol.type === 'ifunc' && this.#relocatable) {
-      throw new InputError(
-        `${place}: is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it`,
-      );
-    }
-    const common = {
-      name,
-      size: symbol.size,
+  #symbols(sections: ModuleSection[]): ModuleSymbol[] {
+    const found: ModuleSymbol[] = [];
+    for (const symbol of this.elf.symbols) {
+      const name = this.#symbolNames[symbol.index]!;
+      const { type, binding, size } = symbol;
+      if (type === 'file' || (type === 'section' && !this.#relocatable) || name === '') continue;
+      // Symbol 0 is the number 0; nothing but relocations knows it.
+      if (symbol.index === 0 && !this.#used.has(symbol)) continue;
+      const home = symbol.index === 0 ? { section: 'absolute', value: 0n } : this.#home(symbol, name, sections);
+      if (!home) continue;
+      const { section, value } = home;
       // Of several unique symbols the first is taken, as of weak ones.
-      binding: symbol.binding === 'unique' ? ('weak' as const) : symbol.binding,
-      type: MODULE_TYPES[symbol.type],
+      const known = binding === 'unique' ? 'weak' : binding;
+      const made = { name, section, value, size, binding: known, type: MODULE_TYPES[type] } as const;
+      found.push(section === 'undefined' ? { ...made, calledOnly: !this.#otherwiseUsed.has(symbol) } : made);
+    }
+    return found;
+  }
+
+  /** Where a symbol lies; undefined if it is not needed. COMMON symbols get a section of their own. */
+  #home(
+    symbol: ElfSymbol,
+    name: string,
+    sections: ModuleSection[],
+  ): { readonly section: string; readonly value: bigint } | undefined {
+    const refuse = (message: string): never => {
+      throw new InputError(`${this.elf.file}: symbol ${name}: ${message}`);
     };
-    if (symbol.section === 'undefined') {
-      if (symbol.binding === 'local') {
-        throw new InputError(`${place}: is local, but not defined; the file is damaged, make it anew`);
-      }
+    const { section, value } = symbol;
+    if (symbol.type === 'ifunc' && this.#relocatable) {
+      refuse('is an indirect function (STT_GNU_IFUNC), which only a dynamic linker resolves; build without it');
+    }
+    if (section === 'absolute') return { section, value };
+    if (section === 'undefined') {
+      if (symbol.binding === 'local') refuse('is local, but not defined; the file is damaged, make it anew');
       // What only sections that are not loaded refer to need not be defined.
-      if (!this.#used.has(symbol)) return [];
-      return [{ ...common, section: 'undefined', value: 0n, calledOnly: !this.#otherwiseUsed.has(symbol) }];
+      return this.#used.has(symbol) ? { section, value: 0n } : undefined;
     }
-    if (symbol.section === 'absolute') return [{ ...common, section: 'absolute', value: symbol.value }];
-    if (symbol.section === 'common') {
-      const section = commonSection(symbol, name, place);
-      sections.push(section);
-      return [{ ...common, section: section.name, value: 0n }];
+    if (section === 'common') {
+      const made = commonSection(symbol, this.#sectionNames.number(`COMMON ${name}`, 1), refuse);
+      sections.push(made);
+      return { section: made.name, value: 0n };
     }
-    const section = this.#names.get(symbol.section);
-    if (section !== undefined) return [{ ...common, section, value: symbol.value - this.#start(symbol.section) }];
+    const loaded = this.#names.get(section);
+    if (loaded !== undefined) return { section: loaded, value: value - this.#start(section) };
+    const { name: lost, flags } = this.elf.sections[section]!;
     if (this.#used.has(symbol)) {
-      throw new InputError(
-        `${place}: is used by code or data, but lies in section ${elf.sections[symbol.section]!.name}, which is not loaded; drop the use, or put it into a section that is`,
+      refuse(
+        `is used by code or data, but lies in section ${lost}, which is not loaded; drop the use, or put it into a section that is`,
       );
     }
     // Linker scripts define symbols in sections that came out empty.
-    const isAddress = !this.#relocatable && (elf.sections[symbol.section]!.flags & SHF.ALLOC) !== 0;
-    return isAddress ? [{ ...common, section: 'absolute', value: symbol.value }] : [];
+    return !this.#relocatable && (flags & SHF.ALLOC) !== 0 ? { section: 'absolute', value } : undefined;
   }
 }
 
@@ -205,26 +280,34 @@ const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = 
   ...{ common: 'object', tls: 'object', ifunc: 'func' },
 };
 
-/** A name that no other section of the module has; `undefined` and `absolute` mean something else in a module. */
-function uniqueSectionName({ name, index }: ElfSection, number: number): string {
-  if (name === '' || name === 'undefined' || name === 'absolute') return `${name}#${index}`;
-  return number === 1 ? name : `${name}#${number}`;
+/** `label+0x8`: the last label at or before an offset; undefined if there is none. `offsets` are those of the labels, in order. */
+function nearest(labels: ReadonlyMap<number, string>, offsets: readonly number[], offset: number): string | undefined {
+  let low = 0;
+  let high = offsets.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (offsets[middle]! <= offset) low = middle + 1;
+    else high = middle;
+  }
+  const from = offsets[low - 1];
+  if (from === undefined) return undefined;
+  return from === offset ? labels.get(from) : `${labels.get(from)}+0x${(offset - from).toString(16)}`;
 }
 
 /** Memory for a COMMON symbol (gABI, SHN_COMMON: the value is the alignment). */
-function commonSection(symbol: ElfSymbol, name: string, place: string): ModuleSection {
+function commonSection(symbol: ElfSymbol, name: string, refuse: (message: string) => never): ModuleSection {
   const align = Number(symbol.value);
   if (symbol.size > BigInt(MOST) || align > MOST || (align !== 0 && !Number.isInteger(Math.log2(align)))) {
-    throw new InputError(
-      `${place}: is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
+    refuse(
+      `is COMMON with size 0x${symbol.size.toString(16)} and alignment 0x${symbol.value.toString(16)}; the file is damaged, make it anew`,
     );
   }
   return {
-    name: `COMMON#${name}`,
+    name,
     data: new Uint8Array(0),
     size: Number(symbol.size),
     align: Math.max(1, align),
-    ...{ alloc: true, write: true, exec: false, relocations: [], lines: [] },
+    ...{ alloc: true, write: true, exec: false, common: true, relocations: [], lines: [] },
   };
 }
 

@@ -62,10 +62,12 @@ export class RelocationTables {
     const view = new DataView(data.buffer, data.byteOffset, data.length);
     const start = this.offsets ? 0n : target.address;
     const found: ElfRelocation[] = [];
+    // Offsets into a compressed section are offsets into what it unpacks to.
+    const isPacked = (target.flags & SHF.COMPRESSED) !== 0;
     for (let i = 0; i < count; i++) {
       const at = i * RELA_SIZE;
       const offset = view.getBigUint64(at, true) - start;
-      if (offset < 0n || offset >= BigInt(target.size)) {
+      if (offset < 0n || (!isPacked && offset >= BigInt(target.size)) || offset > BigInt(Number.MAX_SAFE_INTEGER)) {
         throw new InputError(
           `${place}: relocation ${i} at offset 0x${at.toString(16)} is for offset 0x${BigInt.asUintN(64, offset).toString(16)} of ${target.name}, which has 0x${target.size.toString(16)} bytes; the file is damaged, make it anew`,
         );

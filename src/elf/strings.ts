@@ -4,6 +4,19 @@ import { InputError } from '../errors.js';
 /** All names that one table gives, together: without a limit, many entries that share one long name would fill memory. Bytes. */
 const MOST = 256 * 1024 * 1024;
 
+/** Longer than any path, and than the names that compilers make for kernels. Bytes. */
+const LONGEST = 4096;
+
+/** Why the bytes from `at` up to `end` are no name; undefined if they are one. Names are printed, on lines with others. */
+export function nameProblem(bytes: Uint8Array, at: number, end: number): string | undefined {
+  if (end - at > LONGEST) return `has ${end - at} bytes, more than ${LONGEST}`;
+  for (let i = at; i < end; i++) {
+    const byte = bytes[i]!;
+    if (byte < 0x20 || byte === 0x7f) return `has the control character 0x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return undefined;
+}
+
 export class StringTable {
   readonly #text: Buffer;
   #given = 0;
@@ -32,9 +45,13 @@ export class StringTable {
       );
     }
     this.#given += end - offset;
-    if (this.#given > MOST) {
+    const problem =
+      this.#given > MOST
+        ? `and those before it have more than ${MOST >> 20} MiB together`
+        : nameProblem(this.#text, offset, end);
+    if (problem !== undefined) {
       throw new InputError(
-        `${this.place}: the names up to that of ${user} have more than ${MOST >> 20} MiB together; the file is damaged, make it anew`,
+        `${this.place}: the name of ${user} at offset 0x${offset.toString(16)} ${problem}; the file is damaged, make it anew`,
       );
     }
     return this.#text.toString('utf8', offset, end);

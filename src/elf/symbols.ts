@@ -111,7 +111,7 @@ export function readSymbols(file: string, sections: readonly ElfSection[]): ElfS
     }
     symbols.push({
       index: i,
-      name: names.at(view.getUint32(at, true), where),
+      name: names.at(view.getUint32(at, true), `symbol ${i}`),
       value: view.getBigUint64(at + 8, true),
       size: view.getBigUint64(at + 16, true),
       ...{ binding, type, section },

@@ -79,7 +79,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
 
 function runThread(data: ThreadData, onProgress: (progress: Progress) => void): Promise<SearchResult> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: data });
+    const worker = new Worker(new URL(import.meta.url), { workerData: portable(data) });
     worker.on('message', (message: Message) => {
       if (message.kind === 'progress') onProgress(message.progress);
       else if (message.kind === 'result') resolve(message.result);
@@ -137,13 +137,27 @@ function least(parts: readonly Covered[]): Covered | undefined {
   return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
-/** Classes do not survive the way into a thread: the image is built again from its data. */
-export function revive(subject: Subject): Subject {
-  const { sections, symbols, tested, sources } = subject.image;
-  return {
-    ...subject,
-    image: new Image(sections, symbols, tested, sources),
+/** What can be sent to a thread: classes do not survive the way, so the image goes as its data. */
+interface Portable extends Omit<ThreadData, 'request'> {
+  readonly request: Omit<SearchRequest, 'subject'> & {
+    readonly subject: Omit<Subject, 'image'> & {
+      readonly image: Pick<Image, 'sections' | 'symbols' | 'tested' | 'sources'>;
+    };
   };
+}
+
+function portable({ request, ...rest }: ThreadData): Portable {
+  const { sections, symbols, tested, sources } = request.subject.image;
+  return {
+    ...rest,
+    request: { ...request, subject: { ...request.subject, image: { sections, symbols, tested, sources } } },
+  };
+}
+
+function revive({ request, ...rest }: Portable): ThreadData {
+  const { sections, symbols, tested, sources } = request.subject.image;
+  const image = new Image(sections, symbols, tested, sources);
+  return { ...rest, request: { ...request, subject: { ...request.subject, image } } };
 }
 
 /** The search in this thread; `part` is one of several threads' share of it. */
@@ -173,19 +187,16 @@ function runInThread(data: ThreadData): void {
   const { request, part, control } = data;
   try {
     let last = 0;
-    const result = searchHere(
-      { ...request, subject: revive(request.subject) },
-      {
-        part,
-        shouldStop: () => REASONS[Atomics.load(control, 0)],
-        onProgress: (progress) => {
-          const now = performance.now();
-          if (now - last < 100) return;
-          last = now;
-          port.postMessage({ kind: 'progress', progress } satisfies Message);
-        },
+    const result = searchHere(request, {
+      part,
+      shouldStop: () => REASONS[Atomics.load(control, 0)],
+      onProgress: (progress) => {
+        const now = performance.now();
+        if (now - last < 100) return;
+        last = now;
+        port.postMessage({ kind: 'progress', progress } satisfies Message);
       },
-    );
+    });
     if (result.stopped !== undefined) Atomics.compareExchange(control, 0, 0, 2);
     port.postMessage({ kind: 'result', result } satisfies Message);
   } catch (error) {
@@ -195,4 +206,4 @@ function runInThread(data: ThreadData): void {
 }
 
 if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search')
-  runInThread(workerData as ThreadData);
+  runInThread(revive(workerData as Portable));

@@ -1,6 +1,7 @@
 /** An image: modules linked to addresses; what the machine loads and what people's names for addresses come from. */
 import { createHash } from 'node:crypto';
 import { instructionOffsets, instructionText, LONGEST } from './instructions.js';
+import { type LineMap, positionAt } from './line_map.js';
 import type { LineRow, ModuleSymbol } from './module.js';
 import { SymbolIndex } from './symbol_index.js';
 
@@ -21,6 +22,8 @@ export interface PlacedSection {
   readonly size: number;
   /** One for each instruction; none where the file has no line map. */
   readonly lines: readonly LineRow[];
+  /** Where code without rows comes from. */
+  readonly lineMap?: LineMap | undefined;
   /** Of an executable: not moved by the linker, and with no relocation left. */
   readonly fixed: boolean;
 }
@@ -99,9 +102,10 @@ export class Image {
     const row = lineAt(section, offset);
     const isCode = section.segment === 'text' || section.segment === 'user-text' || section.segment === 'smm-text';
     if (row ? row.text !== '' : section.lines.length > 0 || !isCode || offset >= section.data.length) return row;
+    const known = section.lineMap && positionAt(section.lineMap, offset);
     const target = (address: bigint): string => this.name(address).replace(/\+0$/, '');
     return {
-      ...(row ?? { offset, position: { file: section.module, line: 0 }, expandedFrom: [] }),
+      ...(row ?? { offset, position: known ?? { file: section.module, line: 0 }, expandedFrom: [] }),
       text: instructionText(section.data, offset, section.address + BigInt(offset), target),
     };
   }

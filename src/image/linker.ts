@@ -1,7 +1,8 @@
 /** Links modules: lays their sections out in the platform's segments, resolves symbols, applies relocations. */
 import { InputError } from '../errors.js';
+import { withoutDuplicates } from './duplicates.js';
 import { Image, type ImageSymbol, type PlacedSection, type Segment } from './image.js';
-import type { Module, ModuleSection, ModuleSymbol, Relocation } from './module.js';
+import { type Module, type ModuleSection, type ModuleSymbol, plainName, type Relocation } from './module.js';
 import { SymbolIndex } from './symbol_index.js';
 
 /** Where each segment begins; `percpu` is where the section that is linked at address 0 is loaded. */
@@ -13,6 +14,8 @@ export interface LinkOptions {
   readonly absolute: Readonly<Record<string, bigint>>;
   /** Which of the modules are the code under test. */
   readonly tested: readonly Module[];
+  /** The interrupted context: what it refers to may be a local label of the code under test. */
+  readonly context?: Module;
   /** Sections whose names begin like this go to the end of their segment, on pages of their own. */
   readonly apart?: readonly string[];
   /** Functions of an executable whose names other modules' functions take: see `divert`. */
@@ -25,30 +28,35 @@ const PAGE = 4096n;
 export const REPLACED = '.replaced';
 
 export function segmentOf(section: ModuleSection): Segment {
-  if (section.name.startsWith('.data..percpu') || section.name.startsWith('.bss..percpu')) return 'percpu';
-  const user = section.name.endsWith('.user');
-  if (section.exec && section.name.endsWith('.smm')) return 'smm-text';
+  const name = plainName(section.name);
+  if (name.startsWith('.data..percpu') || name.startsWith('.bss..percpu')) return 'percpu';
+  const user = name.endsWith('.user');
+  if (section.exec && name.endsWith('.smm')) return 'smm-text';
   if (section.exec) return user ? 'user-text' : 'text';
   if (user) return 'user-data';
   // Some linker scripts leave constants writable; the system software maps them read-only, as it does its text.
-  return section.write && !section.name.startsWith('.rodata') ? 'data' : 'rodata';
+  return section.write && !name.startsWith('.rodata') ? 'data' : 'rodata';
 }
 
-/** The names that no module defines, each with its first use. */
+/** The names that no module defines, each with its first use. `context` may use local labels of the others too. */
 export function undefinedSymbols(
   modules: readonly Module[],
   absolute: Readonly<Record<string, bigint>>,
+  context?: Module,
 ): ModuleSymbol[] {
   const defined = new Set<string>(Object.keys(absolute));
+  const labels = new Set<string>();
   for (const module of modules) {
     for (const symbol of module.symbols) {
-      if (symbol.section !== 'undefined' && symbol.binding !== 'local') defined.add(symbol.name);
+      if (symbol.section === 'undefined') continue;
+      (symbol.binding === 'local' ? labels : defined).add(symbol.name);
     }
   }
   const missing = new Map<string, ModuleSymbol>();
   for (const module of modules) {
     for (const symbol of module.symbols) {
       if (symbol.section !== 'undefined' || defined.has(symbol.name)) continue;
+      if (module === context && labels.has(symbol.name)) continue;
       const known = missing.get(symbol.name);
       if (!known || (known.calledOnly && !symbol.calledOnly)) missing.set(symbol.name, symbol);
     }
@@ -56,7 +64,8 @@ export function undefinedSymbols(
   return [...missing.values()];
 }
 
-export function link(modules: readonly Module[], options: LinkOptions): Image {
+export function link(given: readonly Module[], options: LinkOptions): Image {
+  const modules = withoutDuplicates(given);
   const cursor = new Map<Segment, bigint>();
   const placed: { section: ModuleSection; module: Module; address: bigint; segment: Segment }[] = [];
   const all = modules.flatMap((module) => module.sections.map((section) => ({ module, section })));
@@ -137,7 +146,10 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
     const data = section.relocations.length > 0 ? section.data.slice() : section.data;
     for (const relocation of section.relocations) {
-      const target = locals.get(`${module.name}\0${relocation.symbol}`) ?? index.globals.get(relocation.symbol);
+      const target =
+        locals.get(`${module.name}\0${relocation.symbol}`) ??
+        index.globals.get(relocation.symbol) ??
+        (module === options.context ? index.locals.get(relocation.symbol) : undefined);
       if (!target) {
         const at = relocation.position;
         throw new InputError(
@@ -156,6 +168,10 @@ export function link(modules: readonly Module[], options: LinkOptions): Image {
       data,
       size: section.size,
       lines: isFixed(section) ? [] : section.lines,
+      // Made when it is asked for.
+      get lineMap() {
+        return section.lineMap;
+      },
       fixed: isFixed(section),
     };
   });

@@ -1,5 +1,7 @@
 /** A relocatable module: what the assembler (or an object file) yields and what the linker lays out in memory. */
 
+import type { LineMap } from './line_map.js';
+
 /** A place in a source file; lines and columns count from 1. */
 export interface SourcePosition {
   readonly file: string;
@@ -43,6 +45,7 @@ export interface Relocation {
 }
 
 export interface ModuleSection {
+  /** Unique in its module: where a file has several sections of one name, the others are called `name#2`, `name#3` … */
   readonly name: string;
   /** Bytes; for a section without contents (.bss) `data` is empty and `size` says how large it is. */
   readonly data: Uint8Array;
@@ -53,8 +56,19 @@ export interface ModuleSection {
   readonly exec: boolean;
   /** Of an executable: where the section lies. The linker leaves it there. */
   readonly address?: bigint;
+  /** Signature of the group that it is in (ELF's COMDAT): of the groups of one signature only one is linked. */
+  readonly group?: string;
+  /** Memory for one symbol that other modules may have as well (ELF's COMMON): only one is linked, the largest. */
+  readonly common?: boolean;
   readonly relocations: readonly Relocation[];
   readonly lines: readonly LineRow[];
+  /** Of an executable, which the linker gives no rows. */
+  readonly lineMap?: LineMap | undefined;
+}
+
+/** The name that a section has in its file. */
+export function plainName(section: string): string {
+  return section.replace(/#\d+$/, '');
 }
 
 export type SymbolBinding = 'local' | 'global' | 'weak';

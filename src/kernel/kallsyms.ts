@@ -12,8 +12,9 @@
  * They stand before the names, or since 6.4 behind the token table.
  */
 import { InputError } from '../errors.js';
-import type { ModuleSymbol, SymbolBinding, SymbolType } from '../image/module.js';
+import type { ModuleSymbol } from '../image/module.js';
 import { findNames, type NameStream } from './name_stream.js';
+import { moduleNames, ownName } from './own_symbols.js';
 import { findTokenTable, type TokenTable } from './token_table.js';
 
 /** A loaded section of an executable. */
@@ -151,6 +152,8 @@ function symbolsOf(
   addresses: BigUint64Array,
   sections: readonly LoadedSection[],
 ): ModuleSymbol[] {
+  const own = names.map(ownName);
+  const unique = moduleNames(own);
   const symbols: ModuleSymbol[] = [];
   /** The next address behind: symbols that share one have the same size. */
   let next = addresses.at(-1)!;
@@ -162,30 +165,17 @@ function symbolsOf(
     if (!home || !holds(home, address)) {
       home = sections.find((s) => holds(s, address)) ?? sections.find((s) => contains(s, address));
     }
-    const letter = names[i]![0]!;
     const end = home ? home.address + BigInt(home.size) : next;
     symbols.push({
-      name: names[i]!.slice(1),
+      name: unique[i]!,
       section: home?.name ?? 'absolute',
       value: home ? address - home.address : address,
       size: home ? (next > address && next < end ? next : end) - address : 0n,
-      binding: bindingOf(letter),
-      type: typeOf(letter),
+      binding: own[i]!.binding,
+      type: own[i]!.type,
     });
   }
   return symbols.reverse();
 }
 
 const holds = ({ address, size }: LoadedSection, at: bigint): boolean => at >= address && at < address + BigInt(size);
-
-/** Letters of nm: w, v are weak, of the others capitals are global. */
-export function bindingOf(letter: string): SymbolBinding {
-  if (/[wv]/i.test(letter)) return 'weak';
-  return letter < 'a' ? 'global' : 'local';
-}
-
-/** Letters of nm: t and w are code, v and the letters of sections (b, d, g, r, s) data. Labels in code are `func` too. */
-export function typeOf(letter: string): SymbolType {
-  if (/[tw]/i.test(letter)) return 'func';
-  return /[bdgrsv]/i.test(letter) ? 'object' : 'notype';
-}

@@ -40,7 +40,7 @@ export class PackedData {
   checkSize(size: number): number {
     if (size > MOST_UNPACKED) {
       throw new InputError(
-        `${this.file}: ${this.what} at offset 0x${this.offset.toString(16)}: would unpack to ${size} bytes, more than the limit of ${MOST_UNPACKED >> 20} MiB: unpack it yourself and give the vmlinux if it is meant`,
+        `${this.file}: ${this.what} at offset 0x${this.offset.toString(16)}: would unpack to ${size} bytes or more, over the limit of ${MOST_UNPACKED >> 20} MiB: unpack it yourself and give the vmlinux if it is meant`,
       );
     }
     return size;

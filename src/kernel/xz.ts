@@ -186,7 +186,6 @@ function walkChunks(packed: PackedData, start: number): { end: number; size: num
       size += ((control & 0x1f) << 16) + view.getUint16(at + 1) + 1;
       at += (control >= 0xc0 ? 6 : 5) + view.getUint16(at + 3) + 1;
     }
-    packed.checkSize(size);
   }
 }
 

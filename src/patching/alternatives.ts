@@ -75,19 +75,16 @@ const LINUX_6_5: PatchRules = { nops: 'one', branches: 'all', merging: 'all-and-
 const LINUX_6_10: PatchRules = { ...LINUX_6_5, merging: 'all', nested: true };
 const XEN: PatchRules = { nops: 'xen', branches: 'call-and-jump', merging: 'padding', nested: false };
 
-/** What Linux does in this version; an object, which has none, is taken for one of 5.13 to 6.4. */
+/** What Linux does from 5.13 on; an object, which has no version, is taken for one of 5.13 to 6.4. */
 export function linuxRules(version: KernelVersion | undefined): PatchRules {
-  const number = version?.number ?? 513;
-  if (number >= 610) return LINUX_6_10;
-  if (number >= 605) return LINUX_6_5;
-  if (number >= 513) return LINUX_5_13;
-  return number >= 400 ? LINUX_PADDED : LINUX_OLD;
+  if (version && version.number >= 610) return LINUX_6_10;
+  return version && version.number >= 605 ? LINUX_6_5 : LINUX_5_13;
 }
 
 const LAYOUTS: readonly Layout[] = [
   {
     // cpuid, with bit 15 for NOT from 5.13 on; instrlen; replacementlen
-    name: 'Linux up to 3.19 or from 5.13 to 6.2',
+    name: 'Linux before 4.1, or 5.13 to 6.2',
     kernel: 'linux',
     size: 12,
     decode: (view, at) => {
@@ -101,11 +98,11 @@ const LAYOUTS: readonly Layout[] = [
         padding: undefined,
       };
     },
-    rules: linuxRules,
+    rules: (version) => (version && version.number < 513 ? LINUX_OLD : linuxRules(version)),
   },
   {
     // cpuid; instrlen, padding included; replacementlen; padlen
-    name: 'Linux 4.0 to 5.12',
+    name: 'Linux 4.1 to 5.12',
     kernel: 'linux',
     size: 13,
     decode: (view, at) => {
@@ -234,8 +231,13 @@ export interface Patch {
   readonly size: number;
   /** The feature that did it, `!` before one that is absent; undefined if only NOPs have been merged. */
   readonly by: string | undefined;
-  /** Where its instructions come from, as far as they keep their offsets: the source lines of a replacement. */
-  readonly from: bigint | undefined;
+  /** Where its first instructions come from: the source lines of a replacement. */
+  readonly from: PatchOrigin | undefined;
+}
+
+export interface PatchOrigin {
+  readonly address: bigint;
+  readonly size: number;
 }
 
 /** Applies the entries in order. `has` says whether the processor has a feature. */
@@ -263,7 +265,7 @@ export function applyAlternatives(
         address: original,
         size,
         by: applies ? label(entry) : undefined,
-        from: applies ? entry.replacement : undefined,
+        from: applies ? { address: entry.replacement, size: entry.replacementSize } : undefined,
       });
     }
   });
@@ -422,6 +424,9 @@ function pointedTo(
   return value === undefined ? undefined : { value };
 }
 
+/** SDM vol. 2, ENDBR64. */
+const ENDBR64 = Buffer.of(0xf3, 0x0f, 0x1e, 0xfa);
+
 /** Xen's special case: a branch to itself in place of one through a pointer becomes one to where the pointer points. */
 function xenDirectBranch(
   memory: PatchedMemory,
@@ -434,8 +439,11 @@ function xenDirectBranch(
   if (!target) return undefined;
   // A pointer that nothing has filled yet: Xen comes back when it is.
   if (target.value === 0n) return 'none';
+  // A direct branch needs no ENDBR where it goes.
+  const first = memory.read(target.value, 4);
+  const skipped = first && Buffer.from(first).equals(ENDBR64) ? 4n : 0n;
   const bytes = code.slice();
-  viewOf(bytes).setInt32(1, Number(BigInt.asIntN(32, target.value - original - 5n)), true);
+  viewOf(bytes).setInt32(1, Number(BigInt.asIntN(32, target.value + skipped - original - 5n)), true);
   return bytes;
 }
 

@@ -18,6 +18,10 @@ export const CALL = 0xe8;
 export const JMP = 0xe9;
 export const RET = 0xc3;
 export const INT3 = 0xcc;
+/** SDM vol. 2, 2.1.1: in 64-bit mode it does nothing, and makes a branch a byte longer. */
+const CS_PREFIX = 0x2e;
+/** SDM vol. 2, 2.3.11. Bytes. */
+const LONGEST = 15;
 
 /**
  * The listed sites. Objects that objtool has not seen list nothing; there, and only there, the branches to `targets` that the
@@ -53,20 +57,22 @@ export function branchSites(memory: PatchedMemory, name: TableName, targets: Rea
 /** The instruction at an address; undefined if there is none, or no code. */
 export function branchAt(memory: PatchedMemory, address: bigint): BranchSite | undefined {
   if (!memory.isCode(address, 1)) return undefined;
-  const bytes = memory.read(address, 15)!;
-  const length = lengthAt(bytes, 0);
-  if (length === undefined) return undefined;
-  const own = bytes.slice(0, length);
-  const field = length - 4;
-  const last = own[field - 1];
-  const jcc = own[field - 2] === 0x0f && last !== undefined && last >> 4 === 8;
-  const prefixes = jcc ? field - 2 : field - 1;
-  const plain = prefixes === 0 || (prefixes === 1 && own[0] === 0x2e);
-  if (!plain || !(jcc || last === CALL || last === JMP)) {
-    return { address, bytes: own, opcode: undefined, target: undefined };
+  const bytes = memory.read(address, LONGEST)!;
+  const prefix = bytes[0] === CS_PREFIX ? 1 : 0;
+  const first = bytes[prefix];
+  const second = bytes[prefix + 1];
+  const jcc = first === 0x0f && second !== undefined && second >> 4 === 8;
+  if (jcc || first === CALL || first === JMP) {
+    const field = prefix + (jcc ? 2 : 1);
+    const length = field + 4;
+    if (bytes.length < length) return undefined;
+    const target = BigInt.asUintN(64, address + BigInt(length + viewOf(bytes).getInt32(field, true)));
+    return { address, bytes: bytes.slice(0, length), opcode: bytes[field - 1], target };
   }
-  const target = BigInt.asUintN(64, address + BigInt(length + viewOf(own).getInt32(field, true)));
-  return { address, bytes: own, opcode: last, target };
+  const length = lengthAt(bytes, 0);
+  return length === undefined
+    ? undefined
+    : { address, bytes: bytes.slice(0, length), opcode: undefined, target: undefined };
 }
 
 /** A CALL or JMP with a 32-bit displacement, or the last five bytes of a Jcc, as it stands at an address. */

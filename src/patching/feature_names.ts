@@ -1,7 +1,7 @@
 /** What the features of one image are called: by its own table of names, by the header in its sources, by a table of entrace's. */
 import { InputError } from '../errors.js';
 import { didYouMean } from '../suggestion.js';
-import { type FeatureName, FIRST_BUG, LINUX_FEATURES } from './linux_features.js';
+import { type FeatureName, LINUX_FEATURES } from './linux_features.js';
 import type { PatchedMemory } from './memory.js';
 import { xenFeatures } from './xen_features.js';
 
@@ -10,6 +10,8 @@ export type Kernel = 'linux' | 'xen';
 
 /** Longest name in a kernel's table. */
 const LONGEST_NAME = 32;
+/** More words of bits than any kernel has. */
+const MOST_NUMBERS = 32 * 32;
 
 export class FeatureNames {
   private readonly names = new Map<number, string>();
@@ -76,19 +78,33 @@ function fromSources(sources: ReadonlyMap<string, string>): FeatureName[] {
 
 /** The names that a kernel prints in /proc/cpuinfo: arrays of pointers, null for what it does not print. */
 function fromKernel(memory: PatchedMemory): FeatureName[] {
+  const features = namesAt(memory, 'x86_cap_flags');
+  const bugs = namesAt(memory, 'x86_bug_flags');
   const known = new Map(LINUX_FEATURES.map((f) => [f.alias ?? f.name, f.name]));
-  const read = (symbol: string, words: number, first: number, prefix: string): FeatureName[] => {
-    const start = memory.image.find(symbol)?.address;
-    if (start === undefined) return [];
-    const found: FeatureName[] = [];
-    for (let i = 0; i < words * 32; i++) {
-      const pointer = memory.pointer(start + BigInt(8 * i));
-      const text = pointer ? memory.text(pointer, LONGEST_NAME) : undefined;
-      if (!text || !/^\w+$/.test(text)) continue;
-      const name = known.get(text) ?? text;
-      found.push({ number: first + i, name: prefix + name, alias: prefix + text });
-    }
-    return found;
-  };
-  return read('x86_cap_flags', FIRST_BUG / 32, 0, '');
+  return [
+    ...features.names.map(({ number, name }) => ({ number, name: known.get(name) ?? name, alias: name })),
+    // The bugs' words follow those of the features.
+    ...bugs.names.map(({ number, name }) => ({
+      number: features.count + number,
+      name: `bug_${name}`,
+      alias: undefined,
+    })),
+  ];
+}
+
+/** The strings of such an array, and how many pointers it has, which is a whole number of words of bits. */
+function namesAt(
+  memory: PatchedMemory,
+  symbol: string,
+): { readonly names: readonly { readonly number: number; readonly name: string }[]; readonly count: number } {
+  const start = memory.image.find(symbol)?.address;
+  if (start === undefined) return { names: [], count: 0 };
+  let end = start + BigInt(8 * MOST_NUMBERS);
+  for (const { address } of memory.image.symbols) if (address > start && address < end) end = address;
+  const count = 32 * Math.floor(Number(end - start) / (8 * 32));
+  const names = Array.from({ length: count }, (_, number) => {
+    const pointer = memory.pointer(start + BigInt(8 * number));
+    return { number, name: (pointer ? memory.text(pointer, LONGEST_NAME) : undefined) ?? '' };
+  });
+  return { names: names.filter(({ name }) => /^\w+$/.test(name)), count };
 }

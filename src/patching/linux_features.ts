@@ -3,12 +3,10 @@
  * 11 and 21 are Linux' own and move. What an image or its sources say about themselves goes before this table.
  */
 
-/** First number of the bugs in Linux 6.1: NCAPINTS * 32. */
-export const FIRST_BUG = 22 * 32;
-
 /**
  * arch/x86/include/asm/cpufeatures.h of Linux 6.1, by word: one name for each bit, `-` for a free one, `@n` goes on at bit n;
- * behind `=` the name in /proc/cpuinfo where it is another one.
+ * behind `=` the name in /proc/cpuinfo where it is another one. A few bits
+ * that 6.1 has not are those of later versions.
  */
 const WORDS: readonly (readonly [word: number, bits: string])[] = [
   [
@@ -66,10 +64,11 @@ const WORDS: readonly (readonly [word: number, bits: string])[] = [
     `
     cqm_llc cqm_occup_llc cqm_mbm_total cqm_mbm_local fence_swapgs_user fence_swapgs_kernel split_lock_detect
     per_thread_mba sgx1 sgx2 entry_ibpb rrsba_ctrl retpoline retpoline_lfence rethunk unret use_ibpb_fw
-    rsb_vmexit_lite clear_cpu_buf - msr_tsx_ctrl @24 srso srso_alias ibpb_on_vmexit apic_msrs_fence zen2 zen3
+    rsb_vmexit_lite clear_cpu_buf call_depth
+    msr_tsx_ctrl - - user_shstk srso srso_alias ibpb_on_vmexit apic_msrs_fence zen2 zen3
     zen4 zen1`,
   ],
-  [12, `@4 avx_vnni avx512_bf16`],
+  [12, `@4 avx_vnni avx512_bf16 @17 fred lkgs`],
   [
     13,
     `

@@ -32,6 +32,8 @@ export interface Patchable {
   readonly version: KernelVersion | undefined;
   readonly names: FeatureNames;
   readonly alternatives: Alternatives | undefined;
+  /** Its returns and indirect branches are compiled for thunks. */
+  readonly hasThunks: boolean;
 }
 
 /** Features that the code under test asks for. */
@@ -70,7 +72,7 @@ export function patchable(image: Image): Patchable | undefined {
   const hasThunks = kernel === 'linux' && THUNKS.some((name) => image.find(name) !== undefined);
   if (!alternatives && !hasThunks) return undefined;
   const used = [...new Set(alternatives?.entries.map((e) => e.feature))];
-  return { image, kernel, version, names: FeatureNames.of(memory, kernel, used), alternatives };
+  return { image, kernel, version, names: FeatureNames.of(memory, kernel, used), alternatives, hasThunks };
 }
 
 /** The features that code in these ranges (everywhere, if there are none) asks for, by number. */

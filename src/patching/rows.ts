@@ -2,14 +2,14 @@
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Mnemonic } from 'iced-x86';
 import type { PlacedSection } from '../image/image.js';
 import type { LineRow } from '../image/module.js';
-import type { Patch } from './alternatives.js';
+import type { Patch, PatchOrigin } from './alternatives.js';
 import type { PatchedMemory } from './memory.js';
 
 /** A range of a section that has been written, and where its instructions come from. Offsets. */
 interface Written {
   readonly start: number;
   readonly end: number;
-  readonly from: bigint | undefined;
+  readonly from: PatchOrigin | undefined;
 }
 
 /** The rows of a section after these patches; those outside of them stay. */
@@ -33,7 +33,7 @@ export function patchedRows(
     if (!first) continue;
     for (let at = start; at < end; ) {
       const { length, text } = instructionAt(code, at, section.address);
-      const source = from === undefined ? undefined : rowAt(from + BigInt(at - start));
+      const source = from && at - start < from.size ? rowAt(from.address + BigInt(at - start)) : undefined;
       rows.push(source ? { ...source, offset: at } : { ...first, offset: at, text });
       at += length;
     }

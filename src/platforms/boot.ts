@@ -13,7 +13,7 @@ import type { Image, ImageSymbol, PlacedSection, Segment } from '../image/image.
 import { segmentSpan } from '../image/linker.js';
 import type { Profile } from '../profiles/profile.js';
 import { fixedRegions, loadedSections } from './executable.js';
-import { controlBits, PCID } from './features.js';
+import { FSGSBASE } from './features.js';
 import { addressSpaces, inAddressSpaces, isIsolated } from './isolation.js';
 import { type Place, type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
@@ -252,11 +252,8 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.CR0] = CR0_PE_MP_ET_NE_WP_AM_PG;
   const { features } = subject;
   u64[Reg.CR3] = user && isIsolated(subject) ? platform.isolation.cr3 : platform.cr3;
-  if (features?.includes(PCID)) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
-  u64[Reg.CR4] =
-    CR4_PAE_MCE |
-    (features === undefined ? controlBits(['fsgsbase']) : controlBits(features)) |
-    (machine.profile.la57 ? CR4_LA57 : 0n);
+  if (features?.pcid) u64[Reg.CR3] |= user && isIsolated(subject) ? USER_PCID : KERNEL_PCID;
+  u64[Reg.CR4] = CR4_PAE_MCE | (features?.control ?? FSGSBASE) | (machine.profile.la57 ? CR4_LA57 : 0n);
   u64[Reg.EFER] = EFER_SCE_LME_LMA_NX;
   u64[Reg.DR6] = DR6_RESET;
   u64[Reg.DR7] = DR7_RESET;

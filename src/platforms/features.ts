@@ -1,72 +1,87 @@
 /**
- * The processor's features that real code was built to be patched for, and what they mean to the machine. The numbers and the patching
- * are src/patching/'s.
+ * The features of the processor that real code is patched for, and what they mean to the machine: control registers, and with
+ * page-table isolation a second address space. What they are called, and the patching, are src/patching/'s.
  */
 import { InputError } from '../errors.js';
 import type { Image } from '../image/image.js';
-import { alwaysPresent, askedFeatures, type Patchable, patchable, patched } from '../patching/patch.js';
+import { featureSet, parseFeatures, type Vendor } from '../patching/features.js';
+import { type AddressRange, askedFeatures, type Patchable, patchable, patched } from '../patching/patch.js';
 
 /** CR4 (SDM vol. 3, 2.5) with features that the system software then enables. */
 const CR4_OF: Readonly<Record<string, bigint>> = {
   fsgsbase: 1n << 16n,
-  pcid: 1n << 17n,
   smep: 1n << 20n,
   smap: 1n << 21n,
-  // What Xen uses itself, and not only its guests.
-  xen_smep: 1n << 20n,
-  xen_smap: 1n << 21n,
 };
+/** Xen's: it enables what it uses itself, whatever its guests are offered. */
+const XEN_CR4_OF: Readonly<Record<string, bigint>> = { xen_smep: CR4_OF.smep!, xen_smap: CR4_OF.smap! };
+const CR4_PCIDE = 1n << 17n;
 
 /** Page-table isolation of Xen's own: no alternative asks for it, and so it has no number. (Linux' is a feature like others.) */
 const XPTI = 'xpti';
-/** Process-context identifiers: CR3 then says which process's translations are meant. */
-export const PCID = 'pcid';
 
-/** What a Linux image gets if the user names no features: what each processor of the last ten years has. */
-const USUAL: readonly string[] = ['fsgsbase', 'smap', 'smep'];
-
-/** Features of machines that are not this one. */
-const REFUSED: Readonly<Record<string, string>> = {
-  xenpv: 'is for a kernel that runs as a PV guest of Xen, in ring 3, where there are no NMIs of the processor',
-};
-
-/** What `--features` says: the names, `none` for no feature at all; undefined if it is not given. */
-export function parseFeatures(text: string | undefined): readonly string[] | undefined {
-  if (text === undefined) return undefined;
-  const names = text.split(',').map((name) => name.trim().toLowerCase());
-  if (names.includes('')) throw new InputError(`--features '${text}': expected names like pti,fsgsbase, or none`);
-  if (names.length > 1 && names.includes('none')) throw new InputError(`--features '${text}': none stands alone`);
-  return names[0] === 'none' ? [] : names;
+/** What an image has been patched for. */
+export interface ImageFeatures {
+  /** As they were asked for: `default`, `pti` … */
+  readonly words: readonly string[];
+  /** Those of them that the entry code asks for. */
+  readonly present: readonly string[];
+  /** Bits of CR4. */
+  readonly control: bigint;
+  /** Process-context identifiers are in use: CR3 has the process's. */
+  readonly pcid: boolean;
 }
 
-/** The image as it runs on a processor with the features, and their names; the image itself if nothing in it is patched. */
+/** The words of one set of features; undefined, if none are given: the default. An InputError for `all`, which is many. */
+export function featureWords(text: string | undefined): readonly string[] | undefined {
+  if (text === undefined) return undefined;
+  const request = parseFeatures(text);
+  if (request.kind === 'set') return request.words.map((word) => word.toLowerCase().replace(/^x86_feature_/, ''));
+  throw new InputError(`features '${text}': stands for many sets; only explore runs them all, name one here`);
+}
+
+/** The image as it runs on a processor with the features; the image itself if nothing in it is patched. */
 export function withFeatures(
   image: Image,
-  features: readonly string[] | undefined,
-): { readonly image: Image; readonly features: readonly string[] | undefined } {
+  words: readonly string[] | undefined,
+  vendor: Vendor,
+  entry: readonly AddressRange[] | undefined,
+): { readonly image: Image; readonly features: ImageFeatures | undefined } {
   const code = patchable(image);
   if (code === undefined) {
-    if (features === undefined) return { image, features };
+    if (words === undefined) return { image, features: undefined };
     throw new InputError(
-      `--features: nothing in ${image.tested.join(', ')} depends on them; leave the option out (it is for kernel code with .altinstructions)`,
+      `features '${words.join(',')}': nothing in ${image.tested.join(', ')} depends on them; leave them out (they are for kernel code with .altinstructions)`,
     );
   }
-  const chosen = features ?? usual(code);
-  for (const name of chosen) {
-    if (REFUSED[name] !== undefined) throw new InputError(`--features: ${name} ${REFUSED[name]}; leave it out`);
-  }
-  const numbered = code.kernel === 'xen' ? chosen.filter((name) => name !== XPTI) : chosen;
-  const numbers = new Set(numbered.map((name) => code.names.number(name, '--features')));
-  numbers.add(alwaysPresent(code.kernel));
-  return { image: patched(code, numbers).image, features: chosen };
+  const all = words ?? ['default'];
+  const { names, numbers } = featureSet(
+    code,
+    code.kernel === 'xen' ? all.filter((name) => name !== XPTI) : all,
+    vendor,
+  );
+  const asked = askedFeatures(code, entry).map(({ name }) => name);
+  return {
+    image: patched(code, numbers).image,
+    features: {
+      words: all,
+      present: [...asked.filter((name) => names.includes(name)), ...all.filter((name) => name === XPTI)],
+      control: controlBits(code, names),
+      pcid: usesPcid(code, names),
+    },
+  };
 }
 
-function usual(code: Patchable): readonly string[] {
-  const asked = new Set(askedFeatures(code).map(({ name }) => name));
-  return code.kernel === 'linux' ? USUAL.filter((name) => asked.has(name) || name === 'smep') : [];
+/** Xen uses identifiers for PV guests in some of its modes only, which are not modelled. */
+function usesPcid({ kernel }: Patchable, names: readonly string[]): boolean {
+  return kernel === 'linux' && names.includes('pcid');
 }
 
-/** The bits of CR4 that go with features. */
-export function controlBits(features: readonly string[]): bigint {
-  return features.reduce((bits, name) => bits | (CR4_OF[name] ?? 0n), 0n);
+function controlBits(code: Patchable, names: readonly string[]): bigint {
+  const of = code.kernel === 'xen' ? XEN_CR4_OF : CR4_OF;
+  const bits = names.reduce((all, name) => all | (of[name] ?? 0n), 0n);
+  return usesPcid(code, names) ? bits | CR4_PCIDE : bits;
 }
+
+/** CR4.FSGSBASE, which images have on that are not patched for anything. */
+export const FSGSBASE = CR4_OF.fsgsbase!;

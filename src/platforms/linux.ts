@@ -124,6 +124,7 @@ export const LINUX: Platform = {
     // Since 4.15; each version's SYSCALL entry parks the user's RSP in it.
     marker: 'cpu_tss_rw',
     defaults: 'platforms/linux_kernel.S',
+    contexts: 'linux_kernel',
     entryText: ['__entry_text_start', '__entry_text_end'],
     helpers:
       /^(sync_regs|fixup_bad_iret|vc_switch_off_ist|__x86_.*|entry_ibpb|.*_untrain_ret|clear_bhb_loop|__switch_to)$/,

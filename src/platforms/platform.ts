@@ -118,6 +118,8 @@ export interface SystemCode {
   readonly marker: string;
   /** Assembly file, beside the handlers: instead of `defaults`. */
   readonly defaults: string;
+  /** The folder in asm/contexts with those that are made for it; undefined if it needs none. */
+  readonly contexts?: string;
   /** In an executable: where entry code begins and ends. What it calls outside is C code, and gets stand-ins … */
   readonly entryText: readonly [start: string, end: string];
   /** … and so is what these functions call, entry code that lies elsewhere, each up to the next symbol … */

@@ -1,7 +1,5 @@
 /** Files of the image that are no assembly: objects, executables, shipped kernels. What a file is, its first bytes say, not its name. */
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
-import { assembleWithGnu } from '../assembler/gnu.js';
-import type { AssembleOptions, Assembler, AssemblerName } from '../assembler/index.js';
 import { readBytes } from '../files.js';
 import type { Module } from '../image/module.js';
 import { isBzImage } from '../kernel/bzimage.js';
@@ -23,17 +21,6 @@ export async function readBinaries(files: readonly string[]): Promise<ReadonlyMa
     modules.set(file, await moduleFromKernel(bytes, file));
   }
   return modules;
-}
-
-/** One file of the image: from those that have been read, or assembled as `name` says. */
-export function moduleOf(
-  binaries: ReadonlyMap<string, Module>,
-  file: string,
-  options: AssembleOptions,
-  assembler: Assembler,
-  name: AssemblerName = 'keystone',
-): Module {
-  return binaries.get(file) ?? (name === 'gnu' ? assembleWithGnu(file, options) : assembler.assemble(file, options));
 }
 
 /** Whether a file that begins so is none of text: an ELF file, a bzImage, something compressed. */

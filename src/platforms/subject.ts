@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { assembleWithGnu } from '../assembler/gnu.js';
 import type { Assembler, SourceSettings } from '../assembler/index.js';
 import { PAGE_SIZE } from '../cpu/memory.js';
 import { InputError } from '../errors.js';
@@ -10,12 +11,13 @@ import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol } from '../image/image.js';
 import { divert, link, undefinedSymbols } from '../image/linker.js';
 import type { Module } from '../image/module.js';
+import type { Vendor } from '../patching/features.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
-import { withFeatures } from './features.js';
+import { type ImageFeatures, withFeatures } from './features.js';
 import { apartSections, isolated } from './isolation.js';
 import type { Platform } from './platform.js';
-import { moduleOf, readBinaries } from './read_module.js';
+import { readBinaries } from './read_module.js';
 import { platformFor } from './system_code.js';
 
 /** Where the project's own assembly lies. */
@@ -23,7 +25,7 @@ export const ASM_DIRECTORY = fileURLToPath(new URL('../../../asm', import.meta.u
 
 /** How real code is run; all that a command, a scenario or a saved path says about it. */
 export interface CodeSettings {
-  /** Features of the processor that the code is patched for; undefined: the usual ones. */
+  /** Features of the processor that the code is patched for, as `--features` has them; undefined: by default. */
   readonly features?: readonly string[] | undefined;
   /** Functions that get a stand-in in any case: the usual one, or one of an assembly file. */
   readonly stubs?: readonly Stub[];
@@ -49,6 +51,8 @@ export interface BuildOptions extends SourceSettings, CodeSettings {
   readonly platform: Platform;
   /** A name of a file in asm/contexts, or the path of one's own. */
   readonly context: string;
+  /** Whose processor it is that the features are of; intel by default. */
+  readonly vendor?: Vendor;
 }
 
 /** An image together with what is around it: the interrupted context, stand-ins, the platform's defaults. */
@@ -63,8 +67,8 @@ export interface Subject {
   readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
-  /** Features that the code has been patched for; undefined if it is none that is patched. */
-  readonly features: readonly string[] | undefined;
+  /** What the code has been patched for; undefined if it is none that is patched. */
+  readonly features: ImageFeatures | undefined;
 }
 
 const CONTEXTS = join(ASM_DIRECTORY, 'contexts');
@@ -74,10 +78,15 @@ export function isContextFile(context: string): boolean {
   return /[/.]/.test(context);
 }
 
-/** The file of a context; a platform may have one of its own by a name that there is for all. */
-export function contextPath(context: string, platform: Platform): string {
+/**
+ * The file of a context. A platform may have one of its own by a name that there is for all, and another for images that are the system
+ * software's own code.
+ */
+export function contextPath(context: string, platform: Platform, isOwnCode: boolean): string {
   if (isContextFile(context)) return context;
-  const folders = [join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
+  const { contexts } = platform.systemCode;
+  const own = isOwnCode && contexts !== undefined ? [join(CONTEXTS, contexts)] : [];
+  const folders = [...own, join(CONTEXTS, platform.name), CONTEXTS].filter((folder) => existsSync(folder));
   const file = folders.map((folder) => join(folder, `${context}.S`)).find((path) => existsSync(path));
   if (file !== undefined) return file;
   const all = folders.flatMap((folder) => readdirSync(folder)).filter((name) => name.endsWith('.S'));
@@ -107,10 +116,11 @@ export function buildSubject(
     includePaths: [...(options.includePaths ?? []), ...own],
     ...(options.forcedIncludes ? { forcedIncludes: options.forcedIncludes } : {}),
   };
-  const contextFile = contextPath(options.context, options.platform);
   const twice = options.files.find((file, i) => options.files.findIndex((f) => resolve(f) === resolve(file)) < i);
   if (twice !== undefined) throw new InputError(`${twice}: is given twice; name each file of the image once`);
-  const read = (file: string): Module => moduleOf(binaries, file, assemblyOptions, assembler, options.assembler);
+  const assembled = (file: string): Module =>
+    options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
+  const read = (file: string): Module => binaries.get(file) ?? assembled(file);
   const tested = options.files.map(read);
   const executable = executableOf(tested);
   const conventions = platformFor(
@@ -118,6 +128,7 @@ export function buildSubject(
     tested,
     stubs.map(({ name }) => name),
   );
+  const contextFile = contextPath(options.context, options.platform, conventions !== options.platform);
   const platform = options.features?.includes(conventions.isolation.marker) ? isolated(conventions) : conventions;
   const contextOptions = isContextFile(options.context) ? assemblyOptions : ownOptions;
   const context = assembler.assemble(contextFile, {
@@ -127,7 +138,7 @@ export function buildSubject(
   const bodies = stubs.flatMap(({ name, file }) => (file === undefined ? [] : [defining(name, read(file))]));
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
-  const missing = undefinedSymbols(modules, platform.symbols);
+  const missing = undefinedSymbols(modules, platform.symbols, context);
   for (const symbol of missing) {
     if (!symbol.calledOnly) {
       const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
@@ -143,9 +154,9 @@ export function buildSubject(
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
-  // Some have a function of their own: given by the user, or the platform's.
+  // Some have a function of their own: given by the user, the context's, or the platform's.
   const written = new Set(
-    [...bodies, defaults].flatMap(({ symbols }) =>
+    [...bodies, context, defaults].flatMap(({ symbols }) =>
       symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
     ),
   );
@@ -158,10 +169,16 @@ export function buildSubject(
     layout: platform.layout,
     absolute: platform.symbols,
     tested,
+    context,
     apart: apartSections(modules, platform),
     diverted,
   });
-  const { image: patched, features } = withFeatures(linked, options.features);
+  const { image: patched, features } = withFeatures(
+    linked,
+    options.features,
+    options.vendor ?? 'intel',
+    entryRange(linked, platform),
+  );
   const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {
@@ -195,6 +212,12 @@ function defining(name: string, module: Module): Module {
     );
   }
   return module;
+}
+
+/** Where the entry code lies: in an executable between its symbols; else everywhere. */
+function entryRange(image: Image, { systemCode }: Platform): { start: bigint; end: bigint }[] | undefined {
+  const [start, end] = systemCode.entryText.map((name) => image.find(name)?.address);
+  return start === undefined || end === undefined ? undefined : [{ start, end }];
 }
 
 /** The names of where the context of processor `n` begins and ends. */

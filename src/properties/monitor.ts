@@ -21,6 +21,7 @@ import { ExitReason, nmiExits } from '../harness/vmx.js';
 import { tssOf } from '../platforms/boot.js';
 import { type CrashPath, type ProcessorPlaces, processorOf, type Stack } from '../platforms/platform.js';
 import type { Subject } from '../platforms/subject.js';
+import { fixupsOf } from './exception_table.js';
 import { GuestLedger } from './guest_ledger_words.js';
 import type { Property } from './property.js';
 
@@ -178,28 +179,11 @@ interface Span {
   readonly size: number;
 }
 
-/** An entry of the exception table, in halves. */
-interface Fixup {
+/** An entry of the exception table, in halves, without the low half of where the code goes on. */
+interface FixupHalves {
   readonly fromLow: number;
   readonly fromHigh: number;
-  readonly toLow: number;
   readonly toHigh: number;
-}
-
-/** The exception table of the image: pairs of 8-byte addresses, of an instruction that may fault and of where to go on then. */
-function fixupsOf({ image, platform }: Subject): Fixup[] {
-  return image.sections
-    .filter((section) => section.name === platform.exceptionTable)
-    .flatMap(({ data }) => {
-      const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
-      const half = (entry: number, i: number): number => view.getUint32(16 * entry + 4 * i, true);
-      return Array.from({ length: Math.floor(data.byteLength / 16) }, (_, i) => ({
-        fromLow: half(i, 0),
-        fromHigh: half(i, 1),
-        toLow: half(i, 2),
-        toHigh: half(i, 3),
-      }));
-    });
 }
 
 /** A stack with its bounds as two halves: the inner loop has no BigInt. */
@@ -280,7 +264,8 @@ export class Monitor {
   readonly #several: boolean;
   readonly #contextSpans: readonly Span[];
   readonly #bounds: readonly Bounds[];
-  readonly #fixups: readonly Fixup[];
+  /** By the low half of where the code goes on. */
+  readonly #fixups = new Map<number, FixupHalves[]>();
   /** For each processor. */
   readonly #balanced: readonly (readonly { readonly offset: number; readonly size: number }[])[];
   readonly #work: readonly (readonly { readonly name: string; readonly offset: number }[])[];
@@ -365,7 +350,12 @@ export class Monitor {
       baseLow: Number(stack.base & 0xffffffffn),
       topLow: Number(stack.top & 0xffffffffn),
     }));
-    this.#fixups = fixupsOf(subject);
+    for (const { from, to } of fixupsOf(image, platform.exceptionTable)) {
+      const low = Number(to & 0xffffffffn);
+      const list = this.#fixups.get(low) ?? [];
+      list.push({ fromLow: Number(from & 0xffffffffn), fromHigh: Number(from >> 32n), toHigh: Number(to >> 32n) });
+      this.#fixups.set(low, list);
+    }
     const numbers = Array.from({ length: machine.processors.count }, (_, n) => n);
     this.#balanced = numbers.map((n) => this.#findBalanced(n));
     this.#work = numbers.map((n) =>
@@ -1086,7 +1076,7 @@ export class Monitor {
     let depth = w[Word.DEPTH]!;
     while (depth > 0) {
       const record = w[Word.OPEN + depth - 1]!;
-      this.#fixedUp = this.#fixups.length > 0 && this.#isFixup(record, low, high);
+      this.#fixedUp = this.#fixups.size > 0 && this.#isFixup(record, low, high);
       const same =
         ((r[record + 2 * Reg.RIP] === low && r[record + 2 * Reg.RIP + 1] === high) || this.#fixedUp) &&
         r[record + RecordWord.CS] === u32[2 * Reg.CS];
@@ -1148,9 +1138,9 @@ export class Monitor {
   #isFixup(record: number, low: number, high: number): boolean {
     const r = this.records;
     const vector = r[record + RecordWord.VECTOR]!;
-    for (let i = 0; i < this.#fixups.length; i++) {
-      const f = this.#fixups[i]!;
-      if (f.toLow !== low || f.toHigh !== high || !FAULTS.has(vector)) continue;
+    if (!FAULTS.has(vector)) return false;
+    for (const f of this.#fixups.get(low) ?? []) {
+      if (f.toHigh !== high) continue;
       if (f.fromLow === r[record + 2 * Reg.RIP] && f.fromHigh === r[record + 2 * Reg.RIP + 1]) return true;
     }
     return false;

@@ -12,7 +12,10 @@ export function verdictReport(heading: Heading, subject: Subject, result: Search
   const others = subject.assemblers.filter((name) => name !== 'Keystone');
   if (others.length > 0) lines.push(`  assembled by ${others.join(', ')}`);
   const { features, standIns } = subject;
-  if (features !== undefined) lines.push(`  patched for a processor with ${features.join(', ') || 'no features'}`);
+  if (features !== undefined) {
+    const present = features.present.length > 0 ? features.present.join(', ') : 'none';
+    lines.push(`  patched for features ${features.words.join(',')}; of what the entry code asks for: ${present}`);
+  }
   const rest = standIns.length - MOST_STAND_INS;
   const more = rest > 0 ? ` and ${rest} more` : '';
   if (standIns.length > 0) lines.push(`  stand-ins for: ${standIns.slice(0, MOST_STAND_INS).join(', ')}${more}`);

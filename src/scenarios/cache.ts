@@ -39,10 +39,10 @@ export class Cache {
     makeDirectory(directory, '--cache');
   }
 
-  key({ scenario, context }: Case, { image }: Subject, profile: Profile): string {
+  key({ scenario, context }: Case, { image, features }: Subject, profile: Profile): string {
     const { platform, bound, at, schedule, properties, maxStates } = scenario;
     const firings = schedule?.map(({ event, boundary, hit }) => ({ event, boundary, hit }));
-    const all = [this.program, image.hash, names(image.symbols), platform, profile, context];
+    const all = [this.program, image.hash, names(image.symbols), features, platform, profile, context];
     return createHash('sha256')
       .update(JSON.stringify([...all, bound, at, firings, properties, maxStates]))
       .digest('hex');

@@ -2,7 +2,7 @@
 import { basename } from 'node:path';
 import type { SourceSettings } from '../assembler/index.js';
 import type { Bound } from '../explore/bound.js';
-import { parseFeatures } from '../platforms/features.js';
+import { featureWords } from '../platforms/features.js';
 import type { CodeSettings } from '../platforms/subject.js';
 import type { Changes } from '../profiles/profile.js';
 
@@ -91,7 +91,7 @@ export function casesOf(scenario: Scenario): Case[] {
           ...(sets.length > 1 ? [set!.replaceAll(/\s*,\s*/g, '+')] : []),
         ];
         const name = parts.length > 0 ? `${scenario.name} [${parts.join(', ')}]` : scenario.name;
-        return { scenario, name, profile, context, features: parseFeatures(set) };
+        return { scenario, name, profile, context, features: featureWords(set) };
       }),
     ),
   );

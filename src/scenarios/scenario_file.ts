@@ -4,7 +4,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 import { InputError, located } from '../errors.js';
 import { kindsOf, parseBound } from '../explore/bound.js';
 import { eventNamed } from '../harness/events.js';
-import { parseFeatures } from '../platforms/features.js';
+import { featureWords } from '../platforms/features.js';
 import { platformNamed } from '../platforms/index.js';
 import { contextPath, isContextFile } from '../platforms/subject.js';
 import { checkChanges, chooseProfile } from '../profiles/profile.js';
@@ -65,7 +65,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
   });
   const contexts = each('context', 'kernel').map(([context, path]) => {
     if (isContextFile(context)) return inField(path, () => nearest(context, directory, 'context'));
-    inField(path, () => contextPath(context, conventions));
+    inField(path, () => contextPath(context, conventions, true));
     return context;
   });
   let missing: string | undefined;
@@ -136,7 +136,7 @@ function scenarioOf(fields: ScenarioFields, name: string, directory: string, pla
       fields.features === undefined
         ? []
         : each('features', '').map(([set, path]) => {
-            inField(path, () => parseFeatures(set));
+            inField(path, () => featureWords(set));
             return set;
           }),
     missing,

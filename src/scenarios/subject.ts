@@ -2,6 +2,7 @@
 import { Assembler } from '../assembler/index.js';
 import { platformNamed } from '../platforms/index.js';
 import { loadSubject, type Subject } from '../platforms/subject.js';
+import { chooseProfile } from '../profiles/profile.js';
 import { shortPath } from '../report/text.js';
 import type { Case } from './scenario.js';
 
@@ -9,7 +10,7 @@ import type { Case } from './scenario.js';
 let assembler: Promise<Assembler> | undefined;
 
 /** Rejects with an InputError if the image cannot be built. */
-export async function subjectOf({ scenario, context, features }: Case): Promise<Subject> {
+export async function subjectOf({ scenario, context, features, profile }: Case): Promise<Subject> {
   assembler ??= Assembler.create();
   return loadSubject(await assembler, {
     files: scenario.files.map(shortPath),
@@ -18,5 +19,6 @@ export async function subjectOf({ scenario, context, features }: Case): Promise<
     ...scenario.sources,
     ...scenario.code,
     features,
+    vendor: chooseProfile(profile, scenario.knobs).profile.vendor,
   });
 }

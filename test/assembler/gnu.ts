@@ -1,8 +1,11 @@
 /** GNU as as the reference: assembles with `gcc -c`, reads the object, and compares it with a module. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { ABSOLUTE, RELOCATION_TYPES, SHF } from '../../src/elf/format.js';
+import { readElf } from '../../src/elf/reader.js';
+import type { ElfSymbol } from '../../src/elf/symbols.js';
 import type { Module } from '../../src/image/module.js';
 
 /** Why GNU as cannot be asked here; undefined if it can. */
@@ -27,7 +30,7 @@ export interface GnuSection {
   readonly size: number;
   readonly align: number;
   readonly flags: number;
-  readonly relocations: GnuRelocation[];
+  readonly relocations: readonly GnuRelocation[];
 }
 
 export interface GnuSymbol {
@@ -44,101 +47,32 @@ export interface GnuObject {
   readonly symbols: GnuSymbol[];
 }
 
-const RELOCATIONS: Readonly<Record<number, string>> = {
-  1: 'abs64',
-  2: 'pc32',
-  4: 'plt32',
-  10: 'abs32',
-  11: 'abs32s',
-  12: 'abs16',
-  13: 'pc16',
-  14: 'abs8',
-  15: 'pc8',
-  24: 'pc64',
-};
+const NAMES = new Map(Object.entries(RELOCATION_TYPES).map(([kind, [, type]]) => [type, kind]));
 
-const SHT_NOBITS = 8;
-const SHT_RELA = 4;
-const SHT_SYMTAB = 2;
-const SHF_WRITE = 1;
-const SHF_ALLOC = 2;
-const SHF_EXEC = 4;
-
-/** Reads an ELF64 object as far as it is compared. */
+/** An object, as far as it is compared. */
 export function readObject(bytes: Uint8Array): GnuObject {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  const u64 = (at: number) => Number(view.getBigUint64(at, true));
-  const headers = u64(40);
-  const count = view.getUint16(60, true);
-  const header = (i: number) => {
-    const at = headers + i * 64;
-    return {
-      name: view.getUint32(at, true),
-      type: view.getUint32(at + 4, true),
-      flags: u64(at + 8),
-      offset: u64(at + 24),
-      size: u64(at + 32),
-      link: view.getUint32(at + 40, true),
-      info: view.getUint32(at + 44, true),
-      align: u64(at + 48),
-    };
-  };
-  const text = (table: number, at: number) => {
-    let end = table + at;
-    while (bytes[end] !== 0) end++;
-    return Buffer.from(bytes.subarray(table + at, end)).toString();
-  };
-  const names = header(view.getUint16(62, true)).offset;
-  const byIndex: (GnuSection | undefined)[] = [];
-  const sections = new Map<string, GnuSection>();
-  for (let i = 0; i < count; i++) {
-    const h = header(i);
-    const section: GnuSection = {
-      name: text(names, h.name),
-      data: h.type === SHT_NOBITS ? new Uint8Array(0) : bytes.slice(h.offset, h.offset + h.size),
-      size: h.size,
-      align: h.align,
-      flags: h.flags,
-      relocations: [],
-    };
-    byIndex.push(section);
-    if (i > 0) sections.set(section.name, section);
-  }
-  const symbols: GnuSymbol[] = [];
-  for (let i = 0; i < count; i++) {
-    const h = header(i);
-    if (h.type !== SHT_SYMTAB) continue;
-    const strings = header(h.link).offset;
-    for (let at = h.offset; at < h.offset + h.size; at += 24) {
-      const info = view.getUint8(at + 4);
-      const index = view.getUint16(at + 6, true);
-      const type = ['notype', 'object', 'func', 'section', 'file'][info & 15] ?? String(info & 15);
-      const section = index === 0 ? 'undefined' : index === 0xfff1 ? 'absolute' : (byIndex[index]?.name ?? `#${index}`);
-      symbols.push({
-        name: type === 'section' ? section : text(strings, view.getUint32(at, true)),
-        section,
-        value: view.getBigUint64(at + 8, true),
-        size: view.getBigUint64(at + 16, true),
-        binding: ['local', 'global', 'weak'][info >> 4] ?? String(info >> 4),
-        type,
-      });
-    }
-  }
-  for (let i = 0; i < count; i++) {
-    const h = header(i);
-    if (h.type !== SHT_RELA) continue;
-    for (let at = h.offset; at < h.offset + h.size; at += 24) {
-      const type = view.getUint32(at + 8, true);
-      const symbol = symbols[view.getUint32(at + 12, true)]!;
-      byIndex[h.info]!.relocations.push({
-        offset: u64(at),
-        type: RELOCATIONS[type] ?? `type${type}`,
-        symbol: symbol.name === '' ? '*ABS*' : symbol.name,
-        addend: view.getBigInt64(at + 16, true),
-      });
-    }
-  }
-  return { sections, symbols: symbols.filter((symbol) => symbol.type !== 'file' && symbol.name !== '') };
+  const elf = readElf(bytes, "GNU as' object");
+  // A section symbol stands for its section's name.
+  const nameOf = (symbol: ElfSymbol): string => (symbol.type === 'section' ? homeOf(symbol) : symbol.name);
+  const homeOf = ({ section }: ElfSymbol): string =>
+    typeof section === 'number' ? elf.sections[section]!.name : section;
+  const sections = elf.sections.slice(1).map(
+    ({ index, name, data, size, align, flags }): GnuSection => ({
+      ...{ name, data, size, align, flags },
+      relocations: elf.relocationsOf(index).map(({ offset, type, symbol, addend }) => ({
+        ...{ offset, addend },
+        type: NAMES.get(type) ?? `type${type}`,
+        symbol: nameOf(symbol) || ABSOLUTE,
+      })),
+    }),
+  );
+  const symbols = elf.symbols
+    .filter((symbol) => symbol.type !== 'file' && nameOf(symbol) !== '')
+    .map((symbol): GnuSymbol => {
+      const { value, size, binding, type } = symbol;
+      return { name: nameOf(symbol), section: homeOf(symbol), value, size, binding, type };
+    });
+  return { sections: new Map(sections.map((section) => [section.name, section])), symbols };
 }
 
 /** Assembles text with `gcc -c`; throws an Error with its messages if it refuses. */
@@ -150,7 +84,10 @@ export function assembleWithGnu(
   const directory = mkdtempSync(join(tmpdir(), 'entrace-gnu-'));
   try {
     writeFileSync(join(directory, 'input.S'), text);
-    for (const [name, content] of Object.entries(files)) writeFileSync(join(directory, name), content);
+    for (const [name, content] of Object.entries(files)) {
+      mkdirSync(dirname(join(directory, name)), { recursive: true });
+      writeFileSync(join(directory, name), content);
+    }
     const result = spawnSync('gcc', ['-c', ...flags, '-o', 'output.o', 'input.S'], {
       cwd: directory,
       encoding: 'utf8',
@@ -182,9 +119,9 @@ export function sectionDifferences(name: string, module: Module, gnu: GnuObject)
   };
   check('size', ours.size, theirs.size);
   check('align', ours.align, theirs.align);
-  check('alloc', ours.alloc, (theirs.flags & SHF_ALLOC) !== 0);
-  check('write', ours.write, (theirs.flags & SHF_WRITE) !== 0);
-  check('exec', ours.exec, (theirs.flags & SHF_EXEC) !== 0);
+  check('alloc', ours.alloc, (theirs.flags & SHF.ALLOC) !== 0);
+  check('write', ours.write, (theirs.flags & SHF.WRITE) !== 0);
+  check('exec', ours.exec, (theirs.flags & SHF.EXECINSTR) !== 0);
   if (hexOf(ours.data) !== hexOf(theirs.data)) {
     let at = 0;
     while (ours.data[at] === theirs.data[at]) at++;
@@ -207,7 +144,7 @@ export function sectionDifferences(name: string, module: Module, gnu: GnuObject)
 /** Every difference between a module and GNU as' object, as far as the linker could see it. */
 export function differencesFrom(module: Module, gnu: GnuObject): string[] {
   const names = new Set(module.sections.filter((section) => section.alloc).map((section) => section.name));
-  for (const section of gnu.sections.values()) if ((section.flags & SHF_ALLOC) !== 0) names.add(section.name);
+  for (const section of gnu.sections.values()) if ((section.flags & SHF.ALLOC) !== 0) names.add(section.name);
   names.delete('.note.gnu.property');
   const differences = [...names].flatMap((name) => sectionDifferences(name, module, gnu));
   const describe = (symbol: { section: string; value: bigint; size: bigint; binding: string; type: string }) =>

@@ -6,9 +6,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Assembler } from '../../src/assembler/index.js';
-import { assembled, listing } from '../../src/cli/asm.js';
+import { assembled } from '../../src/cli/asm.js';
+import { listing } from '../../src/cli/asm_listing.js';
 import { Disassembler } from '../../src/cpu/disassembler.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
 import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const MAIN = fileURLToPath(new URL('../../src/cli/main.js', import.meta.url));

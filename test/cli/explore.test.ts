@@ -63,6 +63,7 @@ test('--json writes the result as one object', async () => {
   assert.deepEqual(rest, {
     verdict: 'fails',
     files: [RFC],
+    assembler: 'Keystone',
     platform: 'linux',
     profile: 'intel',
     context: 'user-rsp',

@@ -6,8 +6,10 @@ import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
 import { moduleFromElf } from '../../src/elf/module.js';
 import { readElf } from '../../src/elf/reader.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
+import { link, undefinedSymbols } from '../../src/image/linker.js';
 import type { Module, ModuleSection } from '../../src/image/module.js';
+import { LINUX } from '../../src/platforms/linux.js';
 import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 
 const INCLUDES = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
@@ -36,6 +38,9 @@ function symbols(module: Module): string[] {
     .sort();
 }
 
+/** Undefined symbols get addresses from here on, in reach of all others. */
+const OUTSIDE = 0xffffffff83000000n;
+
 const PART = /^include\/|^platforms\/handlers\.S$/;
 const sources = readdirSync(ASM_DIRECTORY, { recursive: true, encoding: 'utf8' })
   .filter((name) => name.endsWith('.S') && !PART.test(name))
@@ -47,10 +52,14 @@ for (const name of sources) {
     const read = moduleFromElf(readElf(elfObject(module), name));
     assert.deepEqual(sections(read), sections(module));
     assert.deepEqual(symbols(read), symbols(module));
-    for (const section of read.sections.filter(({ exec }) => exec)) {
-      const lines = module.sections.find((s) => s.name === section.name)!.lines;
-      const starts = new Set(section.lines.map(({ offset }) => offset));
-      const lost = lines.filter(({ offset, text }) => !starts.has(offset) && !/^\s*\.\w/.test(text));
+    const absolute = Object.fromEntries(undefinedSymbols([read], {}).map(({ name }, i) => [name, OUTSIDE + BigInt(i)]));
+    const image = link([read], { layout: LINUX.layout, absolute, tested: [] });
+    for (const section of image.sections.filter(({ segment }) => segment.endsWith('text'))) {
+      const { lines } = module.sections.find(({ name }) => name === section.name)!;
+      const end = section.address + BigInt(section.size);
+      const starts = new Set(image.instructions(section, section.address, end));
+      const isStart = (offset: number): boolean => starts.has(section.address + BigInt(offset));
+      const lost = lines.filter(({ offset, text }) => !isStart(offset) && !/^\s*\.\w/.test(text));
       assert.deepEqual(lost, [], section.name);
     }
   });

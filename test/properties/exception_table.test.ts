@@ -42,6 +42,25 @@ test('a fault that is fixed up is over: the body that it interrupted returns, an
   assert.deepEqual(verdict(handlers(''), { events: 'nmi=1' }), { verdict: 'holds' });
 });
 
+test('the relative tables of Linux are read as well, with a third word since 4.6 and without', () => {
+  const pair = '.long\tfaulting - ., fixed_up - .';
+  for (const table of [`${pair}, 1`, pair, `${pair}\n\t.long\tnmi - ., do_nmi - .`]) {
+    assert.deepEqual(verdict(handlers('', table), { events: 'nmi=1' }), { verdict: 'holds' }, table);
+  }
+  const { windows } = explore(handlers('', '.long\tfaulting - ., do_nmi - ., 1'), { events: 'nmi=1' });
+  assert.deepEqual(windows['handler-view'], { nmi: 'context_start+0..+13' });
+});
+
+test('what is no table of addresses of code is refused', () => {
+  for (const table of ['.quad\tfaulting, 16', '.long\tfaulting - ., 0x40000000, 1', '.quad\tfaulting, fixed_up, 1']) {
+    assert.throws(
+      () => explore(handlers('', table), { events: 'nmi=1' }),
+      /__ex_table: its \d+ bytes are no table/,
+      table,
+    );
+  }
+});
+
 test('the fix-up must leave all other registers alone', () => {
   const found = explore(handlers('incq %rbx'), { events: 'nmi=1' });
   const view = found.result.failures.filter((f) => f.property === 'handler-view');

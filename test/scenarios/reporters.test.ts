@@ -60,6 +60,7 @@ const ALL: readonly Ran[] = [
   },
   ran('suite/c/crash', { status: 'crashed', problems: ['ended by SIGSEGV'], result: undefined }),
   ran('suite/c/hang', { status: 'hung', problems: ['no sign of life'], result: undefined }),
+  ran('suite/c/unfetched', { status: 'skipped', problems: ['x.o is not there: run make x'], result: undefined }),
 ];
 
 function report(name: string, list: readonly Ran[] = ALL, left = 0): string {
@@ -96,20 +97,21 @@ CRASH suite/c/crash
       ended by SIGSEGV
 HUNG  suite/c/hang
       no sign of life
+SKIP  suite/c/unfetched: x.o is not there: run make x
 
          cases  passed  failed  states  seconds
 suite/a      2       2       0   1,244      1.0
 suite/b      3       1       2   1,254      1.5
-suite/c      3       0       3       0      1.5
-all          8       3       5   2,498      4.0
+suite/c      4       0       3       0      2.0
+all          9       3       5   2,498      4.5
 
-8 cases, 3.3 s
+9 cases, 3.3 s
 FAIL  suite/b/wrong # <&>
 OPEN  suite/b/stopped
 ERROR suite/c/file
 CRASH suite/c/crash
 HUNG  suite/c/hang
-3 passed, 5 failed
+3 passed, 5 failed, 1 skipped
 `,
   );
   assert.match(report('text', ALL.slice(0, 1), 2), /interrupted: 2 cases not run\n1 passed, 0 failed\n$/);
@@ -119,7 +121,7 @@ test('KTAP: version, plan, results with directives, diagnostics before the resul
   assert.equal(
     report('ktap'),
     `KTAP version 1
-1..8
+1..9
 ok 1 suite/a/holds
 ok 2 suite/a/broken
 ok 3 suite/b/early # XFAIL No handler can #1.
@@ -135,7 +137,8 @@ not ok 6 suite/c/file # ERROR cannot be run
 not ok 7 suite/c/crash # ERROR crashed
 # no sign of life
 not ok 8 suite/c/hang # TIMEOUT
-# Totals: pass:3 fail:5 total:8
+ok 9 suite/c/unfetched # SKIP x.o is not there: run make x
+# Totals: pass:3 fail:5 skip:1 total:9
 `,
   );
   assert.match(report('ktap', ALL.slice(0, 1), 2), /1\.\.3\n[\s\S]*Bail out! interrupted, 2 not run\n$/);
@@ -146,7 +149,7 @@ test('JUnit: well-formed XML with the counts that its elements bear out', () => 
   assert.equal(XMLValidator.validate(xml), true);
   const parser = new XMLParser({ ignoreAttributes: false, isArray: (name) => /^(testsuite|testcase)$/.test(name) });
   const { testsuites } = parser.parse(xml);
-  assert.deepEqual([testsuites['@_tests'], testsuites['@_failures'], testsuites['@_errors']], ['8', '1', '4']);
+  assert.deepEqual([testsuites['@_tests'], testsuites['@_failures'], testsuites['@_errors']], ['9', '1', '4']);
   assert.deepEqual(
     testsuites.testsuite.map((s: Record<string, unknown>) => [
       s['@_name'],
@@ -157,9 +160,11 @@ test('JUnit: well-formed XML with the counts that its elements bear out', () => 
     [
       ['suite/a', '2', '0', '0'],
       ['suite/b', '3', '1', '1'],
-      ['suite/c', '3', '0', '3'],
+      ['suite/c', '4', '0', '3'],
     ],
   );
+  const skipped = testsuites.testsuite[2].testcase[3];
+  assert.equal(skipped.skipped['@_message'], 'x.o is not there: run make x');
   const wrong = testsuites.testsuite[1].testcase[1];
   assert.equal(wrong['@_name'], 'wrong # <&>');
   assert.equal(wrong.failure['@_message'], 'context fails also at nmi+1, which is not expected');
@@ -168,7 +173,7 @@ test('JUnit: well-formed XML with the counts that its elements bear out', () => 
 
 test('JSON: one object with everything', () => {
   const json = JSON.parse(report('json'));
-  assert.deepEqual([json.passed, json.failed, json.cases.length], [3, 5, 8]);
+  assert.deepEqual([json.passed, json.failed, json.skipped, json.cases.length], [3, 5, 1, 9]);
   const [, broken, early, wrong] = json.cases;
   assert.deepEqual(broken.failures[0], {
     property: 'context',

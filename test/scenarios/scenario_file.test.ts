@@ -10,6 +10,20 @@ import { casesOf, type Scenario } from '../../src/scenarios/scenario.js';
 import { readScenario, scenarioFrom } from '../../src/scenarios/scenario_file.js';
 import { jsonSchema } from '../../src/scenarios/schema.js';
 
+const REFUSED_CODE: readonly (readonly [string, RegExp])[] = [
+  ['features: [pti, pti]', /x\.yaml:2:\d+: features: pti is given twice$/],
+  ["features: 'pti,'", /x\.yaml:2:11: features 'pti,': expected names like pti,fsgsbase, or none$/],
+  ["features: 'none,pti'", /x\.yaml:2:11: features 'none,pti': none stands alone$/],
+  ['stub: { exc_nmi: nowhere.S }', /x\.yaml:2:\d+: stub: there is no file nowhere\.S/],
+  ['stub: [exc_nmi]', /x\.yaml:2:7: stub: expected a mapping with functions and the files/],
+];
+
+test('what is wrong with these fields is said with its place', () => {
+  for (const [line, message] of REFUSED_CODE) {
+    assert.throws(() => read(`title: t\n${line}\n${REST}`), { name: 'InputError', message }, line);
+  }
+});
+
 const ROOT = fileURLToPath(new URL('../../../', import.meta.url));
 const directory = mkdtempSync(join(tmpdir(), 'entrace-scenario-'));
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
@@ -39,6 +53,9 @@ test('a short scenario gets the defaults', () => {
     knobs: {},
     contexts: ['kernel'],
     sources: { defines: {}, includePaths: [], forcedIncludes: [], assembler: 'keystone' },
+    code: { stubs: [], through: [] },
+    features: [],
+    missing: undefined,
     bound: { nmi: 2 },
     at: [],
     schedule: undefined,
@@ -48,6 +65,38 @@ test('a short scenario gets the defaults', () => {
     fails: [],
     unfixable: undefined,
   });
+});
+
+test('real code: features, stand-ins, functions that are run through', () => {
+  const s = read(`title: t
+features: [none, 'pti, FSGSBASE']
+stub: { exc_nmi: x.S, default_do_nmi: null }
+through: exc_debug
+${REST}`);
+  assert.deepEqual(s.code, {
+    stubs: [
+      { name: 'exc_nmi', file: join(process.cwd(), 'x.S') },
+      { name: 'default_do_nmi', file: undefined },
+    ],
+    through: ['exc_debug'],
+  });
+  assert.deepEqual(
+    casesOf(s).map((one) => [one.name, one.features]),
+    [
+      ['x [none]', []],
+      ['x [pti+FSGSBASE]', ['pti', 'fsgsbase']],
+    ],
+  );
+  assert.deepEqual(
+    casesOf(read(`title: t\nfeatures: pti\n${REST}`)).map((one) => [one.name, one.features]),
+    [['x', ['pti']]],
+  );
+});
+
+test('an image that has to be fetched may be missing: the scenario then says what to do', () => {
+  const fetched = `title: t\nobtain: run make downloads\n${REST}`;
+  assert.equal(read(fetched).missing, undefined);
+  assert.equal(read(fetched.replace('x.S', 'downloads/y.o')).missing, 'downloads/y.o is not there: run make downloads');
 });
 
 test('all fields', () => {

@@ -9,7 +9,6 @@ const DIRECTIVES: Readonly<Partial<Record<Status, string>>> = {
   'bad-input': 'ERROR cannot be run',
   crashed: 'ERROR crashed',
   hung: 'TIMEOUT',
-  skipped: 'SKIP',
 };
 
 export function ktapReporter(): Reporter {
@@ -17,10 +16,17 @@ export function ktapReporter(): Reporter {
     begin: (count) => `KTAP version 1\n1..${count}\n`,
     outcome: (ran, number) => {
       const { outcome } = ran;
-      const lines = [...outcome.problems, ...(outcome.report ?? '').split('\n')].filter((line) => line.trim() !== '');
+      const isSkipped = outcome.status === 'skipped';
+      const lines = isSkipped
+        ? []
+        : [...outcome.problems, ...(outcome.report ?? '').split('\n')].filter((line) => line.trim() !== '');
       const unfixable = passed(ran) ? ran.case?.scenario.unfixable : undefined;
-      const directive = unfixable === undefined ? DIRECTIVES[outcome.status] : `XFAIL ${plain(unfixable)}`;
-      const isOk = passed(ran) || outcome.status === 'skipped';
+      const directive = isSkipped
+        ? `SKIP ${plain(outcome.problems.join('; '))}`
+        : unfixable === undefined
+          ? DIRECTIVES[outcome.status]
+          : `XFAIL ${plain(unfixable)}`;
+      const isOk = passed(ran) || isSkipped;
       // A # would begin a directive.
       const name = plain(outcome.name).replaceAll('#', '_');
       const result = `${isOk ? 'ok' : 'not ok'} ${number} ${name}${directive ? ` # ${directive}` : ''}\n`;

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import test from 'node:test';
 import { Assembler } from '../../src/assembler/index.js';
-import { elfObject } from '../../src/image/elf_object.js';
+import { elfObject } from '../../src/elf/writer.js';
 import type { Module, ModuleSection } from '../../src/image/module.js';
 import { ASM_DIRECTORY } from '../../src/platforms/subject.js';
 import { type GnuObject, gnuMissing, readObject } from '../assembler/gnu.js';

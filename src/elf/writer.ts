@@ -1,63 +1,27 @@
 /**
  * A module as an ELF64 relocatable object, for the linker, debuggers and binutils.
  *
- * Sources: System V ABI, "gABI", edition 4.1, chapter 4: ELF Header, Sections, String Table, Symbol Table, Relocation;
- * System V ABI, AMD64 supplement, "psABI", 4.1 (machine) and 4.4.1 (relocation types).
+ * Sources: `format.ts`.
  */
 import { InputError } from '../errors.js';
-import type { Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from './module.js';
-
-/** psABI table "Relocation types": name and number. */
-export const RELOCATION_TYPES: Readonly<Record<RelocationKind, readonly [name: string, type: number]>> = {
-  abs64: ['R_X86_64_64', 1],
-  pc32: ['R_X86_64_PC32', 2],
-  plt32: ['R_X86_64_PLT32', 4],
-  abs32: ['R_X86_64_32', 10],
-  abs32s: ['R_X86_64_32S', 11],
-  abs16: ['R_X86_64_16', 12],
-  pc16: ['R_X86_64_PC16', 13],
-  abs8: ['R_X86_64_8', 14],
-  pc8: ['R_X86_64_PC8', 15],
-  pc64: ['R_X86_64_PC64', 24],
-};
-
-/** gABI, ELF Header: e_ident, e_type, e_machine; sizes of Elf64_Ehdr, Elf64_Shdr, Elf64_Sym, Elf64_Rela. */
-const IDENT = Uint8Array.of(0x7f, 0x45, 0x4c, 0x46, 2, 1, 1);
-const ET_REL = 1;
-const EM_X86_64 = 62;
-const EV_CURRENT = 1;
-const EHDR_SIZE = 64;
-const SHDR_SIZE = 64;
-const SYM_SIZE = 24;
-const RELA_SIZE = 24;
-
-/** gABI, Special Section Indexes. */
-const SHN_UNDEF = 0;
-const SHN_LORESERVE = 0xff00;
-const SHN_ABS = 0xfff1;
-
-/** gABI, Section Types. */
-const SHT = {
-  PROGBITS: 1,
-  SYMTAB: 2,
-  STRTAB: 3,
-  RELA: 4,
-  NOTE: 7,
-  NOBITS: 8,
-  INIT_ARRAY: 14,
-  FINI_ARRAY: 15,
-  PREINIT_ARRAY: 16,
-} as const;
-
-/** gABI, Section Attribute Flags. */
-const SHF = { WRITE: 0x1, ALLOC: 0x2, EXECINSTR: 0x4, INFO_LINK: 0x40, TLS: 0x400 } as const;
-
-/** gABI, Symbol Binding and Symbol Types. */
-const STB: Readonly<Record<ModuleSymbol['binding'], number>> = { local: 0, global: 1, weak: 2 };
-const STT: Readonly<Record<ModuleSymbol['type'], number>> = { notype: 0, object: 1, func: 2, section: 3 };
-
-/** Symbol 0 of every table, whose value is 0 (gABI, Relocation: STN_UNDEF): what relocations of plain numbers refer to. */
-const ABSOLUTE = '*ABS*';
+import type { Module, ModuleSection, ModuleSymbol, Relocation } from '../image/module.js';
+import {
+  ABSOLUTE,
+  BINDINGS,
+  EHDR_SIZE,
+  EM_X86_64,
+  ET,
+  EV_CURRENT,
+  IDENT,
+  RELA_SIZE,
+  RELOCATION_TYPES,
+  SHDR_SIZE,
+  SHF,
+  SHN,
+  SHT,
+  SYM_SIZE,
+  TYPES,
+} from './format.js';
 
 /** Names that imply a type, as gABI, Special Sections, has them. */
 const NAMED_TYPES: readonly (readonly [name: RegExp, type: number])[] = [
@@ -136,13 +100,13 @@ function symbolTable(module: Module, sectionIndex: ReadonlyMap<string, number>, 
     const at = (i + 1) * SYM_SIZE;
     const home =
       symbol.section === 'undefined'
-        ? SHN_UNDEF
+        ? SHN.UNDEF
         : symbol.section === 'absolute'
-          ? SHN_ABS
+          ? SHN.ABS
           : sectionIndex.get(symbol.section);
     if (home === undefined) throw new Error(`${module.name}: ${symbol.name} lies in no section (${symbol.section})`);
     view.setUint32(at, isSection(symbol) ? 0 : strings.add(symbol.name), true);
-    view.setUint8(at + 4, STB[symbol.binding] * 16 + STT[symbol.type]);
+    view.setUint8(at + 4, BINDINGS[symbol.binding] * 16 + TYPES[symbol.type]);
     view.setUint16(at + 6, home, true);
     view.setBigUint64(at + 8, symbol.value, true);
     view.setBigUint64(at + 16, symbol.size, true);
@@ -184,10 +148,10 @@ export function elfObject(module: Module): Uint8Array {
     indices.set(section.name, next);
     next += section.relocations.length > 0 ? 2 : 1;
   }
-  // .symtab, .strtab and .shstrtab come last. Above SHN_LORESERVE an index would need SHT_SYMTAB_SHNDX.
-  if (next + 3 > SHN_LORESERVE) {
+  // .symtab, .strtab and .shstrtab come last. Above SHN.LORESERVE an index would need SHT_SYMTAB_SHNDX.
+  if (next + 3 > SHN.LORESERVE) {
     throw new InputError(
-      `${module.name}: ${module.sections.length} sections are too many for an object; at most ${SHN_LORESERVE} with those of their relocations`,
+      `${module.name}: ${module.sections.length} sections are too many for an object; at most ${SHN.LORESERVE} with those of their relocations`,
     );
   }
   const symtabIndex = next;
@@ -254,7 +218,7 @@ function file(headers: readonly SectionHeader[], names: StringTable): Uint8Array
   const bytes = new Uint8Array(headersAt + (headers.length + 1) * SHDR_SIZE);
   const view = new DataView(bytes.buffer);
   bytes.set(IDENT);
-  view.setUint16(16, ET_REL, true);
+  view.setUint16(16, ET.REL, true);
   view.setUint16(18, EM_X86_64, true);
   view.setUint32(20, EV_CURRENT, true);
   view.setBigUint64(40, BigInt(headersAt), true);

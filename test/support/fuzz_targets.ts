@@ -1,0 +1,6 @@
+/** The readers of files that other people make. */
+import { ELF_TARGET } from '../elf/fuzz_target.js';
+import { KERNEL_TARGETS } from '../kernel/fuzz_targets.js';
+import type { Target } from './fuzz.js';
+
+export const TARGETS: readonly Target[] = [ELF_TARGET, ...KERNEL_TARGETS];
