@@ -39,6 +39,8 @@ export interface SearchRequest {
   readonly workers?: number;
   /** One failure is enough. */
   readonly untilFailure?: boolean;
+  /** The result has to say which code it is about. */
+  readonly wantCode?: boolean;
 }
 
 interface ThreadData {
@@ -79,7 +81,7 @@ export function startSearch(request: SearchRequest, onProgress?: (progress: Prog
 
 function runThread(data: ThreadData, onProgress: (progress: Progress) => void): Promise<SearchResult> {
   return new Promise((resolve, reject) => {
-    const worker = new Worker(new URL(import.meta.url), { workerData: data });
+    const worker = new Worker(new URL(import.meta.url), { workerData: portable(data) });
     worker.on('message', (message: Message) => {
       if (message.kind === 'progress') onProgress(message.progress);
       else if (message.kind === 'result') resolve(message.result);
@@ -128,6 +130,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     ...(panicked === undefined ? {} : { panicked }),
     fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
+    ...(results.every((r) => r.code) ? { code: results.flatMap((r) => r.code!) } : {}),
   };
 }
 
@@ -137,13 +140,28 @@ function least(parts: readonly Covered[]): Covered | undefined {
   return [...parts].sort((a, b) => size(a.closed) - size(b.closed) || a.first - b.first)[0];
 }
 
-/** Classes do not survive the way into a thread: the image is built again from its data. */
-export function revive(subject: Subject): Subject {
+/** What can be sent to a thread: classes do not survive the way, so the image goes as its data. */
+interface Portable extends Omit<ThreadData, 'request'> {
+  readonly request: Omit<SearchRequest, 'subject'> & {
+    readonly subject: Omit<Subject, 'image' | 'unpatched'> & {
+      readonly image: Pick<Image, 'sections' | 'symbols' | 'tested' | 'sources'>;
+    };
+  };
+}
+
+function portable({ request, ...rest }: ThreadData): Portable {
+  const { unpatched: _, ...subject } = request.subject;
   const { sections, symbols, tested, sources } = subject.image;
   return {
-    ...subject,
-    image: new Image(sections, symbols, tested, sources),
+    ...rest,
+    request: { ...request, subject: { ...subject, image: { sections, symbols, tested, sources } } },
   };
+}
+
+function revive({ request, ...rest }: Portable): ThreadData {
+  const { sections, symbols, tested, sources } = request.subject.image;
+  const image = new Image(sections, symbols, tested, sources);
+  return { ...rest, request: { ...request, subject: { ...request.subject, image } } };
 }
 
 /** The search in this thread; `part` is one of several threads' share of it. */
@@ -152,8 +170,9 @@ export function searchHere(
   options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
 ): SearchResult {
   const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure } = request;
-  return search(
-    machineFor(subject, profile),
+  const machine = machineFor(subject, profile);
+  const result = search(
+    machine,
     subject,
     PROPERTIES.filter((p) => properties.includes(p.name)),
     {
@@ -166,6 +185,9 @@ export function searchHere(
       ...options,
     },
   );
+  if (!request.wantCode) return result;
+  const code = machine.cpu.decoder.instructions.map(({ address, length }) => ({ address, length }));
+  return { ...result, code };
 }
 
 function runInThread(data: ThreadData): void {
@@ -173,19 +195,16 @@ function runInThread(data: ThreadData): void {
   const { request, part, control } = data;
   try {
     let last = 0;
-    const result = searchHere(
-      { ...request, subject: revive(request.subject) },
-      {
-        part,
-        shouldStop: () => REASONS[Atomics.load(control, 0)],
-        onProgress: (progress) => {
-          const now = performance.now();
-          if (now - last < 100) return;
-          last = now;
-          port.postMessage({ kind: 'progress', progress } satisfies Message);
-        },
+    const result = searchHere(request, {
+      part,
+      shouldStop: () => REASONS[Atomics.load(control, 0)],
+      onProgress: (progress) => {
+        const now = performance.now();
+        if (now - last < 100) return;
+        last = now;
+        port.postMessage({ kind: 'progress', progress } satisfies Message);
       },
-    );
+    });
     if (result.stopped !== undefined) Atomics.compareExchange(control, 0, 0, 2);
     port.postMessage({ kind: 'result', result } satisfies Message);
   } catch (error) {
@@ -195,4 +214,4 @@ function runInThread(data: ThreadData): void {
 }
 
 if (!isMainThread && (workerData as ThreadData | undefined)?.entrace === 'search')
-  runInThread(workerData as ThreadData);
+  runInThread(revive(workerData as Portable));

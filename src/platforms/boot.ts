@@ -15,7 +15,14 @@ import type { Profile } from '../profiles/profile.js';
 import { fixedRegions, loadedSections } from './executable.js';
 import { FSGSBASE } from './features.js';
 import { addressSpaces, inAddressSpaces, isIsolated } from './isolation.js';
-import { type Place, type Platform, type ProcessorPlaces, processorOf, type Stack } from './platform.js';
+import {
+  type Place,
+  type Platform,
+  type ProcessorPlaces,
+  processorOf,
+  type Stack,
+  type StartCondition,
+} from './platform.js';
 import { loadSmram, smbaseOf, smramRegions } from './smm.js';
 import { contextSymbols, handlerOf, requireDelivery, type Subject } from './subject.js';
 
@@ -168,11 +175,22 @@ function loadStartWords(memory: GuestMemory, subject: Subject): void {
     const base = 'stack' in place ? stackNamed(platform, place.stack).top : image.find(place.symbol)!.address;
     return base + BigInt(place.offset);
   };
-  for (const { at, value, isolated } of platform.startWords ?? []) {
-    if (isolated !== undefined && !isIsolated(subject)) continue;
-    if (isolated === 'user' && !beginsInUserMode(image, 0)) continue;
-    memory.load64(addressOf(at), typeof value === 'bigint' ? value : addressOf(value));
+  const words = new Map<bigint, bigint>();
+  for (const word of platform.startWords ?? []) {
+    if (!isSetUp(word, subject)) continue;
+    const address = addressOf(word.at);
+    const value = typeof word.value === 'bigint' ? word.value : addressOf(word.value);
+    words.set(address, (words.get(address) ?? 0n) | value);
   }
+  for (const [address, value] of words) memory.load64(address, value);
+}
+
+function isSetUp({ isolated, ring, feature }: StartCondition, subject: Subject): boolean {
+  return (
+    (isolated === undefined || isIsolated(subject)) &&
+    (ring === undefined || ring === (beginsInUserMode(subject.image, 0) ? 3 : 0)) &&
+    (feature === undefined || (subject.features?.present.includes(feature) ?? false))
+  );
 }
 
 /** Whether the context of processor `n` begins in ring 3. */
@@ -275,6 +293,9 @@ function setRegisters(machine: Machine, subject: Subject, n: number): void {
   u64[Reg.MISC_ENABLE] = MISC_ENABLE_RESET;
   u64[Reg.TR_BASE] = tssOf(subject, n);
   u64[Reg.TR_LIMIT] = BigInt(Tss.SIZE - 1);
+  for (const { register, value, ...when } of platform.startRegisters ?? []) {
+    if (isSetUp(when, subject)) u64[register] = value;
+  }
   setLdt(u64, subject);
   if (machine.profile.fred) setUpFred(u64, subject, n);
 }

@@ -8,7 +8,13 @@ import { featureSet, parseFeatures, type Vendor } from '../patching/features.js'
 import { type AddressRange, askedFeatures, type Patchable, patchable, patched } from '../patching/patch.js';
 
 /** CR4 (SDM vol. 3, 2.5) with features that the system software then enables. */
-const CR4_OF: Readonly<Record<string, bigint>> = { fsgsbase: 1n << 16n, smep: 1n << 20n, smap: 1n << 21n };
+const CR4_OF: Readonly<Record<string, bigint>> = {
+  fsgsbase: 1n << 16n,
+  smep: 1n << 20n,
+  smap: 1n << 21n,
+};
+/** Xen's: it enables what it uses itself, whatever its guests are offered. */
+const XEN_CR4_OF: Readonly<Record<string, bigint>> = { xen_smep: CR4_OF.smep!, xen_smap: CR4_OF.smap! };
 const CR4_PCIDE = 1n << 17n;
 
 /** Page-table isolation of Xen's own: no alternative asks for it, and so it has no number. (Linux' is a feature like others.) */
@@ -72,7 +78,8 @@ function usesPcid({ kernel }: Patchable, names: readonly string[]): boolean {
 }
 
 function controlBits(code: Patchable, names: readonly string[]): bigint {
-  const bits = names.reduce((all, name) => all | (CR4_OF[name] ?? 0n), 0n);
+  const of = code.kernel === 'xen' ? XEN_CR4_OF : CR4_OF;
+  const bits = names.reduce((all, name) => all | (of[name] ?? 0n), 0n);
   return usesPcid(code, names) ? bits | CR4_PCIDE : bits;
 }
 

@@ -99,13 +99,28 @@ export type Place =
   | { readonly stack: string; readonly offset: number }
   | { readonly symbol: string; readonly offset: number };
 
-/** A word, 8 bytes, that the software has set up before the context begins; of the first processor. */
-export interface StartWord {
+/** When something has been set up before the context begins; all that is said must be so. */
+export interface StartCondition {
+  /** Page-table isolation. */
+  readonly isolated?: true;
+  /** In which ring the context begins. */
+  readonly ring?: 0 | 3;
+  /** A feature that the entry code asks for, and has. */
+  readonly feature?: string;
+}
+
+/** A word, 8 bytes, that the software has set up; of the first processor. Several at one place are parts of it. */
+export interface StartWord extends StartCondition {
   readonly at: Place;
   /** A number, or the address of a place. */
   readonly value: bigint | Place;
-  /** Only with page-table isolation; `user`: and if the context begins in user mode. */
-  readonly isolated?: 'always' | 'user';
+}
+
+/** The same for a register. */
+export interface StartRegister extends StartCondition {
+  /** Its number, of Reg. */
+  readonly register: number;
+  readonly value: bigint;
 }
 
 export interface OwnWord {
@@ -201,6 +216,7 @@ export interface Platform {
   readonly ownWords: readonly OwnWord[];
   /** What else has to be in memory. */
   readonly startWords?: readonly StartWord[];
+  readonly startRegisters?: readonly StartRegister[];
   /** What is known of the software's memory is of the first processor only: no context for several can be run. */
   readonly oneProcessor?: boolean;
   /** Per-CPU variables that get the top of a stack at start. */

@@ -7,6 +7,7 @@
  * what entry code goes by.
  */
 
+import { Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import type { Module } from '../image/module.js';
 import type { Place, Platform, StartWord } from './platform.js';
@@ -18,10 +19,22 @@ const CPUINFO = {
   CURRENT_VCPU: 40,
   XEN_CR3: 64,
   PV_CR3: 72,
-  /** use_pv_cr3 is byte 6 of this word. */
+  /** Two halves: shadow_spec_ctrl, which is the guest's value, and xen_spec_ctrl. */
+  SPEC_CTRL: 80,
+  /** Byte 4: spec_ctrl_flags; 5: root_pgt_changed; 6: use_pv_cr3. */
   FLAGS: 88,
 } as const;
 const USE_PV_CR3 = 1n << 48n;
+/** spec_ctrl_flags (asm/spec_ctrl.h): SCF_use_shadow and the others, as init_speculation_mitigations sets them with a feature. */
+const SCF_USE_SHADOW = 1n << 32n;
+const SCF_OF: readonly (readonly [feature: string, flags: bigint])[] = [
+  ['sc_msr_pv', 1n << 33n],
+  ['sc_rsb_pv', 1n << 34n],
+  ['ibpb_entry_pv', (1n << 36n) | (1n << 37n)],
+  ['spec_bhb_loops', 1n << 38n],
+];
+/** SPEC_CTRL of the hypervisor, where it has one; its guest's is 0. */
+const IBRS = 1n;
 
 /** asm/platforms/xen_hypervisor.S: struct vcpu, and pages for what it points to. */
 const VCPU = 'running_vcpu';
@@ -47,6 +60,7 @@ export function xenHypervisor(platform: Platform, { executable }: CodeFacts): Pl
     ownWords: platform.ownWords.filter(({ value }) => value === 'number'),
     oneProcessor: true,
     startWords: startWords(executable, platform),
+    startRegisters: [{ register: Reg.SPEC_CTRL, value: IBRS, ring: 0, feature: 'sc_msr_pv' }],
     cParts: [
       ...platform.cParts,
       ...['do_general_protection', 'do_invalid_op', 'do_device_not_available', 'do_trap', 'do_entry_CP'],
@@ -72,9 +86,12 @@ function startWords(executable: Module, platform: Platform): StartWord[] {
   const vcpu = (offset: number): Place => ({ symbol: VCPU, offset });
   return [
     { at: cpuInfo(CPUINFO.CURRENT_VCPU), value: vcpu(0) },
-    { at: cpuInfo(CPUINFO.XEN_CR3), value: platform.cr3, isolated: 'user' },
-    { at: cpuInfo(CPUINFO.PV_CR3), value: platform.isolation.cr3, isolated: 'always' },
-    { at: cpuInfo(CPUINFO.FLAGS), value: USE_PV_CR3, isolated: 'user' },
+    { at: cpuInfo(CPUINFO.XEN_CR3), value: platform.cr3, isolated: true, ring: 3 },
+    { at: cpuInfo(CPUINFO.PV_CR3), value: platform.isolation.cr3, isolated: true },
+    { at: cpuInfo(CPUINFO.FLAGS), value: USE_PV_CR3, isolated: true, ring: 3 },
+    { at: cpuInfo(CPUINFO.SPEC_CTRL), value: IBRS << 32n, feature: 'sc_msr_pv' },
+    { at: cpuInfo(CPUINFO.FLAGS), value: SCF_USE_SHADOW, feature: 'sc_msr_pv', ring: 3 },
+    ...SCF_OF.map(([feature, value]) => ({ at: cpuInfo(CPUINFO.FLAGS), value, feature })),
     ...pointers.map((offset, i) => ({ at: vcpu(offset), value: { symbol: POINTEES, offset: i * POINTEE_SIZE } })),
     ...(flags === undefined ? [] : [{ at: vcpu(flags), value: 1n }]),
     ...(cr3 === undefined ? [] : [{ at: vcpu(cr3), value: platform.cr3 }]),
