@@ -1,9 +1,9 @@
 /** What a search may fire, as it is written: --events and --at. */
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseBound, parsePlaces, printBound } from '../../src/explore/bound.js';
+import { bodyRanges, parseBound, parsePlaces, printBound } from '../../src/explore/bound.js';
 import { LINUX } from '../../src/platforms/linux.js';
-import { plainHandler, subjectOf, verdict } from '../support/search.js';
+import { explore, plainHandler, source, subjectOf, verdict } from '../support/search.js';
 
 const refused = (message: RegExp): object => ({ name: 'InputError', message });
 
@@ -21,6 +21,35 @@ test('events that are not of that form are refused', () => {
   assert.throws(() => parseBound('nmi=1,nmi=2'), refused(/nmi is given twice/));
   assert.throws(() => parseBound('xyz=1'), refused(/there is no event 'xyz'; the events are nmi, mc,/));
   assert.throws(() => parseBound('constructor=1'), refused(/there is no event 'constructor'/));
+});
+
+test('a C part ends at the label of its own module, or by its size: a label of that name elsewhere is of another one', () => {
+  const body = source(
+    '	.text\n	.globl nmi, do_nmi\nnmi:	call do_nmi\n	iretq\n	.type do_nmi, @function\ndo_nmi:	nop\n	nop\n	ret\n	.size do_nmi, . - do_nmi\n',
+  );
+  const other = source('	.text\n	.globl do_nmi_end\n	.skip 64, 0x90\ndo_nmi_end:	nop\n', 'other.S');
+  const { image, platform } = subjectOf([body, other]);
+  const start = image.globals.get('do_nmi')!.address;
+  assert.deepEqual(bodyRanges(image, platform, 'bp'), [{ start, end: start + 3n }]);
+});
+
+test('a context may go to a local label of the code under test', () => {
+  const handler = plainHandler({ more: 'local_label:	nop\n	jmp context_back' });
+  const context = source(
+    `	.text
+	.globl context_start, context_back, context_end
+context_start:
+	jmp	local_label
+context_back:
+	nop
+context_end:
+	jmp	context_end
+`,
+    'context.S',
+  );
+  assert.deepEqual(verdict(handler, { context, events: 'nmi=1' }), { verdict: 'holds' });
+  const { windows } = explore(handler, { context, events: 'nmi=1', at: ['nmi=local_label'] });
+  assert.deepEqual(windows, {});
 });
 
 test('events fire only in the places that are named', () => {
