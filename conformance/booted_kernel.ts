@@ -120,9 +120,10 @@ export interface BootRow {
 /** Where the kernel's first LOAD segment lies without address randomization: at its linked address and at 16 MiB. */
 const VIRTUAL = 0xffffffff81000000n;
 const PHYSICAL = 0x1000000n;
-/** struct cpuinfo_x86 of Linux 6.1: where x86_capability is, and how many words it has. */
-const CAPABILITY = 40;
+/** struct cpuinfo_x86: the words of x86_capability, and behind them the vendor's name. */
 const CAPABILITY_WORDS = 24;
+const VENDORS = ['GenuineIntel', 'AuthenticAMD'];
+const CPU_BYTES = 512;
 const ALWAYS = 3 * 32 + 21;
 /** struct static_call_site and struct jump_entry. Bytes. */
 const STATIC_CALL = 8n;
@@ -149,16 +150,14 @@ class BootedKernel {
 
   /** The words that the kernel's alternatives are chosen by. */
   features(): Set<number> {
-    const start = this.at(this.address('boot_cpu_data')) + CAPABILITY;
+    const cpu = this.at(this.address('boot_cpu_data'));
+    const vendor = VENDORS.map((name) => this.ram.indexOf(name, cpu)).find((at) => at >= 0 && at - cpu < CPU_BYTES);
+    const start = (vendor ?? cpu) - 4 * CAPABILITY_WORDS;
     const features = new Set<number>();
     for (let number = 0; number < CAPABILITY_WORDS * 32; number++) {
       if ((this.ram.readUInt32LE(start + 4 * (number >> 5)) >>> (number & 31)) & 1) features.add(number);
     }
-    if (!features.has(ALWAYS)) {
-      throw new InputError(
-        'boot_cpu_data is not laid out as in Linux 6.1: the features of the processor cannot be read',
-      );
-    }
+    if (!features.has(ALWAYS)) throw new InputError('boot_cpu_data is not laid out as in Linux 6.1');
     return features;
   }
 

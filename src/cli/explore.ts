@@ -6,6 +6,7 @@ import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
 import { makeDirectory, savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
+import { parseFeatures } from '../patching/features.js';
 import { machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
 import { loadSubject } from '../platforms/subject.js';
@@ -18,6 +19,7 @@ import { plural } from '../report/names.js';
 import { searchReport, verdictReport } from '../report/search_report.js';
 import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
+import { exploreFeatures } from './explore_features.js';
 import { interruptible } from './interrupt.js';
 import { refuseSource, writeFile } from './output.js';
 import { ProgressLine } from './progress_line.js';
@@ -40,6 +42,10 @@ interface Searched {
 }
 
 export async function explore(files: readonly string[], options: ExploreOptions): Promise<number> {
+  if (options.features !== undefined) {
+    const request = parseFeatures(options.features);
+    if (request.kind === 'all') return exploreFeatures(files, options, request.vary);
+  }
   const platform = platformNamed(options.platform);
   const profiles = chooseProfiles(options.profile, parseChanges(options.knob ?? []));
   const bound = parseBound(options.events);
@@ -48,6 +54,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     files,
     platform,
     context: options.context,
+    vendor: profiles[0]!.profile.vendor,
     ...sourceSettings(options),
     ...codeSettings(options),
   });
@@ -81,7 +88,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   const done: Searched[] = [];
   for (const [i, chosen] of profiles.entries()) {
     const { profile, changes } = chosen;
-    const { result, interrupted } = await run(request, profile, several);
+    const { result, interrupted } = await runSearch(request, profile, several);
     const heading: Heading = {
       files,
       platform: platform.name,
@@ -132,7 +139,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
 }
 
 /** One search, with its progress line, until it ends or is interrupted. */
-async function run(
+export async function runSearch(
   request: Omit<SearchRequest, 'profile'>,
   profile: Profile,
   several: boolean,
@@ -163,7 +170,7 @@ function comparisonJson(profiles: readonly object[], done: readonly Searched[], 
   };
 }
 
-function writeJson(file: string, value: object): void {
+export function writeJson(file: string, value: object): void {
   const text = `${JSON.stringify(value, null, 2)}\n`;
   if (file === '-') process.stdout.write(text);
   else writeFile('--json', file, text, 'w');

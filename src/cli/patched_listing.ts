@@ -6,6 +6,7 @@ import type { Image, ImageSymbol, PlacedSection } from '../image/image.js';
 import { link, undefinedSymbols } from '../image/linker.js';
 import type { LineRow, Module, ModuleSection } from '../image/module.js';
 import { featureSet, parseFeatures } from '../patching/features.js';
+import { lengthAt } from '../patching/nops.js';
 import { askedFeatures, type PatchedSite, patchable, patched } from '../patching/patch.js';
 import { platformNamed } from '../platforms/index.js';
 import { listing } from './asm_listing.js';
@@ -33,8 +34,9 @@ export function patchedListing(module: Module, options: PatchedListingOptions, d
     absolute: Object.fromEntries(elsewhere),
     tested: [module],
   });
-  const ranges = options.only?.flatMap((text) => listedRange(linked, text));
-  const { image, sites, head } = withFeatures(linked, options.features, ranges);
+  const { image, sites, head } = withFeatures(linked, options.features);
+  // Boundaries are counted in the code as it is listed.
+  const ranges = options.only?.flatMap((text) => listedRange(image, text));
   const windows = ranges
     ? ranges.map((range) => windowOf(image, range))
     : image.sections
@@ -54,16 +56,19 @@ export function patchedListing(module: Module, options: PatchedListingOptions, d
       reference: (address) => references.get(address),
     });
   });
-  return [head, ...text].join('\n');
+  return [head(ranges), ...text].join('\n');
 }
 
 /** The image as it runs, and what stands above its listing. */
 function withFeatures(
   image: Image,
   text: string | undefined,
-  ranges: readonly Range[] | undefined,
-): { readonly image: Image; readonly sites: readonly PatchedSite[]; readonly head: string } {
-  if (text === undefined) return { image, sites: [], head: '' };
+): {
+  readonly image: Image;
+  readonly sites: readonly PatchedSite[];
+  readonly head: (ranges: readonly Range[] | undefined) => string;
+} {
+  if (text === undefined) return { image, sites: [], head: () => '' };
   const request = parseFeatures(text);
   if (request.kind === 'all') {
     throw new InputError(`--features '${text}': a listing is for one set of features; name them`);
@@ -75,20 +80,25 @@ function withFeatures(
     );
   }
   const chosen = featureSet(subject, request.words, 'intel');
-  const asked = askedFeatures(subject, ranges).map(({ name }) => name);
-  const present = asked.filter((name) => chosen.names.includes(name));
-  const absent = asked.filter((name) => !chosen.names.includes(name));
-  const head = [
-    `present:  ${present.join(', ') || 'none that the code asks for'}`,
-    `absent:   ${absent.join(', ') || 'none that the code asks for'}`,
-    '',
-  ].join('\n');
+  const head = (ranges: readonly Range[] | undefined): string => {
+    const asked = askedFeatures(subject, ranges).map(({ name }) => name);
+    const list = (names: readonly string[]): string => names.join(', ') || 'none that the code asks for';
+    const present = asked.filter((name) => chosen.names.includes(name));
+    const absent = asked.filter((name) => !chosen.names.includes(name));
+    return `present:  ${list(present)}\nabsent:   ${list(absent)}\n`;
+  };
   return { ...patched(subject, chosen.numbers), head };
 }
 
 /** A single label stands for everything up to the next function. */
 function listedRange(image: Image, text: string): Range[] {
-  if (/\.\.|\+\d+$|^0x/.test(text)) return rangesOf(image, text);
+  if (text.includes('..')) return rangesOf(image, text);
+  if (/\+\d+$|^0x/.test(text)) {
+    const address = addressOf(image, text);
+    const code = image.sectionAt(address);
+    const length = code ? lengthAt(code.data, Number(address - code.address)) : undefined;
+    return [{ start: address, end: address + BigInt(length ?? 1) }];
+  }
   const start = addressOf(image, text);
   const section = image.sectionAt(start)!;
   const size = image.find(text)?.size ?? 0n;

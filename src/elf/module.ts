@@ -3,6 +3,7 @@ import { InputError } from '../errors.js';
 import { type LineMap, positionAt } from '../image/line_map.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
 import { instructionRows } from './code.js';
+import { checkExecutable } from './executable.js';
 import { type ElfFile, type ElfSection, sectionPlace } from './file.js';
 import { OTHER_RELOCATIONS, R_X86_64_NONE, RELOCATION_TYPES, RELOCATION_WIDTH, SHF, SHT } from './format.js';
 import { symbolNames, UniqueNames } from './names.js';
@@ -45,7 +46,7 @@ class ModuleMaker {
 
   constructor(private readonly elf: ElfFile) {
     this.#relocatable = elf.type === 'relocatable';
-    if (!this.#relocatable) this.#refuseDynamic();
+    if (!this.#relocatable) checkExecutable(elf);
     this.#groups = new Map(
       elf.groups
         .filter(({ comdat }) => comdat)
@@ -98,17 +99,6 @@ class ModuleMaker {
   /** The address that symbol values in a section count from. */
   #start(section: number): bigint {
     return this.#relocatable ? 0n : this.elf.sections[section]!.address;
-  }
-
-  /** A file that a loader would have to change before it can run. */
-  #refuseDynamic(): void {
-    const tables: readonly number[] = [SHT.RELA, SHT.REL, SHT.RELR];
-    for (const section of this.elf.sections) {
-      if ((section.flags & SHF.ALLOC) === 0 || section.size === 0 || !tables.includes(section.type)) continue;
-      throw new InputError(
-        `${sectionPlace(this.elf.file, section)}: has relocations for a dynamic linker, which is not modelled; link statically and not position-independent (-static -no-pie), or give the object files`,
-      );
-    }
   }
 
   #section(section: ElfSection): ModuleSection {

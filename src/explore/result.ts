@@ -42,6 +42,8 @@ export interface SearchResult {
   readonly fired: readonly string[];
   /** Where the software stops itself on some path, if that is not among what is checked. */
   readonly panicked?: string;
+  /** All instructions that were executed, or looked at; if it was asked for. */
+  readonly code?: readonly { readonly address: bigint; readonly length: number }[];
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
 }

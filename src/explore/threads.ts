@@ -39,6 +39,8 @@ export interface SearchRequest {
   readonly workers?: number;
   /** One failure is enough. */
   readonly untilFailure?: boolean;
+  /** The result has to say which code it is about. */
+  readonly wantCode?: boolean;
 }
 
 interface ThreadData {
@@ -128,6 +130,7 @@ function merge(results: readonly SearchResult[]): SearchResult {
     ...(panicked === undefined ? {} : { panicked }),
     fired: [...new Set(results.flatMap((r) => r.fired))].sort(byKind),
     rounds: Math.max(...results.map((r) => r.rounds)),
+    ...(results.every((r) => r.code) ? { code: results.flatMap((r) => r.code!) } : {}),
   };
 }
 
@@ -140,17 +143,18 @@ function least(parts: readonly Covered[]): Covered | undefined {
 /** What can be sent to a thread: classes do not survive the way, so the image goes as its data. */
 interface Portable extends Omit<ThreadData, 'request'> {
   readonly request: Omit<SearchRequest, 'subject'> & {
-    readonly subject: Omit<Subject, 'image'> & {
+    readonly subject: Omit<Subject, 'image' | 'unpatched'> & {
       readonly image: Pick<Image, 'sections' | 'symbols' | 'tested' | 'sources'>;
     };
   };
 }
 
 function portable({ request, ...rest }: ThreadData): Portable {
-  const { sections, symbols, tested, sources } = request.subject.image;
+  const { unpatched: _, ...subject } = request.subject;
+  const { sections, symbols, tested, sources } = subject.image;
   return {
     ...rest,
-    request: { ...request, subject: { ...request.subject, image: { sections, symbols, tested, sources } } },
+    request: { ...request, subject: { ...subject, image: { sections, symbols, tested, sources } } },
   };
 }
 
@@ -166,8 +170,9 @@ export function searchHere(
   options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
 ): SearchResult {
   const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure } = request;
-  return search(
-    machineFor(subject, profile),
+  const machine = machineFor(subject, profile);
+  const result = search(
+    machine,
     subject,
     PROPERTIES.filter((p) => properties.includes(p.name)),
     {
@@ -180,6 +185,9 @@ export function searchHere(
       ...options,
     },
   );
+  if (!request.wantCode) return result;
+  const code = machine.cpu.decoder.instructions.map(({ address, length }) => ({ address, length }));
+  return { ...result, code };
 }
 
 function runInThread(data: ThreadData): void {

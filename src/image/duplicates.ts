@@ -1,4 +1,5 @@
 /** What several modules hold and only one of them keeps: section groups and COMMON symbols (gABI, Section Groups; SHN_COMMON). */
+import { InputError } from '../errors.js';
 import type { Module, ModuleSection, ModuleSymbol } from './module.js';
 
 /** The modules as they are linked together: what another one has instead is an undefined symbol. */
@@ -61,9 +62,19 @@ function withOneCommon(modules: readonly Module[]): readonly Module[] {
 function withoutSections(module: Module, dropped: ReadonlySet<ModuleSection>): Module {
   if (dropped.size === 0) return module;
   const names = new Set([...dropped].map(({ name }) => name));
+  const isLost = ({ section, binding }: ModuleSymbol): boolean => names.has(section) && binding === 'local';
+  const lost = new Map(module.symbols.filter(isLost).map(({ name, section }) => [name, section]));
+  const sections = module.sections.filter((section) => !dropped.has(section));
+  for (const { name, relocations } of sections) {
+    const use = relocations.find(({ symbol }) => lost.has(symbol));
+    if (!use) continue;
+    throw new InputError(
+      `${module.name}: section ${name} at offset 0x${use.offset.toString(16)} refers to ${use.symbol} in section ${lost.get(use.symbol)}, in whose place another file's group is linked; make the symbol global, or give one of the files`,
+    );
+  }
   return {
     ...module,
-    sections: module.sections.filter((section) => !dropped.has(section)),
+    sections,
     symbols: module.symbols.flatMap((symbol): ModuleSymbol[] => {
       if (!names.has(symbol.section)) return [symbol];
       return symbol.binding === 'local' ? [] : [{ ...symbol, section: 'undefined', value: 0n, calledOnly: false }];

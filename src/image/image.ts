@@ -41,6 +41,8 @@ export interface Location {
 }
 
 export class Image {
+  /** A field of its own: it goes into threads with the image's data. */
+  readonly symbols: readonly ImageSymbol[];
   readonly #index: SymbolIndex;
   #hash: string | undefined;
 
@@ -52,15 +54,12 @@ export class Image {
     readonly sources: ReadonlyMap<string, string>,
   ) {
     this.#index = symbols instanceof SymbolIndex ? symbols : new SymbolIndex(symbols);
+    this.symbols = this.#index.symbols;
   }
 
   /** The same image with other bytes. */
   withSections(sections: readonly PlacedSection[]): Image {
     return new Image(sections, this.#index, this.tested, this.sources);
-  }
-
-  get symbols(): readonly ImageSymbol[] {
-    return this.#index.symbols;
   }
 
   /** Symbols that every module can see, by name. */

@@ -9,6 +9,33 @@ export interface FeatureCombination {
   readonly features: FeatureSet;
   /** Names of what varies and is present, in each of the sets that lead to the same code; the smallest set first. */
   readonly sets: readonly (readonly string[])[];
+  /** What makes the code. */
+  readonly code: CodeChoice;
+}
+
+/** What tells the codes of two sets of features apart. */
+export interface CodeChoice {
+  /** By the address of a patched place: how many bytes it has, and the entry that it gets last. */
+  readonly places: ReadonlyMap<bigint, { readonly size: number; readonly entry: number }>;
+  /** What becomes of returns and indirect branches everywhere. */
+  readonly thunks: string;
+}
+
+/** Whether two codes of one image are the same as far as these instructions go. */
+export function sameCode(
+  a: CodeChoice,
+  b: CodeChoice,
+  executed: readonly { readonly address: bigint; readonly length: number }[],
+): boolean {
+  if (a.thunks !== b.thunks) return false;
+  const changed = [...new Set([...a.places.keys(), ...b.places.keys()])].flatMap((address) => {
+    const [one, other] = [a.places.get(address), b.places.get(address)];
+    if (one?.entry === other?.entry) return [];
+    return [{ start: address, end: address + BigInt(Math.max(one?.size ?? 0, other?.size ?? 0)) }];
+  });
+  return !executed.some(({ address, length }) =>
+    changed.some(({ start, end }) => address < end && address + BigInt(length) > start),
+  );
 }
 
 /** More than so many sets are not gone through. */
@@ -21,10 +48,8 @@ const EXCLUSIVE: readonly (readonly string[])[] = [
   ['srso', 'srso_alias', 'entry_ibpb'],
   ['unret', 'entry_ibpb'],
   ['unret', 'kernel_ibrs'],
-  ['entry_ibpb', 'kernel_ibrs'],
   ['clear_bhb_loop', 'clear_bhb_hw'],
   ['clear_bhb_loop', 'unret'],
-  ['clear_bhb_loop', 'entry_ibpb'],
   ['retpoline', 'indirect_thunk_its'],
 ];
 /** What the boot code does to returns and indirect branches everywhere. */
@@ -64,11 +89,11 @@ export function combinations(
   }
   const fixed = new Set(featureSet(subject, ['default'], vendor).numbers);
   for (const number of features) fixed.delete(number);
-  const groups = new Map<string, { sets: string[][]; numbers: Set<number> }>();
+  const groups = new Map<string, { sets: string[][]; numbers: Set<number>; code: CodeChoice }>();
   const sets = Array.from({ length: 2 ** features.length }, (_, bits) => bits).sort(
     (a, b) => ones(a) - ones(b) || a - b,
   );
-  const key = codeKey(subject, ranges);
+  const choose = codeChoice(subject, ranges);
   for (const bits of sets) {
     const present = names.filter((_, i) => (bits >> i) & 1);
     if (!isPlausible(new Set(present), new Set(names))) continue;
@@ -77,17 +102,22 @@ export function combinations(
       if ((bits >> i) & 1) numbers.add(number);
     });
     addNeeded(subject, numbers);
-    const code = key(numbers);
-    const group = groups.get(code);
+    const code = choose(numbers);
+    const key = `${[...code.places.values()].map(({ entry }) => entry).join(' ')} / ${code.thunks}`;
+    const group = groups.get(key);
     if (group) group.sets.push(present);
-    else groups.set(code, { sets: [present], numbers });
+    else groups.set(key, { sets: [present], numbers, code });
     if (groups.size > MOST_CODES) {
       throw new InputError(
         `--features all: the features ${names.join(', ')} make more than ${MOST_CODES} codes; ${hint}`,
       );
     }
   }
-  return [...groups.values()].map((group) => ({ features: setOf(subject, group.numbers), sets: group.sets }));
+  return [...groups.values()].map((group) => ({
+    features: setOf(subject, group.numbers),
+    sets: group.sets,
+    code: group.code,
+  }));
 }
 
 function ones(bits: number): number {
@@ -101,22 +131,21 @@ function isPlausible(present: ReadonlySet<string>, vary: ReadonlySet<string>): b
   return !EXCLUSIVE.some((group) => group.filter((name) => present.has(name)).length > 1);
 }
 
-/** What tells the codes of two sets apart: which entry each site has last, and what becomes of returns and indirect branches. */
-function codeKey(
+function codeChoice(
   subject: Patchable,
   ranges: readonly AddressRange[] | undefined,
-): (features: ReadonlySet<number>) => string {
+): (features: ReadonlySet<number>) => CodeChoice {
   const all = subject.alternatives?.entries ?? [];
   const entries = ranges ? all.filter((e) => ranges.some((r) => e.original >= r.start && e.original < r.end)) : all;
   const everywhere = [...EVERYWHERE, 'unret', 'srso', 'srso_alias'].flatMap((name) => subject.names.known(name) ?? []);
   const always = alwaysPresent(subject.kernel);
   return (features) => {
-    const last = new Map<bigint, number>();
-    entries.forEach(({ original, feature, inverted }, i) => {
-      if ((features.has(feature) || feature === always) !== inverted) last.set(original, i);
+    const places = new Map<bigint, { readonly size: number; readonly entry: number }>();
+    entries.forEach(({ original, size, feature, inverted }, entry) => {
+      if ((features.has(feature) || feature === always) !== inverted) places.set(original, { size, entry });
     });
     // Return thunks have a say only where there are any.
     const thunks = subject.hasThunks ? everywhere.filter((number) => features.has(number)) : [];
-    return `${[...last.values()].join(' ')} / ${thunks.join(' ')}`;
+    return { places, thunks: thunks.join(' ') };
   };
 }

@@ -19,6 +19,7 @@ import { applyParavirt } from './paravirt.js';
 import { applyRetpolines } from './retpolines.js';
 import { applyReturns, returnThunk } from './returns.js';
 import { patchedRows } from './rows.js';
+import { applyRuntimeConstants } from './runtime_constants.js';
 import { applyStaticCalls } from './static_calls.js';
 
 /** Where Linux code goes that is compiled for thunks. */
@@ -111,8 +112,9 @@ export function patched(subject: Patchable, features: ReadonlySet<number>): Patc
     }
     const thunk = returnThunk(memory, named);
     patches.push(
-      ...applyStaticCalls(memory),
+      ...applyStaticCalls(memory, thunk),
       ...applyFtrace(memory),
+      ...applyRuntimeConstants(memory),
       ...applyParavirt(memory, version),
       ...applyRetpolines(memory, named, alternatives?.rules ?? linuxRules(version)),
       ...applyReturns(memory, thunk),

@@ -36,14 +36,18 @@ export function returnThunk(memory: PatchedMemory, has: (feature: string) => boo
   return compiled === undefined ? undefined : { address: compiled, feature: 'rethunk', lowerHalfOnly: false };
 }
 
+/** Whether a return at an address goes through the thunk (cpu_wants_rethunk_at()). */
+export function wantsThunk(thunk: ReturnThunk | undefined, address: bigint): thunk is ReturnThunk {
+  return thunk !== undefined && !(thunk.lowerHalfOnly && (address & 0x20n) !== 0n);
+}
+
 export function applyReturns(memory: PatchedMemory, thunk: ReturnThunk | undefined): Patch[] {
   const compiled = memory.image.find(COMPILED)?.address;
   if (compiled === undefined) return [];
   return branchSites(memory, TABLE, new Set([compiled])).flatMap(({ address, bytes, opcode, target }) => {
     if (opcode !== JMP || target !== compiled) return [];
     const after = new Uint8Array(bytes.length).fill(INT3);
-    // cpu_wants_rethunk_at()
-    const through = thunk !== undefined && !(thunk.lowerHalfOnly && (address & 0x20n) !== 0n);
+    const through = wantsThunk(thunk, address);
     if (through) after.set(branch(JMP, address, thunk.address));
     else after[0] = RET;
     memory.write(address, after);

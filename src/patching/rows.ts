@@ -28,9 +28,9 @@ export function patchedRows(
   const { lines } = section;
   for (const { start, end, from } of ranges) {
     while (next < lines.length && lines[next]!.offset < start) rows.push(lines[next++]!);
-    const first = lines[next]?.offset === start ? lines[next]! : rows[rows.length - 1];
+    // Padding has no row of its own: it belongs to what stands before it, at the start of a section to what follows.
+    const first = lines[next]?.offset === start ? lines[next]! : (rows[rows.length - 1] ?? lines[next]!);
     while (next < lines.length && lines[next]!.offset < end) next++;
-    if (!first) continue;
     for (let at = start; at < end; ) {
       const { length, text } = instructionAt(code, at, section.address);
       const source = from && at - start < from.size ? rowAt(from.address + BigInt(at - start)) : undefined;

@@ -4,6 +4,7 @@ import type { Patch } from './alternatives.js';
 import { branch, branchAt, CALL, INT3, JMP, RET } from './branch_sites.js';
 import type { PatchedMemory } from './memory.js';
 import { nops } from './nops.js';
+import { type ReturnThunk, wantsThunk } from './returns.js';
 import { relative, tables, viewOf } from './tables.js';
 
 const TABLE = { section: '.static_call_sites', start: '__start_static_call_sites', end: '__stop_static_call_sites' };
@@ -11,15 +12,18 @@ const TABLE = { section: '.static_call_sites', start: '__start_static_call_sites
 const ENTRY = 8;
 const TAIL = 1n;
 const FLAGS = 3n;
+const WRITTEN_AGAIN = 'static_call_force_reinit';
 /** `cs cs cs xorl %eax, %eax` (static_call.c): a call of what returns 0. */
 const RETURN_0 = Uint8Array.of(0x2e, 0x2e, 0x2e, 0x31, 0xc0);
 
 /**
  * With the functions that the keys hold in the image: drivers that change them later have not run. The sites are written before
- * the kernel has chosen return thunks: a tail call of nothing is a plain RET.
+ * the kernel has chosen return thunks, so that a tail call of nothing is a plain RET; kernels that have
+ * static_call_force_reinit() write them again when it has.
  */
-export function applyStaticCalls(memory: PatchedMemory): Patch[] {
+export function applyStaticCalls(memory: PatchedMemory, chosen: ReturnThunk | undefined): Patch[] {
   const { image } = memory;
+  const thunk = image.find(WRITTEN_AGAIN) ? chosen : undefined;
   const return0 = image.find('__static_call_return0')?.address;
   return tables(memory, TABLE).flatMap((table) => {
     if (table.bytes.length % ENTRY !== 0) {
@@ -44,13 +48,16 @@ export function applyStaticCalls(memory: PatchedMemory): Patch[] {
       const after = site.bytes.slice();
       const jcc = site.opcode !== CALL && site.opcode !== JMP;
       if (jcc) {
-        const to = target === 0n ? image.find('__static_call_return')?.address : target;
+        const none = thunk?.address ?? image.find('__static_call_return')?.address;
+        const to = target === 0n ? none : target;
         if (to === undefined) continue;
         after.set(branch(site.opcode, address + 1n, to), 1);
       } else if (target !== 0n) {
         after.set(!tail && target === return0 ? RETURN_0 : branch(tail ? JMP : CALL, address, target));
       } else if (!tail) {
         after.set(nops(5, 'runs'));
+      } else if (wantsThunk(thunk, address)) {
+        after.set(branch(JMP, address, thunk.address));
       } else {
         after.set([RET, INT3, INT3, INT3, INT3]);
       }

@@ -219,7 +219,13 @@ function loadGates(memory: GuestMemory, { image, platform }: Subject, n: number)
     if (!handler) continue;
     const ist = gateAttribute(image, `ist_${entry.vector}`, 7) ?? entry.ist;
     const dpl = gateAttribute(image, `dpl_${entry.vector}`, 3) ?? entry.dpl;
-    const [low, high] = idtGate(handler.address, platform.selectors.kernelCs, ist, dpl, GateType.INTERRUPT);
+    const [low, high] = idtGate(
+      handler.address + BigInt(entry.offset ?? 0),
+      platform.selectors.kernelCs,
+      ist,
+      dpl,
+      GateType.INTERRUPT,
+    );
     memory.load64(idtBase + BigInt(entry.vector * 16), low);
     memory.load64(idtBase + BigInt(entry.vector * 16 + 8), high);
   }

@@ -1,4 +1,5 @@
 /** The platform `linux` for the kernel's own entry code, from 4.15 on: how versions differ is told by their symbols. */
+import { linuxGates } from './linux_gates.js';
 import { stack } from './parts.js';
 import type { Platform, Stack } from './platform.js';
 import type { CodeFacts } from './system_code.js';
@@ -38,6 +39,7 @@ export function linuxKernel(platform: Platform, facts: CodeFacts): Platform {
   return {
     ...platform,
     gdtBase: GDT,
+    vectors: linuxGates(platform, facts),
     tssVariable: 'cpu_tss_rw',
     stacks: [
       ...exceptionStacks,

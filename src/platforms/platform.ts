@@ -74,6 +74,8 @@ export interface CrashPath {
 export interface VectorEntry {
   readonly vector: number;
   readonly symbols: readonly string[];
+  /** Bytes from that symbol to the handler: where many lie in a row. */
+  readonly offset?: number;
   /** 1 to 7, or 0. */
   readonly ist: number;
   readonly dpl: number;

@@ -67,6 +67,8 @@ export interface Subject {
   readonly assemblers: readonly string[];
   /** Functions that got a stand-in. */
   readonly standIns: readonly string[];
+  /** The image before it was patched for the features; not in a search's thread. */
+  readonly unpatched?: Image;
   /** What the code has been patched for; undefined if it is none that is patched. */
   readonly features: ImageFeatures | undefined;
 }
@@ -200,6 +202,7 @@ export function buildSubject(
     processors,
     assemblers: [...new Set(tested.flatMap((module) => module.assembler ?? []))],
     standIns,
+    unpatched: linked,
     features,
   };
 }
@@ -214,8 +217,15 @@ function defining(name: string, module: Module): Module {
   return module;
 }
 
+/** The same subject, patched for other features; not for another choice of page-table isolation. */
+export function withOtherFeatures(subject: Subject, words: readonly string[], vendor: Vendor): Subject {
+  const linked = subject.unpatched!;
+  const { image, features } = withFeatures(linked, words, vendor, entryRange(linked, subject.platform));
+  return { ...subject, image: divert(image), features };
+}
+
 /** Where the entry code lies: in an executable between its symbols; else everywhere. */
-function entryRange(image: Image, { systemCode }: Platform): { start: bigint; end: bigint }[] | undefined {
+export function entryRange(image: Image, { systemCode }: Platform): { start: bigint; end: bigint }[] | undefined {
   const [start, end] = systemCode.entryText.map((name) => image.find(name)?.address);
   return start === undefined || end === undefined ? undefined : [{ start, end }];
 }

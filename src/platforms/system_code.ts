@@ -7,13 +7,22 @@ import { linuxKernel } from './linux_kernel.js';
 import type { Platform } from './platform.js';
 import { xenHypervisor } from './xen_hypervisor.js';
 
+/** What a file has of a variable, or of a table in code: its bytes, and its address if the file is linked. */
+export interface Variable {
+  readonly bytes: Uint8Array;
+  readonly address: bigint | undefined;
+}
+
 /** What is known of a system software by its symbols. */
 export class CodeFacts {
+  readonly #modules: readonly Module[];
   readonly #symbols = new Map<string, ModuleSymbol>();
+  #names: Map<bigint, ModuleSymbol> | undefined;
   /** The executable, with what of it is loaded at addresses of its own. */
   readonly executable: Module | undefined;
 
   constructor(modules: readonly Module[]) {
+    this.#modules = modules;
     for (const { symbols } of modules) {
       for (const symbol of symbols) {
         const known = this.#symbols.get(symbol.name);
@@ -43,6 +52,39 @@ export class CodeFacts {
       if (section === symbol.section && value > symbol.value && (next === undefined || value < next)) next = value;
     }
     return next === undefined ? undefined : Number(next - symbol.value);
+  }
+
+  /** The variable of that name; undefined if it is not defined, or has no contents in the file. */
+  variable(name: string): Variable | undefined {
+    const symbol = this.#symbols.get(name);
+    const size = this.extent(name);
+    const module = this.#modules.find(({ symbols }) => symbol !== undefined && symbols.includes(symbol));
+    const section = module?.sections.find((s) => s.name === symbol?.section);
+    if (symbol === undefined || size === undefined || section === undefined) return undefined;
+    const from = Number(symbol.value);
+    if (from + size > section.data.length) return undefined;
+    const address = section.address === undefined ? undefined : section.address + symbol.value;
+    return { bytes: section.data.subarray(from, from + size), address };
+  }
+
+  /** The name of what begins at an address of the executable, a global one before a local one. */
+  symbolAt(address: bigint): string | undefined {
+    this.#names ??= this.#namesByAddress();
+    return this.#names.get(address)?.name;
+  }
+
+  #namesByAddress(): Map<bigint, ModuleSymbol> {
+    const names = new Map<bigint, ModuleSymbol>();
+    const { sections = [], symbols = [] } = this.executable ?? {};
+    const starts = new Map(sections.map((section) => [section.name, section.address]));
+    for (const symbol of symbols) {
+      const start = starts.get(symbol.section);
+      if (start === undefined) continue;
+      const at = BigInt.asUintN(64, start + symbol.value);
+      const known = names.get(at);
+      if (known === undefined || (known.binding === 'local' && symbol.binding !== 'local')) names.set(at, symbol);
+    }
+    return names;
   }
 }
 

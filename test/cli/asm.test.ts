@@ -217,3 +217,52 @@ test('entrace asm --list: a reader that stops early is no error', {
   assert.equal(result.stderr, '');
   assert.equal(result.stdout, 'section .text: 20,000 bytes, alignment 1, code\n');
 });
+
+const PATCHABLE = `	.globl nmi
+nmi:
+1:	.skip 3, 0x90
+2:	swapgs
+3:	call	do_nmi
+	iretq
+	.section .altinstructions, "a"
+	.long 1b - ., 4f - .; .word 9 * 32 + 20; .byte 3, 3
+	.long 2b - ., 5f - .; .word 0x8000 + 7 * 32 + 11; .byte 3, 0
+	.section .altinstr_replacement, "ax"
+4:	clac
+5:
+`;
+
+test('entrace asm --list --features: the code as patched, each change with its feature; objects too', () => {
+  file('p.S', PATCHABLE);
+  assert.equal(entrace('p.S', '-o', 'p.o').status, 0);
+  for (const name of ['p.S', 'p.o']) {
+    const smap = entrace(name, '--list', '--features', 'smap,pti').stdout.toString();
+    assert.match(smap, /^present: {2}pti, smap\nabsent: {3}none that the code asks for$/m);
+    assert.match(smap, /^ +0: 0f 01 ca +clac .*\[smap\]$/m);
+    assert.match(smap, /^ +3: 0f 01 f8 +swapgs/m);
+    assert.match(smap, /^ +6: [\da-f ]+ +callq +do_nmi\b/m);
+    const none = entrace(name, '--list', '--features', 'none').stdout.toString();
+    assert.match(none, /^ +0: 0f 1f 00 +nopl .*[^\]]$/m);
+    assert.match(none, /^ +3: 0f 1f 00 +nopl .*\[!pti\]$/m);
+    const part = entrace(name, '--list', '--features', 'none', '--only', 'nmi+1').stdout.toString();
+    assert.match(part, /absent: {3}pti/);
+    assert.ok(!part.includes('do_nmi'));
+  }
+});
+
+test('entrace asm --list --features: what is not for a listing is refused in one line', () => {
+  file('p.S', PATCHABLE);
+  file('x.S', SAMPLE);
+  for (const [args, message] of [
+    [['p.S', '--features', 'smap'], /--features: is for a listing; add --list/],
+    [['p.S', '--list', '--features', 'smpa'], /there is no feature 'smpa' \(did you mean smap\?\)/],
+    [['p.S', '--list', '--features', 'all'], /a listing is for one set of features/],
+    [['x.S', '--list', '--features', 'smap'], /nothing in \S*x\.S depends on features/],
+    [['p.S', '--list', '--only', 'nim'], /there is no label 'nim'.*nmi/],
+  ] as const) {
+    const { status, stderr } = entrace(...args);
+    assert.equal(status, 2);
+    assert.match(stderr.toString(), message);
+    assert.equal(stderr.toString().trim().split('\n').length, 1);
+  }
+});

@@ -99,6 +99,14 @@ const RIGHT: Readonly<Record<string, Uint8Array>> = {
     unit5([1, 1, 8, 1, ...text('dir'), 1, 1, 8, 2, ...text('b.S'), ...text('a.S')]),
   ),
   'behind an opcode that is not known': lines(unit({ program: [0, 3, 0x80, 1, 2, ...PROGRAM] })),
+  // DW_LNS_fixed_advance_pc, a special opcode for the next line, and opcodes that say nothing about lines.
+  'other opcodes': lines(
+    unit({ program: [...SET_ADDRESS, 3, 6, 6, 7, 10, 11, 12, 5, 1, 9, 1, 0, 19, 9, 2, 0, ...END] }),
+  ),
+  // DW_LNE_define_file, DW_LNS_set_file.
+  'a file that the program defines': lines(
+    unit({ names: [...text('dir'), 0, 0], program: [0, 8, 3, ...text('a.S'), 1, 0, 0, 4, 1, ...PROGRAM] }),
+  ),
   'two units': lines([...unit({ program: [] }), ...unit()]),
 };
 

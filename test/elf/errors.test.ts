@@ -61,7 +61,9 @@ const RELOCATION = { offset: [0, 8], type: [8, 4], symbol: [12, 4] } as const;
 type Patch = readonly [at: number, field: readonly [offset: number, size: number], value: number | bigint];
 
 function patched(...patches: readonly Patch[]): Uint8Array {
-  const bytes = OBJECT.slice();
+  const ends = patches.map(([at, [offset, size]]) => at + offset + size);
+  const bytes = new Uint8Array(Math.max(OBJECT.length, ...ends));
+  bytes.set(OBJECT);
   for (const [at, [offset, size], value] of patches) {
     for (let i = 0; i < size; i++) bytes[at + offset + i] = Number(BigInt.asUintN(8, BigInt(value) >> BigInt(8 * i)));
   }
@@ -95,13 +97,29 @@ const SIZE = `0x${OBJECT.length.toString(16)}`;
 const outside = elf.symbols.find(({ name }) => name === 'outside')!.index;
 const f = elf.symbols.find(({ name }) => name === 'f')!.index;
 
-/** Programs behind the object: two that lie over each other can be told of. */
+/** The object as an executable of three sections. */
 const EXECUTABLE: readonly Patch[] = [
   header('type', 2),
   section(1, 'address', 0x400000),
   section(3, 'address', 0x401000),
   section(4, 'address', 0x402000),
 ];
+
+/** One program header, behind everything else. */
+function segment(offset: number, address: number, size: number): Patch[] {
+  const at = OBJECT.length;
+  const fields: readonly Patch[] = [
+    [at, [0, 4], 1],
+    [at, [4, 4], 5],
+    [at, [8, 8], offset],
+    [at, [16, 8], address],
+    [at, [24, 8], address],
+    [at, [32, 8], size],
+    [at, [40, 8], size],
+    [at, [48, 8], 1],
+  ];
+  return [header('phoff', at), header('phentsize', 56), header('phnum', 1), ...fields];
+}
 
 const ERRORS: Readonly<Record<string, readonly [bytes: Uint8Array, message: RegExp]>> = {
   'no ELF file': [Uint8Array.of(1, 2, 3, 4, 5), /^bad\.o: is not an ELF file: it does not begin with 7f 45 4c 46$/],
@@ -313,6 +331,19 @@ const ERRORS: Readonly<Record<string, readonly [bytes: Uint8Array, message: RegE
   'a group without a signature': [
     patched(section(3, 'type', 17), section(3, 'link', 5), section(3, 'info', 500)),
     /section \.data \(3\): its signature is symbol 500, but there are/,
+  ],
+  'an executable without sections': [patched(header('type', 2), header('shoff', 0)), /has no sections that are loaded/],
+  'debug information only': [
+    patched(...EXECUTABLE, section(1, 'type', 8)),
+    /section \.text \(1\): is code, but has no contents: this is a file of debug information only/,
+  ],
+  'a section that is loaded from elsewhere': [
+    patched(...EXECUTABLE, ...segment(0x41, 0x400000, 13)),
+    /section \.text \(1\): is at offset 0x40 of the file, but what is loaded at its address, 0x400000, is at offset 0x41/,
+  ],
+  'a section that is not loaded as a whole': [
+    patched(...EXECUTABLE, ...segment(0x40, 0x400000, 5)),
+    /section \.text \(1\): ends at 0x40000d, behind the segment that it is loaded with/,
   ],
   'an executable for a loader': [
     patched(header('type', 3), section(2, 'flags', 2), section(1, 'address', 0x1000)),

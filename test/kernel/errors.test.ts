@@ -126,3 +126,76 @@ for (const method of METHODS) {
     t.diagnostic(`${((process.memoryUsage.rss() - before) / 2 ** 20).toFixed(0)} MiB more`);
   });
 }
+
+/** One block of LZ4, as a file. */
+function lz4File(...block: readonly number[]): Buffer {
+  const size = Buffer.alloc(4);
+  size.writeUInt32LE(block.length);
+  return Buffer.concat([Buffer.from([0x02, 0x21, 0x4c, 0x18]), size, Buffer.from(block)]);
+}
+
+/** One block of LZO1X that is said to unpack to `size` bytes, as lzop writes it, without checksums. */
+function lzoFile(size: number, ...block: readonly number[]): Buffer {
+  const header = [0x89, 0x4c, 0x5a, 0x4f, 0, 0x0d, 0x0a, 0x1a, 0x0a, 0x10, 0x30, 0x20, 0xa0, 0x09, 0x40, 1, 5];
+  const rest = new Array<number>(4 + 4 + 4 + 4 + 1 + 4).fill(0);
+  return Buffer.from([...header, ...rest, 0, 0, 0, size, 0, 0, 0, block.length, ...block, 0, 0, 0, 0]);
+}
+
+const A = 0x41;
+const STREAMS: readonly (readonly [name: string, bytes: Buffer, message: RegExp])[] = [
+  ['lz4: a match before the block', lz4File(0x10, A, 2, 0, 0), /an LZ4 match refers to what lies before its block/],
+  ['lz4: a match of distance 0', lz4File(0x10, A, 0, 0, 0), /an LZ4 match refers to what lies before its block/],
+  ['lz4: literals beyond the block', lz4File(0x50, A), /literals of an LZ4 sequence end beyond their block/],
+  ['lz4: half a distance', lz4File(0x10, A, 1), /an LZ4 block ends within a sequence/],
+  ['lz4: a length that does not end', lz4File(0xf0, 255, 255), /an LZ4 block ends within a sequence/],
+  [
+    'lz4: more than a block',
+    lz4File(0x1f, A, 1, 0, ...new Array<number>(40_000).fill(255), 0),
+    /unpacks to more than its size says/,
+  ],
+  ['lzo: a match before the block', lzoFile(20, 18, A, 0x40, 1, 17, 0, 0), /an LZO match refers to what lies before/],
+  ['lzo: literals beyond the stream', lzoFile(20, 25, A), /literals of an LZO stream end beyond it/],
+  ['lzo: no end', lzoFile(20, 18, A), /an LZO stream ends within an instruction/],
+  ['lzo: an early end', lzoFile(20, 18, A, 17, 0, 0), /an LZO stream does not end as it should/],
+  ['lzo: a match beyond its size', lzoFile(7, 18, A, 0xe0, 0, 17, 0), /unpacks to more than its size says/],
+  ['lzo: a block that is larger packed', lzoFile(1, 18, A), /an lzop block of 2 bytes cannot unpack to 1/],
+  ['lzo: an unknown method', changed(lzoFile(1, A), (b) => b.writeUInt8(9, 15)), /lzop method 9 is not LZO1X/],
+  ['lzo: a filter', changed(lzoFile(1, A), (b) => b.writeUInt8(8, 19)), /lzop filters are not known/],
+];
+
+for (const [name, bytes, message] of STREAMS) test(name, () => refused(bytes, message));
+
+test('lzma: a match before the output', () => {
+  // The header, and a stream of which each bit is 1: a match that repeats the last distance.
+  const size = 1000;
+  const packed = Buffer.from([
+    0x5d,
+    0,
+    0,
+    0,
+    4,
+    size & 0xff,
+    size >> 8,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    0,
+    ...new Array<number>(50).fill(0xff),
+  ]);
+  return refused(packed, /LZMA data refers to what lies before the output/);
+});
+
+test('zstd: a damaged file that does not say its size', async (t) => {
+  const packed = compressed('zstd', BYTES);
+  if (!packed) return t.skip('there is no zstd: run make setup conformance');
+  const at = packed.length >> 1;
+  await refused(changed(packed, (b) => b.writeUInt8(b[at]! ^ 0x55, at)), /zstd data at offset 0x0: cannot be unpacked/); // biome-ignore format: one line
+});
+
+test('lzo: what could not be made smaller is stored', async () => {
+  const { bytes } = await unpackKernel(lzoFile(3, A, A, A), 'vmlinuz');
+  assert.equal(Buffer.from(bytes).toString(), 'AAA');
+});

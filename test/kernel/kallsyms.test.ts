@@ -139,6 +139,14 @@ test('tokens', () => {
   assert.deepEqual(findTokenTable(data, 0)?.tokens, tokens());
 });
 
+test('tokens whose last does not end before the index', () => {
+  const table = symbolTable(someSymbols(300, false), FORMS[6]![1], RODATA, TEXT);
+  const { start, end } = findTokenTable(table, 0)!;
+  const length = tokens().join('.').length;
+  table.fill(0x41, start + length, end - 512);
+  assert.equal(findTokenTable(table, 0), undefined);
+});
+
 /** Where the parts of a table of 6.4 stand, in its bytes. */
 const COUNT = 600;
 const LATE = FORMS[6]![1];

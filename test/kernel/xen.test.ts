@@ -25,11 +25,22 @@ for (const base of [0xffff82d040000000n, 0xffff82d080000000n, 0xffff828c80000000
   });
 }
 
-test('no pointers to tell the addresses from', () => {
+for (const few of [0, 5]) {
+  test(`${few} pointers to tell the addresses from`, () => {
+    const image = xenImage(0xffff82d040000000n);
+    image.fill(0, 0x80 + 0x3000 + 16 * few, 0x80 + 0x3400);
+    assert.throws(
+      () => xenModule(image, 'xen'),
+      (error) =>
+        error instanceof InputError && /virtual addresses of this hypervisor cannot be told/.test(error.message),
+    );
+  });
+}
+
+test('pointers that do not agree', () => {
   const image = xenImage(0xffff82d040000000n);
-  image.fill(0, 0x80 + 0x3000, 0x80 + 0x3400);
-  assert.throws(
-    () => xenModule(image, 'xen'),
-    (error) => error instanceof InputError && /virtual addresses of this hypervisor cannot be told/.test(error.message),
-  );
+  for (let at = 0x80 + 0x3000; at < 0x80 + 0x3400; at += 32) {
+    image.writeUInt32LE(((image.readUInt32LE(at) & 0x3fffffff) | 0x80000000) >>> 0, at);
+  }
+  assert.throws(() => xenModule(image, 'xen'), /virtual addresses of this hypervisor cannot be told/);
 });

@@ -2,18 +2,8 @@
 import { Image, type PlacedSection } from '../../src/image/image.js';
 import { combinations } from '../../src/patching/combinations.js';
 import { askedFeatures, patchable, patched } from '../../src/patching/patch.js';
+import type { Field, Seed, Target } from '../support/fuzz.js';
 import { sample } from './support.js';
-
-interface Field {
-  readonly offset: number;
-  readonly size: 1 | 2 | 4 | 8;
-}
-
-interface Seed {
-  readonly name: string;
-  readonly bytes: Uint8Array;
-  readonly fields: readonly Field[];
-}
 
 const SAMPLES: Readonly<Record<string, Image>> = {
   'alternatives, 12 bytes': sample('alternatives.S', { LAYOUT: '12' }),
@@ -31,7 +21,7 @@ function tablesOf(image: Image): readonly PlacedSection[] {
   return image.sections.filter((s) => s.segment !== 'text' || s.name === '.altinstr_replacement');
 }
 
-export const PATCHING_TARGET = {
+export const PATCHING_TARGET: Target = {
   name: 'patching',
 
   seeds(): readonly Seed[] {

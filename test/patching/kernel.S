@@ -24,7 +24,18 @@ para_null:
 	call	*pv_ops+16(%rip)
 	nop
 endbr:	endbr64
+limit:	.byte	0x48, 0xb8
+limit_value:
+	.quad	0x0123456789abcdef
 end:	iretq
+#ifdef REINIT
+	.globl	static_call_force_reinit
+static_call_force_reinit:
+	ret
+#endif
+	.globl	__x86_return_thunk
+__x86_return_thunk:
+	ret
 nothing:
 __fentry__:
 	ret
@@ -54,6 +65,8 @@ linux_banner:
 	.quad	fentry
 	.section .ibt_endbr_seal, "a"
 	.long	endbr - .
+	.section runtime_ptr_USER_PTR_MAX, "a"
+	.long	limit_value - .
 	.section .parainstructions, "a"
 	.macro	para_site at, type
 	.quad	\at

@@ -83,12 +83,30 @@ test('paravirt sites call what pv_ops holds, __fentry__ is not called, a sealed 
     `${branch(after, 'e8', 'para_null', at(after, 'paravirt_BUG'))}6690`,
   );
   assert.equal(bytesOf(after, 'fentry', 'static_one'), '0f1f440000');
-  assert.equal(bytesOf(after, 'endbr', 'end'), '660f1f00');
+  assert.equal(bytesOf(after, 'endbr', 'limit'), '660f1f00');
+});
+
+test('a static tail call of nothing is a return, through the thunk only where static calls are written again', () => {
+  const place = (image: Image): string => bytesOf(image, 'static_tail_none', 'static_zero');
+  assert.equal(place(withFeatures(kernel, 'rethunk')), 'c3cccccccc');
+  const again = sample('kernel.S', { BANNER: '"Linux version 6.12.1"', REINIT: '' });
+  const after = withFeatures(again, 'rethunk');
+  assert.equal(place(after), branch(after, 'e9', 'static_tail_none', at(after, '__x86_return_thunk')));
+  assert.equal(place(withFeatures(again)), 'c3cccccccc');
+});
+
+test('the end of user memory is written into the instructions that compare with it', () => {
+  const after = withFeatures(kernel);
+  assert.equal(bytesOf(after, 'limit', 'end'), '48b800f0ffffff7f0000');
+  const row = after
+    .sectionAt(at(after, 'limit'))!
+    .lines.find(({ offset }) => offset === Number(at(after, 'limit') - after.sectionAt(at(after, 'limit'))!.address));
+  assert.match(row!.text, /0x0*7FFFFFFFF000/i);
 });
 
 test('what another version of Linux does otherwise is done otherwise, or refused', () => {
   const newer = sample('kernel.S', { BANNER: '"Linux version 6.15.0"' });
-  assert.equal(bytesOf(withFeatures(newer), 'endbr', 'end'), '0f1f40d6');
+  assert.equal(bytesOf(withFeatures(newer), 'endbr', 'limit'), '0f1f40d6');
   const older = sample('kernel.S', { BANNER: '"Linux version 4.19.5"' });
   assert.throws(
     () => withFeatures(older),

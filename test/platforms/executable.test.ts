@@ -97,7 +97,7 @@ test('what cannot be done is said in one line', async () => {
       load(makeExecutable(kernelSource().replaceAll('__entry_text_end', 'other_end'))),
       /__entry_text_start and __entry_text_end do not say where the entry code lies/,
     ],
-    [load(asm('linux_nmi.S'), { features: ['pti'] }), /^features: nothing in .* depends on them/],
+    [load(asm('linux_nmi.S'), { features: ['pti'] }), /^features 'pti': nothing in .* depends on them/],
   ];
   for (const [subject, message] of wrong) await assert.rejects(subject, { name: 'InputError', message });
 });

@@ -125,9 +125,9 @@ export function mutated(seeds: readonly Seed[], number: number, n: number): { se
   return { seed, bytes };
 }
 
-/** Words of the thread: the input that is open, and how many have been done. */
+/** The thread's word: the input that is open, or that the seeds are still being made. */
 const CURRENT = 0;
-const DONE = 1;
+const SEEDS = -1;
 
 interface Order {
   readonly fuzz: true;
@@ -183,7 +183,6 @@ async function work(order: Order): Promise<Part> {
       }
     }
     slowest = Math.max(slowest, performance.now() - start);
-    Atomics.add(words, DONE, 1);
   }
   return { opened, refused, messages, slowest, failures };
 }
@@ -194,23 +193,26 @@ export async function fuzz(target: Target, number: number, count: number, from =
   const failures: FuzzFailure[] = [];
   const seeds = target.seeds();
   let [opened, refused, slowest, memory] = [0, 0, 0, 0];
-  for (let next = from; next < from + count; ) {
-    const shared = new SharedArrayBuffer(8);
+  // What a thread has found is lost when it is ended: then the inputs before the one to blame are opened again.
+  const ranges = [{ start: from, end: from + count }];
+  for (let range = ranges.pop(); range; range = ranges.pop()) {
+    const { start, end } = range;
+    const shared = new SharedArrayBuffer(4);
     const words = new Int32Array(shared);
-    const order: Order = { fuzz: true, target: target.name, number, from: next, to: from + count, shared };
+    Atomics.store(words, CURRENT, SEEDS);
+    const order: Order = { fuzz: true, target: target.name, number, from: start, to: end, shared };
     const worker = new Worker(new URL(import.meta.url), {
       workerData: order,
       resourceLimits: { maxOldGenerationSizeMb: HEAP },
     });
-    let [seen, since] = [-1, performance.now()];
+    let [seen, since] = [SEEDS, performance.now()];
     let problem = '';
     const watch = setInterval(() => {
-      const done = Atomics.load(words, DONE);
-      if (done !== seen) [seen, since] = [done, performance.now()];
+      const current = Atomics.load(words, CURRENT);
+      if (current !== seen) [seen, since] = [current, performance.now()];
       const now = process.memoryUsage.rss() / 2 ** 20;
       memory = Math.max(memory, now);
-      // Until the first input is done, the seeds are made.
-      if (done > 0 && performance.now() - since > LONGEST) problem = `takes longer than ${LONGEST} ms`;
+      if (current !== SEEDS && performance.now() - since > LONGEST) problem = `takes longer than ${LONGEST} ms`;
       else if (now > MOST_MEMORY) problem = `takes more than ${MOST_MEMORY} MiB`;
       if (problem !== '') void worker.terminate();
     }, 100);
@@ -228,11 +230,16 @@ export async function fuzz(target: Target, number: number, count: number, from =
       slowest = Math.max(slowest, part.slowest);
       for (const [kind, n] of part.messages) messages.set(kind, (messages.get(kind) ?? 0) + n);
       failures.push(...part.failures);
-      break;
+      continue;
     }
     const input = Atomics.load(words, CURRENT);
+    if (input === SEEDS) throw new Error(`the seeds of ${target.name} cannot be made: ${problem}`);
     failures.push({ input, seed: mutated(seeds, number, input).seed.name, problem });
-    next = input + 1;
+    for (const rest of [
+      { start: input + 1, end },
+      { start, end: input },
+    ])
+      if (rest.start < rest.end) ranges.push(rest);
   }
   return { opened, refused, messages, slowest, memory, failures };
 }
