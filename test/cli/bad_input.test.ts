@@ -51,7 +51,10 @@ test('files that are not there, or cannot be read', async () => {
 test('files that are no assembly', async () => {
   await refused([
     [['explore', file('empty.S', '')], /^entrace: empty\.S: no entry point .* define asm_exc_nmi or nmi \(\.globl\)/],
-    [['explore', file('elf.S', '\x7fELF\x02\x01\x01\0\0\0')], /^entrace: elf\.S: ends after 10 bytes, within the ELF header/],
+    [
+      ['explore', file('elf.S', '\x7fELF\x02\x01\x01\0\0\0')],
+      /^entrace: elf\.S: ends after 10 bytes, within the ELF header/,
+    ],
     [
       [
         'explore',
