@@ -17,6 +17,9 @@ const CR4_OF: Readonly<Record<string, bigint>> = {
 const XEN_CR4_OF: Readonly<Record<string, bigint>> = { xen_smep: CR4_OF.smep!, xen_smap: CR4_OF.smap! };
 const CR4_PCIDE = 1n << 17n;
 
+/** That of Linux. */
+const PTI = 'pti';
+
 /** What an image has been patched for. */
 export interface ImageFeatures {
   /** As they were asked for: `default`, `pti` … */
@@ -25,6 +28,8 @@ export interface ImageFeatures {
   readonly present: readonly string[];
   /** Bits of CR4. */
   readonly control: bigint;
+  /** Page-table isolation is among them. */
+  readonly isolation: boolean;
   /** Process-context identifiers are in use: CR3 has the process's. */
   readonly pcid: boolean;
 }
@@ -60,6 +65,7 @@ export function withFeatures(
       words: all,
       present: [...asked.filter((name) => names.includes(name)), ...all.filter((name) => name === XPTI)],
       control: controlBits(code, names),
+      isolation: names.includes(PTI) || all.includes(XPTI),
       pcid: usesPcid(code, names),
     },
   };
