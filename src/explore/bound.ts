@@ -112,7 +112,10 @@ export function bodyRanges(image: Image, platform: Platform, kind: string): Rang
   const ranges: Range[] = [];
   for (const name of names) {
     const start = image.globals.get(name)!;
-    const end = image.find(`${name}_end`)?.address ?? (start.size > 0n ? start.address + start.size : undefined);
+    // A label of another module ends another function of that name, one that an executable's own has replaced.
+    const label = image.find(`${name}_end`);
+    const end =
+      label?.module === start.module ? label.address : start.size > 0n ? start.address + start.size : undefined;
     if (end === undefined) {
       throw new InputError(
         `${start.position ? `${start.position.file}:${start.position.line}: ` : ''}the end of ${name} is not known: put a label ${name}_end after it, or give .size, or say where ${kind} may fire with --at ${kind}=LABEL..LABEL`,

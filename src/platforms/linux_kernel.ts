@@ -1,7 +1,8 @@
 /** The platform `linux` for the kernel's own entry code, from 4.15 on: how versions differ is told by their symbols. */
+import { MAX_PROCESSORS } from '../harness/processors.js';
 import { linuxGates } from './linux_gates.js';
 import { stack } from './parts.js';
-import type { Platform, Stack } from './platform.js';
+import type { Platform, Stack, StartWord } from './platform.js';
 import type { CodeFacts } from './system_code.js';
 
 const PAGE = 0x1000n;
@@ -24,6 +25,13 @@ function exceptionStackSize(facts: CodeFacts): bigint {
   return all !== undefined && all >= count * 4096 && all < count * 8192 ? PAGE : 2n * PAGE;
 }
 
+/** What C functions that are run themselves go by: all processors are online. An NMI handler does nothing on one that is not. */
+function startWords(facts: CodeFacts): StartWord[] {
+  const online = '__cpu_online_mask';
+  if (facts.executable === undefined || !facts.defines(online)) return [];
+  return [{ at: { symbol: online, offset: 0 }, value: (1n << BigInt(MAX_PROCESSORS)) - 1n }];
+}
+
 export function linuxKernel(platform: Platform, facts: CodeFacts): Platform {
   const size = exceptionStackSize(facts);
   // Below each lies a guard page, which is not mapped.
@@ -40,6 +48,7 @@ export function linuxKernel(platform: Platform, facts: CodeFacts): Platform {
     ...platform,
     gdtBase: GDT,
     vectors: linuxGates(platform, facts),
+    startWords: startWords(facts),
     tssVariable: 'cpu_tss_rw',
     stacks: [
       ...exceptionStacks,

@@ -123,8 +123,9 @@ export function buildSubject(
   const assembled = (file: string): Module =>
     options.assembler === 'gnu' ? assembleWithGnu(file, assemblyOptions) : assembler.assemble(file, assemblyOptions);
   const read = (file: string): Module => binaries.get(file) ?? assembled(file);
-  const tested = options.files.map(read);
-  const executable = executableOf(tested);
+  const files = options.files.map(read);
+  const executable = executableOf(files);
+  const tested = files.map((module) => (module === executable ? withGlobals(module, through) : module));
   const conventions = platformFor(
     options.platform,
     tested,
@@ -213,6 +214,14 @@ export function buildSubject(
     unpatched: linked,
     features,
   };
+}
+
+/** The module with these functions of it global: what runs itself is known by its name, and nothing else takes that. */
+function withGlobals(module: Module, names: readonly string[]): Module {
+  if (names.length === 0) return module;
+  const isLocal = ({ name, binding, section }: Module['symbols'][number]): boolean =>
+    binding === 'local' && section !== 'undefined' && names.includes(name);
+  return { ...module, symbols: module.symbols.map((s) => (isLocal(s) ? { ...s, binding: 'global' } : s)) };
 }
 
 /** The module, which must define a function that takes the place of another. */
