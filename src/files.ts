@@ -1,5 +1,5 @@
 /** Files that people name: refused, before they are read, if they have no end or are too large to be meant. */
-import { readFileSync, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { InputError } from './errors.js';
 
 /** An InputError for a device, and for a file of more than `most` bytes. `expected` says what the file should be. A missing file passes. */
@@ -17,7 +17,7 @@ export function refuseEndless(path: string, expected: string, most: number): voi
 export function readBytes(path: string, expected: string, most: number, name = path): Buffer {
   refuseEndless(path, expected, most);
   try {
-    return readFileSync(path);
+    return statSync(path).size >= LARGE ? readShared(path) : readFileSync(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const why =
@@ -27,6 +27,21 @@ export function readBytes(path: string, expected: string, most: number, name = p
           ? `is a directory; name ${expected}`
           : `cannot be read (${code})`;
     throw new InputError(`${name}: ${why}`);
+  }
+}
+
+/** Files of so many bytes are kernels: all threads share their contents. */
+const LARGE = 1 << 20;
+
+function readShared(path: string): Buffer {
+  const file = openSync(path, 'r');
+  try {
+    const bytes = Buffer.from(new SharedArrayBuffer(fstatSync(file).size));
+    let length = 0;
+    for (let n = -1; n !== 0; length += n) n = readSync(file, bytes, length, bytes.length - length, null);
+    return bytes.subarray(0, length);
+  } finally {
+    closeSync(file);
   }
 }
 

@@ -14,7 +14,14 @@ export type { Module } from './image/module.js';
 export { machineFor } from './platforms/boot.js';
 export { platformNamed } from './platforms/index.js';
 export type { Platform } from './platforms/platform.js';
-export { type BuildOptions, buildSubject, type Subject } from './platforms/subject.js';
+export {
+  type BuildOptions,
+  buildSubject,
+  type CodeSettings,
+  loadSubject,
+  type Stub,
+  type Subject,
+} from './platforms/subject.js';
 export { PROFILES, type Profile, profileNamed } from './profiles/profile.js';
 export { PROPERTIES, selectProperties } from './properties/index.js';
 export type { Property } from './properties/property.js';

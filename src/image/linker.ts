@@ -144,7 +144,7 @@ export function link(given: readonly Module[], options: LinkOptions): Image {
     if (s.binding === 'local' && relocated.has(s.module)) locals.set(`${s.module}\0${s.name}`, s);
 
   const sections: PlacedSection[] = placed.map(({ section, module, address, segment }) => {
-    const data = isFixed(section) ? shared(section.data) : section.data.slice();
+    const data = isFixed(section) ? section.data : section.data.slice();
     for (const relocation of section.relocations) {
       const target =
         locals.get(`${module.name}\0${relocation.symbol}`) ??
@@ -176,13 +176,6 @@ export function link(given: readonly Module[], options: LinkOptions): Image {
     };
   });
   return new Image(sections, index, tested, sources);
-}
-
-/** The bytes in memory that all threads share: those of a whole kernel are not copied for each. */
-function shared(bytes: Uint8Array): Uint8Array {
-  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
-  copy.set(bytes);
-  return copy;
 }
 
 /**

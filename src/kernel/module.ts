@@ -14,7 +14,7 @@ import { isElf32, xenModule } from './xen.js';
 export async function moduleFromKernel(bytes: Uint8Array, file: string): Promise<Module> {
   const unpacked = await unpackKernel(bytes, file);
   if (isElf32(unpacked.bytes)) return xenModule(unpacked.bytes, file);
-  const elf = readElf(unpacked.bytes, file);
+  const elf = readElf(shared(unpacked.bytes), file);
   const module = moduleFromElf(elf);
   return elf.type === 'executable' && module.symbols.length === 0 ? withKallsyms(module) : module;
 }
@@ -32,4 +32,12 @@ export function withKallsyms(module: Module): Module {
     );
   }
   return { ...module, symbols: found.symbols };
+}
+
+/** The bytes in memory that all threads share: a kernel is not copied for each of them. */
+function shared(bytes: Uint8Array): Uint8Array {
+  if (bytes.buffer instanceof SharedArrayBuffer) return bytes;
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
 }

@@ -53,6 +53,9 @@ export const NEEDS: readonly (readonly [feature: string, needed: string])[] = [
   ['invpcid_single', 'pcid'],
 ];
 
+/** Page-table isolation of Xen's own: no code is patched for it, and so it has no number. (Linux' is a feature like others.) */
+export const XPTI = 'xpti';
+
 /** Reads `--features`; undefined stands for the default. */
 export function parseFeatures(text: string | undefined): FeatureRequest {
   if (text === undefined) return { kind: 'set', words: ['default'] };
@@ -76,7 +79,7 @@ export function featureSet(subject: Patchable, words: readonly string[], vendor:
   const numbers = new Set<number>();
   const option = `features '${words.join(',')}'`;
   for (const word of words) {
-    if (word === 'none') continue;
+    if (word === 'none' || (word === XPTI && subject.kernel === 'xen')) continue;
     if (word === 'default') {
       for (const name of DEFAULTS[vendor]) {
         const number = subject.names.known(name);

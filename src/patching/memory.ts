@@ -70,8 +70,4 @@ export class PatchedMemory {
   bytesOf(section: PlacedSection): Uint8Array {
     return this.copies.get(section) ?? section.data;
   }
-
-  isChanged(section: PlacedSection): boolean {
-    return this.copies.has(section);
-  }
 }

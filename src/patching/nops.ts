@@ -1,23 +1,9 @@
 /** NOPs with which Linux and Xen fill what a patch leaves over: not those of the assembler, and not the same in all versions. */
 import { Decoder, DecoderOptions, Mnemonic } from 'iced-x86';
+import { NOPS } from '../assembler/nops.js';
 
-/** One NOP of each length; index 0 is empty. SDM vol. 2, NOP, table 4-12; from 9 on with the prefixes that GNU as puts. */
-const FORMS: readonly (readonly number[])[] = [
-  [],
-  [0x90],
-  [0x66, 0x90],
-  [0x0f, 0x1f, 0x00],
-  [0x0f, 0x1f, 0x40, 0x00],
-  [0x0f, 0x1f, 0x44, 0x00, 0x00],
-  [0x66, 0x0f, 0x1f, 0x44, 0x00, 0x00],
-  [0x0f, 0x1f, 0x80, 0x00, 0x00, 0x00, 0x00],
-  [0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-  [0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-  [0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-  [0x66, 0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
-];
-/** Xen's longest one has another prefix. */
-const XEN_NINE: readonly number[] = [0x66, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00];
+/** Linux writes the one of 9 bytes with another prefix than GNU as and Xen, which have those of SDM vol. 2, NOP, table 4-12. */
+const LINUX_NINE: readonly number[] = [0x2e, ...NOPS[9]!.slice(1)];
 
 /**
  * How a kernel fills: `runs`, NOPs of up to 8 bytes one after another (Linux up to 6.4); `one`, a single NOP of up to 11
@@ -48,7 +34,7 @@ export function nops(count: number, style: NopStyle): Uint8Array {
   }
   for (let at = 0; at < count; ) {
     const size = Math.min(count - at, longest);
-    bytes.set(style === 'xen' && size === 9 ? XEN_NINE : FORMS[size]!, at);
+    bytes.set(style !== 'xen' && size === 9 ? LINUX_NINE : NOPS[size]!, at);
     at += size;
   }
   return bytes;

@@ -4,7 +4,7 @@
  */
 import { InputError } from '../errors.js';
 import type { Image } from '../image/image.js';
-import { featureSet, parseFeatures, type Vendor } from '../patching/features.js';
+import { featureSet, parseFeatures, type Vendor, XPTI } from '../patching/features.js';
 import { type AddressRange, askedFeatures, type Patchable, patchable, patched } from '../patching/patch.js';
 
 /** CR4 (SDM vol. 3, 2.5) with features that the system software then enables. */
@@ -17,8 +17,8 @@ const CR4_OF: Readonly<Record<string, bigint>> = {
 const XEN_CR4_OF: Readonly<Record<string, bigint>> = { xen_smep: CR4_OF.smep!, xen_smap: CR4_OF.smap! };
 const CR4_PCIDE = 1n << 17n;
 
-/** Page-table isolation of Xen's own: no alternative asks for it, and so it has no number. (Linux' is a feature like others.) */
-const XPTI = 'xpti';
+/** That of Linux. */
+const PTI = 'pti';
 
 /** What an image has been patched for. */
 export interface ImageFeatures {
@@ -28,6 +28,8 @@ export interface ImageFeatures {
   readonly present: readonly string[];
   /** Bits of CR4. */
   readonly control: bigint;
+  /** Page-table isolation is among them. */
+  readonly isolation: boolean;
   /** Process-context identifiers are in use: CR3 has the process's. */
   readonly pcid: boolean;
 }
@@ -55,11 +57,7 @@ export function withFeatures(
     );
   }
   const all = words ?? ['default'];
-  const { names, numbers } = featureSet(
-    code,
-    code.kernel === 'xen' ? all.filter((name) => name !== XPTI) : all,
-    vendor,
-  );
+  const { names, numbers } = featureSet(code, all, vendor);
   const asked = askedFeatures(code, entry).map(({ name }) => name);
   return {
     image: patched(code, numbers).image,
@@ -67,6 +65,7 @@ export function withFeatures(
       words: all,
       present: [...asked.filter((name) => names.includes(name)), ...all.filter((name) => name === XPTI)],
       control: controlBits(code, names),
+      isolation: names.includes(PTI) || all.includes(XPTI),
       pcid: usesPcid(code, names),
     },
   };

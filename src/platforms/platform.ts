@@ -210,6 +210,8 @@ export interface Platform {
   readonly bodies: readonly string[];
   /** The section of the exception table: pairs of addresses, of an instruction that may fault and of where the code goes on then. */
   readonly exceptionTable?: string;
+  /** The same, where tables lie within a section: from a symbol to another. */
+  readonly exceptionTablesBetween?: readonly (readonly [from: string, to: string])[];
   /** Words of pt_regs, for the handler's view. */
   readonly ptRegsWords: number;
   /** Words by which the software finds out where it runs: bytes above the top of a stack, and the number or the per-CPU area. */

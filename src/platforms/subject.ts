@@ -182,6 +182,14 @@ export function buildSubject(
     options.vendor ?? 'intel',
     entryRange(linked, platform),
   );
+  // The address spaces were chosen by the word, before the kernel's names were known.
+  const isIsolated = platform !== conventions;
+  if (features && features.isolation !== isIsolated) {
+    const { marker } = conventions.isolation;
+    throw new InputError(
+      `features '${features.words.join(',')}': ${isIsolated ? `${marker} is given and taken out again` : `${marker} is there under another name`}; write ${marker}, or leave it out`,
+    );
+  }
   const image = divert(patched);
   requireEntry(image, platform, options.files);
   for (const name of ['context_start', 'context_end']) {

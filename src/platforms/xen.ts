@@ -135,6 +135,7 @@ export const XEN: Platform = {
   systemCode: {
     marker: 'autogen_entrypoints',
     defaults: 'platforms/xen.S',
+    contexts: 'xen_hypervisor',
     entryText: ['_stextentry', '_etextentry'],
     entryFunctions: [
       ...['switch_to_kernel', 'test_all_events', 'test_guest_events', 'process_softirqs', 'process_mce', 'process_nmi'],

@@ -59,12 +59,16 @@ export function xenHypervisor(platform: Platform, { executable }: CodeFacts): Pl
     isolation: { ...platform.isolation, parts: [platform.systemCode.entryText] },
     ownWords: platform.ownWords.filter(({ value }) => value === 'number'),
     oneProcessor: true,
+    exceptionTablesBetween: [
+      ['__start___ex_table', '__stop___ex_table'],
+      ['__start___pre_ex_table', '__stop___pre_ex_table'],
+    ],
     startWords: startWords(executable, platform),
     startRegisters: [{ register: Reg.SPEC_CTRL, value: IBRS, ring: 0, feature: 'sc_msr_pv' }],
     cParts: [
       ...platform.cParts,
-      ...['do_general_protection', 'do_invalid_op', 'do_device_not_available', 'do_trap', 'do_entry_CP'],
-      ...['do_unhandled_trap', 'do_double_fault', 'pv_hypercall', 'fatal_trap'],
+      // Not pv_hypercall and do_general_protection: they may change the guest's registers.
+      ...['do_invalid_op', 'do_device_not_available', 'do_trap', 'do_entry_CP', 'do_unhandled_trap', 'do_double_fault'],
     ],
     panics: [...platform.panics, 'do_double_fault', 'do_unhandled_trap'],
     work: [...platform.work, 'irq_stat'],

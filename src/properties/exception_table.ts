@@ -31,16 +31,36 @@ const FORMS: readonly Form[] = [
   { size: 8, read: relative },
 ];
 
-/** The entries of all sections of that name. The form of a section's is the one by which all of them lead to code. */
-export function fixupsOf(image: Image, name: string | undefined): Fixup[] {
+/** Where tables lie: in sections of a name, and between symbols, the first of them and the one behind it. */
+export interface ExceptionTables {
+  readonly exceptionTable?: string;
+  readonly exceptionTablesBetween?: readonly (readonly [from: string, to: string])[];
+}
+
+/** The entries of all tables. The form of a table's is the one by which all of them lead to code. */
+export function fixupsOf(image: Image, { exceptionTable, exceptionTablesBetween = [] }: ExceptionTables): Fixup[] {
   const code = image.sections.filter(({ segment }) => segment.endsWith('text'));
   const isCode = (address: bigint): boolean =>
     code.some((s) => address >= s.address && address < s.address + BigInt(s.size));
-  return image.sections.filter((section) => section.name === name).flatMap((section) => entriesOf(section, isCode));
+  const own = image.sections.filter(({ name }) => name === exceptionTable);
+  const parts = exceptionTablesBetween.flatMap(([from, to]) => between(image, from, to));
+  return [...own, ...parts].flatMap((table) => entriesOf(table, isCode));
 }
 
-function entriesOf(section: PlacedSection, isCode: (address: bigint) => boolean): Fixup[] {
-  const { data, address } = section;
+type Table = Pick<PlacedSection, 'name' | 'module' | 'address' | 'data'>;
+
+/** The part of a section between two symbols; nothing where an image lacks them. */
+function between(image: Image, from: string, to: string): Table[] {
+  const start = image.find(from)?.address;
+  const end = image.find(to)?.address;
+  const section = start === undefined ? undefined : image.sectionAt(start);
+  if (start === undefined || end === undefined || !section) return [];
+  const data = section.data.subarray(Number(start - section.address), Number(end - section.address));
+  return [{ name: from, module: section.module, address: start, data }];
+}
+
+function entriesOf(table: Table, isCode: (address: bigint) => boolean): Fixup[] {
+  const { data, address } = table;
   const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   for (const { size, read } of FORMS) {
     if (data.byteLength % size !== 0) continue;
@@ -53,6 +73,6 @@ function entriesOf(section: PlacedSection, isCode: (address: bigint) => boolean)
     if (entries.length * size === data.byteLength) return entries;
   }
   throw new InputError(
-    `${section.module}: ${section.name}: its ${data.byteLength} bytes are no table of pairs of addresses of code (8 bytes each, or 4-byte offsets in entries of 8 or 12); the file is damaged, or not a kernel's`,
+    `${table.module}: ${table.name}: its ${data.byteLength} bytes are no table of pairs of addresses of code (8 bytes each, or 4-byte offsets in entries of 8 or 12); the file is damaged, or not a kernel's`,
   );
 }

@@ -350,7 +350,7 @@ export class Monitor {
       baseLow: Number(stack.base & 0xffffffffn),
       topLow: Number(stack.top & 0xffffffffn),
     }));
-    for (const { from, to } of fixupsOf(image, platform.exceptionTable)) {
+    for (const { from, to } of fixupsOf(image, platform)) {
       const low = Number(to & 0xffffffffn);
       const list = this.#fixups.get(low) ?? [];
       list.push({ fromLow: Number(from & 0xffffffffn), fromHigh: Number(from >> 32n), toHigh: Number(to >> 32n) });

@@ -91,6 +91,8 @@ test('what cannot be done with sets of features', async () => {
     [['--features', 'pti,,smap'], /features 'pti,,smap': a name is missing/],
     [['--features', 'smapp'], /there is no feature 'smapp'.*did you mean smap/],
     [['--features', 'xenpv'], /the machine has no xenpv/],
+    [['--features', '7*32+11'], /pti is there under another name; write pti/],
+    [['--features', 'pti,-pti'], /pti is given and taken out again/],
   ];
   for (const [args, message] of wrong) {
     const { status, stdout, stderr } = await entrace(['explore', HANDLER, ...SEARCH, ...args]);

@@ -41,7 +41,7 @@ function registersOf(context: string): BigUint64Array[] {
 }
 
 test('each context of a single processor', () => {
-  for (const context of ['kernel', 'user', 'user-rsp', 'syscall-gap', 'syscall']) {
+  for (const context of ['kernel', 'user', 'user-rsp', 'syscall-gap', 'syscall', 'ldtss']) {
     const property = 'context,shutdown,progress,stack-bounds,untrusted-stack,nmi-latch';
     assert.deepEqual(verdict(NMI, { ...PLATFORM, context, events: 'nmi=1', property }), HOLDS, context);
   }

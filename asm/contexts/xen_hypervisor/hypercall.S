@@ -3,7 +3,7 @@
  * SYSRET. RSP points into the NMI stack meanwhile, and DF is set: so the hypervisor's entry begins, and its exit ends, on a stack
  * that the guest has chosen.
  */
-#include "../../include/xen.h"
+#include "xen.h"
 
 	.section .text.user,"ax",@progbits
 
