@@ -5,7 +5,7 @@ import { InputError } from '../errors.js';
 import type { Module } from '../image/module.js';
 import { kallsyms } from './kallsyms.js';
 import { unpackKernel } from './unpack.js';
-import { isElf32, xenModule } from './xen.js';
+import { isBootImage, xenModule } from './xen.js';
 
 /**
  * The module in a bzImage, a vmlinux, Xen's boot image, any other ELF file, or one of them compressed. What has no symbol
@@ -13,7 +13,7 @@ import { isElf32, xenModule } from './xen.js';
  */
 export async function moduleFromKernel(bytes: Uint8Array, file: string): Promise<Module> {
   const unpacked = await unpackKernel(bytes, file);
-  if (isElf32(unpacked.bytes)) return xenModule(unpacked.bytes, file);
+  if (isBootImage(unpacked.bytes)) return xenModule(unpacked.bytes, file);
   const elf = readElf(shared(unpacked.bytes), file);
   const module = moduleFromElf(elf);
   return elf.type === 'executable' && module.symbols.length === 0 ? withKallsyms(module) : module;

@@ -24,9 +24,12 @@ const MOST_MEMORY = 1 << 30;
 /** So many pointers must lead to symbols before the base is believed. */
 const FEWEST_POINTERS = 16;
 
-/** Whether the file is an ELF32 file, which is taken for Xen or refused. */
-export function isElf32(bytes: Uint8Array): boolean {
-  return [0x7f, 0x45, 0x4c, 0x46, 1].every((byte, i) => bytes[i] === byte);
+/** e_type of an executable (gABI, ELF Header). */
+const ET_EXEC = 2;
+
+/** Whether the file is a 32-bit executable, which is taken for Xen or refused. */
+export function isBootImage(bytes: Uint8Array): boolean {
+  return [0x7f, 0x45, 0x4c, 0x46, 1].every((byte, i) => bytes[i] === byte) && bytes[16] === ET_EXEC;
 }
 
 interface Segment {

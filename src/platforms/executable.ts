@@ -32,9 +32,6 @@ export function divertedFunctions(executable: Module, platform: Platform, throug
     const known = byPlace.get(place);
     if (!known || (known.binding === 'local' && symbol.binding !== 'local')) byPlace.set(place, symbol);
   }
-  for (const name of through) {
-    if (!byName.has(name)) throw new InputError(`--through ${name}: ${executable.name} has no function ${name}`);
-  }
   const names = new Set([...platform.cParts, ...platform.bodies].filter((name) => byName.has(name)));
   for (const symbol of calledFromEntry(executable, platform, byPlace)) {
     if (!platform.systemCode.helpers.test(symbol.name)) names.add(symbol.name);

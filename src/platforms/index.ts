@@ -4,7 +4,7 @@ import { LINUX } from './linux.js';
 import type { Platform } from './platform.js';
 import { XEN } from './xen.js';
 
-const PLATFORMS: readonly Platform[] = [LINUX, XEN];
+export const PLATFORMS: readonly Platform[] = [LINUX, XEN];
 
 export function platformNamed(name: string): Platform {
   const found = PLATFORMS.find((p) => p.name === name);

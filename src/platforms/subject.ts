@@ -150,6 +150,12 @@ export function buildSubject(
       );
     }
   }
+  for (const name of through) {
+    if (tested.some(({ symbols }) => symbols.some((s) => s.name === name && s.section !== 'undefined'))) continue;
+    throw new InputError(
+      `--through ${name}: there is no function ${name} in ${options.files.join(', ')}; give the kernel's executable, or the object that has it`,
+    );
+  }
   const diverted = executable ? divertedFunctions(executable, platform, through) : new Set<string>();
   for (const { name } of stubs) {
     if (executable?.symbols.some((s) => s.name === name && s.section !== 'undefined')) diverted.add(name);

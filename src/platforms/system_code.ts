@@ -2,7 +2,10 @@
  * Images that are a system software's own code: an object of it, or the whole of it. What the platform's tables say of handlers
  * that are written for it does not hold for all versions of that; here it is told by the symbols of the code.
  */
+
+import { InputError } from '../errors.js';
 import type { Module, ModuleSymbol } from '../image/module.js';
+import { PLATFORMS } from './index.js';
 import { linuxKernel } from './linux_kernel.js';
 import type { Platform } from './platform.js';
 import { xenHypervisor } from './xen_hypervisor.js';
@@ -91,7 +94,10 @@ export class CodeFacts {
 /** The platform as the modules under test need it; `stubs` are the functions that the user gives others for. */
 export function platformFor(platform: Platform, tested: readonly Module[], stubs: readonly string[]): Platform {
   const facts = new CodeFacts(tested);
-  if (!facts.mentions(platform.systemCode.marker)) return platform;
+  if (!facts.mentions(platform.systemCode.marker)) {
+    refuseOthers(platform, facts, tested);
+    return platform;
+  }
   const adapt = platform.name === 'linux' ? linuxKernel : xenHypervisor;
   const own = adapt(platform, facts);
   // Where another function takes the place of one that serves an NMI, that one is "the body".
@@ -102,4 +108,15 @@ export function platformFor(platform: Platform, tested: readonly Module[], stubs
     bodies: stubbed.length > 0 ? stubbed : own.bodies,
     defaults: own.systemCode.defaults,
   };
+}
+
+/** Code of another system software would be run by conventions that are not its own. */
+function refuseOthers(platform: Platform, facts: CodeFacts, tested: readonly Module[]): void {
+  for (const { name, systemCode } of PLATFORMS) {
+    if (name === platform.name || !facts.mentions(systemCode.marker)) continue;
+    const files = tested.map((module) => module.name).join(', ');
+    throw new InputError(
+      `${files}: is code of the platform ${name} (${systemCode.marker} is in it); use --platform ${name}`,
+    );
+  }
 }

@@ -9,7 +9,7 @@ import { InputError } from '../../src/errors.js';
 import type { Module, ModuleSection, ModuleSymbol } from '../../src/image/module.js';
 import { moduleFromKernel } from '../../src/kernel/module.js';
 import { unpackKernel } from '../../src/kernel/unpack.js';
-import { isElf32, xenModule } from '../../src/kernel/xen.js';
+import { isBootImage, xenModule } from '../../src/kernel/xen.js';
 import { downloaded } from '../support/downloads.js';
 
 const sectionOf = (module: Module, { section }: ModuleSymbol): ModuleSection | undefined =>
@@ -151,7 +151,7 @@ test('Xen: damaged images', async (t) => {
   const path = downloaded(t, 'xen/xen.gz');
   if (path === undefined) return;
   const image = gunzipSync(readFileSync(path));
-  assert.ok(isElf32(image));
+  assert.ok(isBootImage(image));
   const damaged = (message: RegExp, damage: (bytes: Buffer) => Buffer | undefined): void => {
     const copy = Buffer.from(image);
     assert.throws(
