@@ -170,6 +170,7 @@ const GUARDS: readonly Guard[] = [
     change: ['	cmpq	%rcx, RIP+8(%rsp)\n	je	.Lerror_bad_iret\n', ''],
     context: 'bad-iret',
     events: 'nmi=1',
+    at: ['nmi=context_start'],
     features: ISOLATED,
     fails: {
       environment: { none: 'context_start+0' },
