@@ -8,19 +8,32 @@ import { moduleFromKernel } from '../kernel/module.js';
 
 /** Bytes; a kernel with debug information has several hundred MiB. */
 const LARGEST = 2 ** 30;
-/** As many as a bzImage needs to be known: its header begins at 0x1f1. */
 const ELF = Buffer.from('\x7fELF', 'latin1');
+/** As many as a bzImage needs to be known: its header begins at 0x1f1. */
 const FIRST_BYTES = 1024;
+/** Smaller files are read in no time. */
+const LARGE = 1 << 20;
 
 /** The modules of those files that are no assembly, by the files' names. */
 export async function readBinaries(files: readonly string[]): Promise<ReadonlyMap<string, Module>> {
   const modules = new Map<string, Module>();
   for (const file of files) {
     if (!isBinary(firstBytes(file, FIRST_BYTES)) || modules.has(file)) continue;
-    const bytes = readBytes(file, 'an object, an executable or a kernel', LARGEST);
-    modules.set(file, await moduleFromKernel(bytes, file));
+    modules.set(file, await readBinary(file));
   }
   return modules;
+}
+
+/** The last file that took long to read: a suite has many cases of one kernel. */
+let kept: { readonly key: string; readonly module: Module } | undefined;
+
+async function readBinary(file: string): Promise<Module> {
+  const { dev, ino, size, mtimeMs } = statSync(file);
+  const key = [file, dev, ino, size, mtimeMs].join(' ');
+  if (kept?.key === key) return kept.module;
+  const module = await moduleFromKernel(readBytes(file, 'an object, an executable or a kernel', LARGEST), file);
+  if (size >= LARGE) kept = { key, module };
+  return module;
 }
 
 /** Whether a file that begins so is none of text: an ELF file, a bzImage, something compressed. */
