@@ -10,7 +10,7 @@ import { MAX_PROCESSORS } from '../harness/processors.js';
 import { standInSource } from '../hooks/stand_ins.js';
 import type { Image, ImageSymbol } from '../image/image.js';
 import { divert, link, undefinedSymbols } from '../image/linker.js';
-import type { Module } from '../image/module.js';
+import type { Module, ModuleSymbol } from '../image/module.js';
 import type { Vendor } from '../patching/features.js';
 import type { Profile } from '../profiles/profile.js';
 import { divertedFunctions, executableOf } from './executable.js';
@@ -142,32 +142,18 @@ export function buildSubject(
   const defaults = assembler.assemble(join(ASM_DIRECTORY, platform.defaults));
   const modules: Module[] = [...tested, context, ...bodies, defaults];
   const missing = undefinedSymbols(modules, platform.symbols, context);
-  for (const symbol of missing) {
-    if (!symbol.calledOnly) {
-      const at = symbol.position ? `${symbol.position.file}:${symbol.position.line}: ` : '';
-      throw new InputError(
-        `${at}symbol ${symbol.name} is used as data but not defined; define it in one of the given files`,
-      );
-    }
-  }
-  for (const name of through) {
-    if (tested.some(({ symbols }) => symbols.some((s) => s.name === name && s.section !== 'undefined'))) continue;
-    throw new InputError(
-      `--through ${name}: there is no function ${name} in ${options.files.join(', ')}; give the kernel's executable, or the object that has it`,
-    );
-  }
+  refuseData(missing);
+  requireFunctions(through, tested, options.files);
   const diverted = executable ? divertedFunctions(executable, platform, through) : new Set<string>();
   for (const { name } of stubs) {
-    if (executable?.symbols.some((s) => s.name === name && s.section !== 'undefined')) diverted.add(name);
+    if (executable?.symbols.some((s) => s.name === name && isDefined(s))) diverted.add(name);
     else if (!modules.some(({ symbols }) => symbols.some((s) => s.name === name))) {
       throw new InputError(`--stub ${name}: the image neither has nor calls such a function`);
     }
   }
   // Some have a function of their own: given by the user, the context's, or the platform's.
   const written = new Set(
-    [...bodies, context, defaults].flatMap(({ symbols }) =>
-      symbols.filter((s) => s.section !== 'undefined' && s.binding !== 'local').map((s) => s.name),
-    ),
+    [...bodies, context, defaults].flatMap(({ symbols }) => symbols.filter(isVisible).map((s) => s.name)),
   );
   const standIns = [...new Set([...missing.map((s) => s.name), ...diverted])].filter((name) => !written.has(name));
   if (standIns.length > 0) {
@@ -188,21 +174,10 @@ export function buildSubject(
     options.vendor ?? 'intel',
     entryRange(linked, platform),
   );
-  // The address spaces were chosen by the word, before the kernel's names were known.
-  const isIsolated = platform !== conventions;
-  if (features && features.isolation !== isIsolated) {
-    const { marker } = conventions.isolation;
-    throw new InputError(
-      `features '${features.words.join(',')}': ${isIsolated ? `${marker} is given and taken out again` : `${marker} is there under another name`}; write ${marker}, or leave it out`,
-    );
-  }
+  refuseOtherName(features, platform !== conventions, conventions.isolation.marker);
   const image = divert(patched);
   requireEntry(image, platform, options.files);
-  for (const name of ['context_start', 'context_end']) {
-    if (image.globals.get(name)?.module !== context.name) {
-      throw new InputError(`${contextFile}: a context must define the global symbol ${name}`);
-    }
-  }
+  requireContext(image, context, contextFile);
   const processors = processorCount(image, contextFile);
   if (processors > 1 && platform.oneProcessor) {
     throw new InputError(
@@ -222,17 +197,58 @@ export function buildSubject(
   };
 }
 
+function isDefined({ section }: ModuleSymbol): boolean {
+  return section !== 'undefined';
+}
+
+/** Whether other modules can see the symbol. */
+function isVisible(symbol: ModuleSymbol): boolean {
+  return isDefined(symbol) && symbol.binding !== 'local';
+}
+
+/** Undefined functions get stand-ins; undefined data would have to be made up. */
+function refuseData(missing: readonly ModuleSymbol[]): void {
+  const data = missing.find((symbol) => !symbol.calledOnly);
+  if (data === undefined) return;
+  const at = data.position ? `${data.position.file}:${data.position.line}: ` : '';
+  throw new InputError(`${at}symbol ${data.name} is used as data but not defined; define it in one of the given files`);
+}
+
+function requireFunctions(through: readonly string[], tested: readonly Module[], files: readonly string[]): void {
+  for (const name of through) {
+    if (tested.some(({ symbols }) => symbols.some((s) => s.name === name && isDefined(s)))) continue;
+    throw new InputError(
+      `--through ${name}: there is no function ${name} in ${files.join(', ')}; give the kernel's executable, or the object that has it`,
+    );
+  }
+}
+
+/** The address spaces are chosen by a word of the features, before it is known what the kernel calls them: both must agree. */
+function refuseOtherName(features: ImageFeatures | undefined, isIsolated: boolean, marker: string): void {
+  if (features === undefined || features.isolation === isIsolated) return;
+  const what = isIsolated ? `${marker} is given and taken out again` : `${marker} is there under another name`;
+  throw new InputError(`features '${features.words.join(',')}': ${what}; write ${marker}, or leave it out`);
+}
+
+function requireContext(image: Image, context: Module, file: string): void {
+  for (const name of contextSymbols(0)) {
+    if (image.globals.get(name)?.module !== context.name) {
+      throw new InputError(`${file}: a context must define the global symbol ${name}`);
+    }
+  }
+}
+
 /** The module with these functions of it global: what runs itself is known by its name, and nothing else takes that. */
 function withGlobals(module: Module, names: readonly string[]): Module {
   if (names.length === 0) return module;
-  const isLocal = ({ name, binding, section }: Module['symbols'][number]): boolean =>
-    binding === 'local' && section !== 'undefined' && names.includes(name);
+  const isLocal = (symbol: ModuleSymbol): boolean =>
+    symbol.binding === 'local' && isDefined(symbol) && names.includes(symbol.name);
   return { ...module, symbols: module.symbols.map((s) => (isLocal(s) ? { ...s, binding: 'global' } : s)) };
 }
 
 /** The module, which must define a function that takes the place of another. */
 function defining(name: string, module: Module): Module {
-  if (!module.symbols.some((s) => s.name === name && s.section !== 'undefined' && s.binding !== 'local')) {
+  if (!module.symbols.some((s) => s.name === name && isVisible(s))) {
     throw new InputError(
       `${module.name}: does not define ${name}, whose place it is to take; add .globl ${name} and the label`,
     );
