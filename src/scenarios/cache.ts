@@ -42,7 +42,9 @@ export class Cache {
   key({ scenario, context }: Case, { image, features }: Subject, profile: Profile): string {
     const { platform, bound, at, schedule, properties, maxStates } = scenario;
     const firings = schedule?.map(({ event, boundary, hit }) => ({ event, boundary, hit }));
-    const all = [this.program, image.hash, names(image.symbols), features, platform, profile, context];
+    // What the code was patched for is in its bytes.
+    const processor = features && [features.control.toString(16), features.isolation, features.pcid];
+    const all = [this.program, image.hash, names(image.symbols), processor, platform, profile, context];
     return createHash('sha256')
       .update(JSON.stringify([...all, bound, at, firings, properties, maxStates]))
       .digest('hex');

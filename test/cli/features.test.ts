@@ -5,34 +5,10 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { sameCode } from '../../src/patching/combinations.js';
 import { downloaded } from '../support/downloads.js';
+import { PATCHED_HANDLER } from '../support/patched.js';
 import { directory, entrace, file } from './entrace.js';
 
-/** One entry of `.altinstructions` as Linux 6.1 has it: the place, what replaces it, the feature's number, both sizes. */
-const entry = (place: number, feature: string): string => `
-	.pushsection .altinstr_replacement, "ax"
-9${place}:	movl	$0, %eax
-	.popsection
-	.pushsection .altinstructions, "a"
-	.long	1${place}b - ., 9${place}b - .
-	.value	${feature}
-	.byte	5, 5
-	.popsection`;
-
-/** Five NOPs of the handler are replaced by a move to RAX, which is the interrupted code's, on a processor with SMAP. */
-const HANDLER = file(
-  'patched.S',
-  `	.text
-	.globl	nmi
-nmi:
-	jmp	.Lover
-11:	.skip	5, 0x90
-.Lover:
-12:	.skip	5, 0x90
-	iretq
-${entry(1, '9*32+0')}
-${entry(2, '9*32+20')}
-`,
-);
+const HANDLER = file('patched.S', PATCHED_HANDLER);
 const SEARCH = ['--events', 'nmi=1', '--property', 'context'];
 
 test('the features decide what is run, and so the verdict', async () => {

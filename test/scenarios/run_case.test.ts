@@ -10,6 +10,7 @@ import type { Outcome } from '../../src/scenarios/outcome.js';
 import { type CaseOptions, runCase } from '../../src/scenarios/run_case.js';
 import { casesOf } from '../../src/scenarios/scenario.js';
 import { scenarioFrom } from '../../src/scenarios/scenario_file.js';
+import { PATCHED_HANDLER } from '../support/patched.js';
 import { asm, directory, source } from '../support/search.js';
 
 const RFC = asm('linux_nmi_rfc.S');
@@ -211,4 +212,17 @@ test('what ends in a panic is open when panics are not checked, as a search and 
 test('a context that a platform has of its own', async () => {
   const xen = { platform: 'xen', image: asm('xen_entry.S'), events: { mc: 1 } };
   assert.equal((await run({ ...xen, context: 'syscall-gap', expect: 'holds' })).status, 'met');
+});
+
+test('what a cache keeps is for the features that the code was patched for', async () => {
+  const image = source(PATCHED_HANDLER, 'patched.S');
+  const cache = new Cache(join(directory, 'features-cache'), 'p');
+  const fields = { image, events: { nmi: 1 }, properties: ['context'], expect: 'holds' };
+  const of = (features: string): Promise<Outcome> => run({ ...fields, features }, { cache });
+  assert.deepEqual([(await of('none')).status, (await of('none')).cached], ['met', true]);
+  // Other code …
+  assert.equal((await of('smap')).status, 'unmet');
+  // … and the same code on another processor: CR4.SMEP.
+  const other = await of('smep');
+  assert.deepEqual([other.status, other.cached], ['met', false]);
 });
