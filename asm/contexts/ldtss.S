@@ -4,7 +4,11 @@
  * Any process may have such segments (modify_ldt), and another thread of it may take them away while this one uses them. A handler
  * returns here by an IRET that loads SS from the LDT. The code itself is 64-bit code, which does not look at what SS is.
  */
+/* What another platform calls ring 3's stack segment, it says before it includes this. */
+#ifndef RING3_SS
 #include "../include/linux.h"
+#define RING3_SS	__USER_DS
+#endif
 
 /* Entry 0 of the LDT, RPL 3. */
 #define LDT_SS		0x7
@@ -20,7 +24,7 @@ context_start:
 	addq	%rdi, %rsi		/* the carry is live up to the ADC */
 	leaq	(%rcx,%rdx), %r9
 	adcq	%rbp, %r10
-	movl	$__USER_DS, %eax
+	movl	$RING3_SS, %eax
 	movl	%eax, %ss
 	popq	%r13
 context_end:
