@@ -18,6 +18,10 @@ missing() {
   echo "downloads: $1: real code is not tested" >&2
   exit 1
 }
+if ! command -v xz >/dev/null && [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then
+  apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends xz-utils >/dev/null 2>&1 ||
+    { apt-get update -qq && apt-get install -y --no-install-recommends xz-utils; } >/dev/null 2>&1 || true
+fi
 for tool in apt-get apt-cache dpkg-deb tar xz gcc; do
   command -v "$tool" >/dev/null || missing "there is no $tool"
 done
