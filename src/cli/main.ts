@@ -66,7 +66,10 @@ const program = new Command('entrace')
 
 codeOptions(sourceOptions(program.command('explore')))
   .description('fire events at every boundary, nested up to a bound, and check every property in every state')
-  .argument('<image...>', 'assembly files (.S) that together are the code under test')
+  .argument(
+    '<image...>',
+    'assembly files (.S), objects, or a kernel (vmlinux, bzImage, xen-syms): together the code under test',
+  )
   .option('--platform <name>', 'conventions of the system software: linux, or xen', 'linux')
   .option(
     '--profile <list>',

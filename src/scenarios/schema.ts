@@ -55,7 +55,9 @@ export const scenarioFile = z.strictObject(
       })
       .optional()
       .describe('Rules of the profile that are changed.'),
-    image: oneOrMore(text, 'an assembly file').describe('The assembly files that together are the code under test.'),
+    image: oneOrMore(text, 'an assembly file').describe(
+      'The files that together are the code under test: assembly, objects, executables, shipped kernels.',
+    ),
     context: oneOrMore(text, 'a context').optional().describe('What is interrupted; kernel by default.'),
     define: z
       .record(
