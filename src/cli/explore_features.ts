@@ -5,8 +5,15 @@ import { describePlaces, parseBound, parsePlaces, printBound } from '../explore/
 import { makeDirectory, savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
-import { type CodeChoice, combinations, type FeatureCombination, sameCode } from '../patching/combinations.js';
-import { patchable } from '../patching/patch.js';
+import {
+  type CodeChoice,
+  combinations,
+  executedPlaces,
+  type FeatureCombination,
+  sameCode,
+} from '../patching/combinations.js';
+import { type Patchable, patchable } from '../patching/patch.js';
+import { type ProcessorFeatures, processorFeatures } from '../platforms/features.js';
 import { platformNamed } from '../platforms/index.js';
 import { type BuildOptions, entryRange, loadSubject, type Subject, withOtherFeatures } from '../platforms/subject.js';
 import { chooseProfiles, parseChanges } from '../profiles/profile.js';
@@ -26,6 +33,9 @@ interface Run {
   /** The names that the code was patched for: of the first set. */
   readonly names: readonly string[];
   readonly code: CodeChoice;
+  /** Patched places that it has executed, or looked at. */
+  readonly places: readonly bigint[];
+  readonly processor: ProcessorFeatures;
   readonly result: SearchResult;
   readonly sets: (readonly string[])[];
 }
@@ -57,6 +67,7 @@ export async function exploreFeatures(
   const assembler = await Assembler.create();
   const plain = await loadSubject(assembler, build);
   const { marker } = plain.platform.isolation;
+  const patching = patchingOf(plain);
   const all = combinationsOf(plain, profile.vendor, vary);
   // With page-table isolation sections may lie elsewhere; the combinations are the same, in the same order.
   const isolated = all.some((c) => c.features.names.includes(marker))
@@ -77,13 +88,14 @@ export async function exploreFeatures(
     const { names } = combination.features;
     const base = names.includes(marker) ? isolated! : plain;
     const { code } = (base === isolated ? isolatedAll! : all)[i]!;
-    const subject = withOtherFeatures(base, names, profile.vendor);
-    const known = runs.find((run) => speaksFor(run, subject, base, code));
+    const processor = processorFeatures(patching, names, names);
+    const known = runs.find((run) => speaksFor(run, processor, code));
     if (known) {
       known.sets.push(...combination.sets);
       left--;
       continue;
     }
+    const subject = withOtherFeatures(base, names, profile.vendor);
     const request: Omit<SearchRequest, 'profile'> = {
       subject,
       properties: properties.map((p) => p.name),
@@ -96,7 +108,9 @@ export async function exploreFeatures(
       wantCode: true,
     };
     const done = await runSearch(request, profile, false);
-    runs.push({ subject, names, code, result: done.result, sets: [...combination.sets] });
+    const codes = (base === isolated ? isolatedAll! : all).map((c) => c.code);
+    const places = executedPlaces(codes, done.result.code ?? []);
+    runs.push({ subject, names, code, places, processor, result: done.result, sets: [...combination.sets] });
     left--;
     interrupted = done.interrupted;
     if (interrupted) break;
@@ -157,23 +171,25 @@ function combinationsOf(
   vendor: BuildOptions['vendor'],
   vary: readonly string[] | undefined,
 ): FeatureCombination[] {
-  const linked = subject.unpatched!;
-  const code = patchable(linked);
-  if (!code) {
-    throw new InputError(`features 'all': nothing in ${linked.tested.join(', ')} depends on them; leave them out`);
-  }
-  return combinations(code, vendor ?? 'intel', entryRange(linked, subject.platform), vary);
+  const ranges = entryRange(subject.unpatched!, subject.platform);
+  return combinations(patchingOf(subject), vendor ?? 'intel', ranges, vary);
+}
+
+function patchingOf({ unpatched }: Subject): Patchable {
+  const code = patchable(unpatched!);
+  if (code) return code;
+  throw new InputError(`features 'all': nothing in ${unpatched!.tested.join(', ')} depends on them; leave them out`);
 }
 
 /** Whether what a run came to is what a search of this code would: the processor is the same, and each instruction it came by. */
-function speaksFor(run: Run, subject: Subject, base: Subject, code: CodeChoice): boolean {
-  const [a, b] = [run.subject.features!, subject.features!];
+function speaksFor(run: Run, processor: ProcessorFeatures, code: CodeChoice): boolean {
+  const [a, b] = [run.processor, processor];
   return (
-    run.subject.platform === base.platform &&
     a.control === b.control &&
+    a.isolation === b.isolation &&
     a.pcid === b.pcid &&
     run.result.stopped === undefined &&
-    sameCode(run.code, code, run.result.code ?? [])
+    sameCode(run.code, code, run.places)
   );
 }
 

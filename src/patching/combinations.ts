@@ -21,27 +21,29 @@ export interface CodeChoice {
   readonly thunks: string;
 }
 
-/** Whether two codes of one image are the same as far as these instructions go. */
-export function sameCode(
-  a: CodeChoice,
-  b: CodeChoice,
+/** The patched places, of all these codes, that executed instructions lie in. */
+export function executedPlaces(
+  codes: readonly CodeChoice[],
   executed: readonly { readonly address: bigint; readonly length: number }[],
-): boolean {
-  if (a.thunks !== b.thunks) return false;
-  const changed = [...new Set([...a.places.keys(), ...b.places.keys()])].flatMap((address) => {
-    const [one, other] = [a.places.get(address), b.places.get(address)];
-    if (one?.entry === other?.entry) return [];
-    return [{ start: address, end: address + BigInt(Math.max(one?.size ?? 0, other?.size ?? 0)) }];
-  });
-  return !executed.some(({ address, length }) =>
-    changed.some(({ start, end }) => address < end && address + BigInt(length) > start),
-  );
+): bigint[] {
+  const sizes = new Map<bigint, number>();
+  for (const { places } of codes) {
+    for (const [address, { size }] of places) sizes.set(address, Math.max(size, sizes.get(address) ?? 0));
+  }
+  return [...sizes]
+    .filter(([start, size]) =>
+      executed.some(({ address, length }) => address < start + BigInt(size) && address + BigInt(length) > start),
+    )
+    .map(([address]) => address);
+}
+
+/** Whether two codes of one image are the same in these places, and in what becomes of returns and indirect branches. */
+export function sameCode(a: CodeChoice, b: CodeChoice, places: readonly bigint[]): boolean {
+  return a.thunks === b.thunks && places.every((at) => a.places.get(at)?.entry === b.places.get(at)?.entry);
 }
 
 /** More than so many sets are not gone through. */
 const MOST_SETS = 1 << 16;
-/** More than so many different codes are not what anybody wants to run. */
-const MOST_CODES = 4096;
 
 /** No kernel sets two of these: ways of doing the same. */
 const EXCLUSIVE: readonly (readonly string[])[] = [
@@ -107,11 +109,6 @@ export function combinations(
     const group = groups.get(key);
     if (group) group.sets.push(present);
     else groups.set(key, { sets: [present], numbers, code });
-    if (groups.size > MOST_CODES) {
-      throw new InputError(
-        `--features all: the features ${names.join(', ')} make more than ${MOST_CODES} codes; ${hint}`,
-      );
-    }
   }
   return [...groups.values()].map((group) => ({
     features: setOf(subject, group.numbers),

@@ -42,6 +42,21 @@ export function featureWords(text: string | undefined): readonly string[] | unde
   throw new InputError(`features '${text}': stands for many sets; only explore runs them all, name one here`);
 }
 
+/** What features mean to the machine. */
+export type ProcessorFeatures = Pick<ImageFeatures, 'control' | 'isolation' | 'pcid'>;
+
+export function processorFeatures(
+  code: Patchable,
+  words: readonly string[],
+  names: readonly string[],
+): ProcessorFeatures {
+  return {
+    control: controlBits(code, names),
+    isolation: names.includes(PTI) || words.includes(XPTI),
+    pcid: usesPcid(code, names),
+  };
+}
+
 /** The image as it runs on a processor with the features; the image itself if nothing in it is patched. */
 export function withFeatures(
   image: Image,
@@ -64,9 +79,7 @@ export function withFeatures(
     features: {
       words: all,
       present: [...asked.filter((name) => names.includes(name)), ...all.filter((name) => name === XPTI)],
-      control: controlBits(code, names),
-      isolation: names.includes(PTI) || all.includes(XPTI),
-      pcid: usesPcid(code, names),
+      ...processorFeatures(code, all, names),
     },
   };
 }
