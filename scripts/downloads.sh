@@ -35,7 +35,10 @@ known() { [ -n "$(apt-cache show --no-all-versions "$1" 2>/dev/null)" ]; }
 if ! known linux-source-6.1 && [ "$(id -u)" -eq 0 ]; then apt-get update -qq >/dev/null 2>&1 || true; fi
 unpack() { # PACKAGE: unpacks it into ./PACKAGE
   known "$1" || missing "no package $1 (it is in Debian 12)"
-  apt-get download -qq "$1" >/dev/null 2>&1 || missing "the package $1 could not be fetched"
+  # Lists that are old name packages that are gone.
+  apt-get download -qq "$1" >/dev/null 2>&1 ||
+    { [ "$(id -u)" -eq 0 ] && apt-get update -qq >/dev/null 2>&1 && apt-get download -qq "$1" >/dev/null 2>&1; } ||
+    missing "the package $1 could not be fetched"
   dpkg-deb -x "$1"_*.deb "$1"
   rm "$1"_*.deb
 }
