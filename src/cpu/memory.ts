@@ -140,6 +140,8 @@ export class GuestMemory {
     const shared = allocateShared(total, this.#firstOnUse);
     this.#hostAddress = shared.address;
     this.u8 = new Uint8Array(shared.buffer);
+    // A page of code may have less in it than the page is long.
+    this.u8.fill(0, this.#firstConstant);
     this.u32 = new Uint32Array(shared.buffer);
     this.view = new DataView(shared.buffer);
     this.words = total / 8;
