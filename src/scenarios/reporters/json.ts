@@ -1,17 +1,16 @@
 /** The run of a suite as one JSON object. */
 import { stripVTControlCharacters } from 'node:util';
 import { failureToJson } from '../../report/json.js';
-import { failed, passed, type Ran, type Reporter } from './reporter.js';
+import { countsOf, type Ran, type Reporter } from './reporter.js';
 
 export function jsonReporter(): Reporter {
   return {
     end: ({ ran, left, seconds }) => {
-      const wrong = ran.filter(failed).length;
-      const right = ran.filter(passed).length;
+      const { right, wrong, skipped } = countsOf(ran);
       const object = {
         passed: right,
         failed: wrong,
-        ...(right + wrong < ran.length ? { skipped: ran.length - right - wrong } : {}),
+        ...(skipped > 0 ? { skipped } : {}),
         ...(left > 0 ? { notRun: left } : {}),
         seconds: rounded(seconds),
         cases: ran.map(caseToJson),

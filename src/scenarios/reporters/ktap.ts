@@ -1,7 +1,7 @@
 /** KTAP version 1, the kernel's test format (Documentation/dev-tools/ktap.rst). */
 import { stripVTControlCharacters } from 'node:util';
 import type { Status } from '../outcome.js';
-import { failed, passed, type Reporter } from './reporter.js';
+import { countsOf, passed, type Reporter } from './reporter.js';
 
 /** The directive of a result that says more than ok or not ok. */
 const DIRECTIVES: Readonly<Partial<Record<Status, string>>> = {
@@ -33,9 +33,7 @@ export function ktapReporter(): Reporter {
       return `${lines.map((line) => `# ${plain(line)}\n`).join('')}${result}`;
     },
     end: ({ ran, left }) => {
-      const wrong = ran.filter(failed).length;
-      const right = ran.filter(passed).length;
-      const skipped = ran.length - wrong - right;
+      const { right, wrong, skipped } = countsOf(ran);
       const not = left > 0 ? `Bail out! interrupted, ${left} not run\n` : '';
       return `# Totals: pass:${right} fail:${wrong}${skipped > 0 ? ` skip:${skipped}` : ''} total:${ran.length}\n${not}`;
     },

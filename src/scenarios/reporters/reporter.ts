@@ -69,3 +69,14 @@ export function passed({ outcome }: Ran): boolean {
 export function failed({ outcome }: Ran): boolean {
   return outcome.status !== 'met' && outcome.status !== 'skipped';
 }
+
+/** How many have passed, failed and been skipped. */
+export function countsOf(ran: readonly Ran[]): {
+  readonly right: number;
+  readonly wrong: number;
+  readonly skipped: number;
+} {
+  const right = ran.filter(passed).length;
+  const wrong = ran.filter(failed).length;
+  return { right, wrong, skipped: ran.length - right - wrong };
+}

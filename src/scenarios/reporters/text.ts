@@ -4,7 +4,7 @@ import { stripVTControlCharacters } from 'node:util';
 import { count, plural } from '../../report/names.js';
 import { type Paint, shortPath } from '../../report/text.js';
 import type { Outcome, Result, Status } from '../outcome.js';
-import { failed, passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
+import { countsOf, failed, passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
 const WORDS: Readonly<Record<Status, string>> = {
   met: 'ok',
@@ -85,15 +85,14 @@ function table({ ran }: SuiteEnd): string {
 
 function total(end: SuiteEnd, paint: Paint): string {
   const { ran, left, seconds } = end;
-  const wrong = ran.filter(failed);
-  const right = ran.filter(passed);
-  const skipped = ran.length - wrong.length - right.length;
+  const { right, wrong, skipped } = countsOf(ran);
   const cached = ran.filter((r) => r.outcome.cached).length;
   const parts = [plural(ran.length, 'case'), `${seconds.toFixed(1)} s`];
   if (cached > 0) parts.push(`${count(cached)} from the cache`);
   const list = [parts.join(', ')];
   if (left > 0) list.push(paint('yellow', `interrupted: ${plural(left, 'case')} not run`));
-  for (const { outcome } of wrong) list.push(`${paint('red', WORDS[outcome.status].padEnd(5))} ${outcome.name}`);
-  list.push(`${right.length} passed, ${wrong.length} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
+  for (const { outcome } of ran.filter(failed))
+    list.push(`${paint('red', WORDS[outcome.status].padEnd(5))} ${outcome.name}`);
+  list.push(`${right} passed, ${wrong} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
   return list.join('\n');
 }
