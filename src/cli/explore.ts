@@ -1,18 +1,14 @@
 /** entrace explore: the exhaustive search, its report, its files. */
 import { join } from 'node:path';
 import { Assembler } from '../assembler/index.js';
-import { InputError } from '../errors.js';
-import { describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
-import { makeDirectory, savedCode, savedSources, savePaths } from '../explore/path_file.js';
+import { makeDirectory } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
-import { type SearchRequest, startSearch } from '../explore/threads.js';
 import { parseFeatures } from '../patching/features.js';
 import { machineFor } from '../platforms/boot.js';
 import { platformNamed } from '../platforms/index.js';
 import { loadSubject } from '../platforms/subject.js';
-import { type ChosenProfile, chooseProfiles, type Profile, parseChanges } from '../profiles/profile.js';
+import { type ChosenProfile, chooseProfiles, parseChanges } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
-import { PROPERTIES, selectProperties } from '../properties/index.js';
 import { type Compared, comparison, differencesToJson } from '../report/comparison.js';
 import { toJson } from '../report/json.js';
 import { plural } from '../report/names.js';
@@ -20,19 +16,17 @@ import { searchReport, verdictReport } from '../report/search_report.js';
 import { type Heading, paintFor, shortPath } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { exploreFeatures } from './explore_features.js';
-import { interruptible } from './interrupt.js';
 import { refuseSource, writeFile } from './output.js';
-import { ProgressLine } from './progress_line.js';
-import { codeSettings, type SearchOptions, sourceSettings } from './search_options.js';
-
-export interface ExploreOptions extends SearchOptions {
-  readonly save?: string;
-  readonly json?: string;
-  readonly workers: number;
-  readonly maxStates?: number;
-  readonly maxMemory: number;
-  readonly exact?: boolean;
-}
+import { codeSettings, sourceSettings } from './search_options.js';
+import {
+  type ExploreOptions,
+  headingOf,
+  planOf,
+  runSearch,
+  saveFailures,
+  searchRequest,
+  writeJson,
+} from './search_run.js';
 
 /** A search that is done. */
 interface Searched {
@@ -48,8 +42,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   }
   const platform = platformNamed(options.platform);
   const profiles = chooseProfiles(options.profile, parseChanges(options.knob ?? []));
-  const bound = parseBound(options.events);
-  const properties = selectProperties(options.property);
+  const plan = planOf(files, options);
   const subject = await loadSubject(await Assembler.create(), {
     files,
     platform,
@@ -58,7 +51,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     ...sourceSettings(options),
     ...codeSettings(options),
   });
-  const places = parsePlaces(options.at ?? [], subject.image, subject.platform, bound);
+  const request = searchRequest(plan, subject);
   const several = profiles.length > 1;
   const folders = profiles.map(({ base }) => (several && options.save ? join(options.save, base) : options.save));
 
@@ -72,33 +65,14 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   // An image that does not go with one of the profiles is refused before the first is explored.
   if (several) for (const { profile } of profiles) machineFor(subject, profile);
 
-  const request: Omit<SearchRequest, 'profile'> = {
-    subject,
-    properties: properties.map((p) => p.name),
-    bound,
-    places,
-    ...(options.maxStates === undefined ? {} : { maxStates: options.maxStates }),
-    maxMemory: options.maxMemory * 2 ** 20,
-    exact: options.exact ?? false,
-    workers: options.workers,
-  };
   // With the JSON on standard output the report goes to standard error: each stream stays of one kind.
   const out = options.json === '-' ? process.stderr : process.stdout;
   const paint = paintFor(out);
   const done: Searched[] = [];
   for (const [i, chosen] of profiles.entries()) {
-    const { profile, changes } = chosen;
+    const { profile } = chosen;
     const { result, interrupted } = await runSearch(request, profile, several);
-    const heading: Heading = {
-      files,
-      platform: platform.name,
-      profile: profile.name,
-      knobs: changes,
-      context: options.context,
-      bound,
-      places: describePlaces(places, bound, subject.image),
-      properties: properties.length < PROPERTIES.length ? properties.map((p) => p.name) : undefined,
-    };
+    const heading = headingOf(plan, request, chosen);
     done.push({ chosen, heading, result });
     out.write(
       several
@@ -107,17 +81,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     );
     const folder = folders[i];
     if (folder !== undefined && result.failures.length > 0) {
-      const names = savePaths(folder, result.failures, {
-        image: subject.image.hash,
-        files: [...files],
-        ...savedSources(sourceSettings(options)),
-        ...savedCode(codeSettings(options)),
-        platform: platform.name,
-        profile: chosen.given,
-        ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
-        ...(chosen.rules === undefined ? {} : { rules: chosen.rules }),
-        context: options.context,
-      });
+      const names = saveFailures(folder, plan, subject, chosen, result, codeSettings(options));
       out.write(
         `\n${plural(names.length, 'path')} saved in ${shortPath(folder)}; entrace replay ${shortPath(names[0]!)} runs the first\n`,
       );
@@ -138,40 +102,10 @@ export async function explore(files: readonly string[], options: ExploreOptions)
   return left.length === 0 && done.every(({ result }) => result.verdict === 'holds') ? EXIT.HOLDS : EXIT.OPEN;
 }
 
-/** One search, with its progress line, until it ends or is interrupted. */
-export async function runSearch(
-  request: Omit<SearchRequest, 'profile'>,
-  profile: Profile,
-  several: boolean,
-): Promise<{ readonly result: SearchResult; readonly interrupted: boolean }> {
-  const progress = new ProgressLine(process.stderr);
-  const running = startSearch({ ...request, profile }, (p) => progress.show(p));
-  let interrupted = false;
-  const stop = (): void => {
-    interrupted = true;
-    running.interrupt();
-  };
-  try {
-    const result = await interruptible(stop, () => running.result);
-    return { result, interrupted };
-  } catch (error) {
-    if (!several || !(error instanceof InputError)) throw error;
-    throw new InputError(error.message, [...error.notes, `under the profile ${profile.name}`]);
-  } finally {
-    progress.end();
-  }
-}
-
 function comparisonJson(profiles: readonly object[], done: readonly Searched[], left: readonly string[]): object {
   return {
     profiles,
     differences: differencesToJson(done.map(({ chosen, result }) => ({ name: chosen.base, result }))),
     ...(left.length > 0 ? { notExplored: left } : {}),
   };
-}
-
-export function writeJson(file: string, value: object): void {
-  const text = `${JSON.stringify(value, null, 2)}\n`;
-  if (file === '-') process.stdout.write(text);
-  else writeFile('--json', file, text, 'w');
 }

@@ -21,15 +21,20 @@ export interface CodeChoice {
   readonly thunks: string;
 }
 
-/** The patched places, of all these codes, that executed instructions lie in. */
-export function executedPlaces(
-  codes: readonly CodeChoice[],
-  executed: readonly { readonly address: bigint; readonly length: number }[],
-): bigint[] {
+/** The places that are patched in any of these codes, and their bytes. */
+export function patchedPlaces(codes: readonly CodeChoice[]): ReadonlyMap<bigint, number> {
   const sizes = new Map<bigint, number>();
   for (const { places } of codes) {
     for (const [address, { size }] of places) sizes.set(address, Math.max(size, sizes.get(address) ?? 0));
   }
+  return sizes;
+}
+
+/** Those of the patched places that executed instructions lie in. */
+export function executedPlaces(
+  sizes: ReadonlyMap<bigint, number>,
+  executed: readonly { readonly address: bigint; readonly length: number }[],
+): bigint[] {
   return [...sizes]
     .filter(([start, size]) =>
       executed.some(({ address, length }) => address < start + BigInt(size) && address + BigInt(length) > start),

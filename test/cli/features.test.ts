@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { executedPlaces, sameCode } from '../../src/patching/combinations.js';
+import { executedPlaces, patchedPlaces, sameCode } from '../../src/patching/combinations.js';
 import { downloaded } from '../support/downloads.js';
 import { PATCHED_HANDLER } from '../support/patched.js';
 import { directory, entrace, file } from './entrace.js';
@@ -49,7 +49,8 @@ test('two codes are the same if what was executed is', () => {
   const a = { places: new Map([[100n, place(0)]]), thunks: '' };
   const b = { places: new Map([[100n, place(1)]]), thunks: '' };
   const none = { places: new Map<bigint, { size: number; entry: number }>(), thunks: '' };
-  const executed = (address: bigint, length: number): bigint[] => executedPlaces([none, a, b], [{ address, length }]);
+  const executed = (address: bigint, length: number): bigint[] =>
+    executedPlaces(patchedPlaces([none, a, b]), [{ address, length }]);
   assert.deepEqual(executed(100n, 5), [100n]);
   assert.equal(sameCode(a, a, executed(100n, 5)), true);
   for (const other of [b, none]) {
