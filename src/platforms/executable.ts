@@ -117,9 +117,8 @@ function calledFromEntry(
 }
 
 /** The regions of an image's fixed sections but per-CPU data: whole pages, with the rights of all sections that lie in them. */
-export function fixedRegions(image: Image, { systemCode }: Platform): Region[] {
-  const isInitial = initialCode(image, systemCode.initial);
-  const sections = image.sections.filter((s) => s.fixed && s.segment !== 'percpu' && !isInitial(s));
+export function fixedRegions(image: Image, platform: Platform): Region[] {
+  const sections = loadedSections(image, platform).filter((s) => s.fixed && s.segment !== 'percpu');
   const size = BigInt(PAGE_SIZE);
   const rights = new Map<bigint, number>();
   for (const section of sections) {
@@ -147,16 +146,9 @@ export function fixedRegions(image: Image, { systemCode }: Platform): Region[] {
   return regions;
 }
 
-/** Which sections are freed after boot, and so not in memory. */
-function initialCode(image: Image, [from, to]: readonly [string, string]): (section: PlacedSection) => boolean {
-  const start = image.globals.get(from)?.address;
-  const end = image.globals.get(to)?.address;
-  if (start === undefined || end === undefined) return () => false;
-  return ({ address }) => address >= start && address < end;
-}
-
-/** The sections of an image that are in memory when entry code runs. */
-export function loadedSections(image: Image, { systemCode }: Platform): PlacedSection[] {
-  const isInitial = initialCode(image, systemCode.initial);
-  return image.sections.filter((s) => !s.fixed || s.segment === 'percpu' || !isInitial(s));
+/** The sections of an image that are in memory when entry code runs: without what an executable frees after boot. */
+export function loadedSections(image: Image, { systemCode }: Platform): readonly PlacedSection[] {
+  const [start, end] = systemCode.initial.map((name) => image.globals.get(name)?.address);
+  if (start === undefined || end === undefined) return image.sections;
+  return image.sections.filter((s) => !s.fixed || s.segment === 'percpu' || s.address < start || s.address >= end);
 }

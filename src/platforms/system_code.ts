@@ -5,6 +5,7 @@
 
 import { InputError } from '../errors.js';
 import type { Module, ModuleSymbol } from '../image/module.js';
+import { executableOf } from './executable.js';
 import { PLATFORMS } from './index.js';
 import { linuxKernel } from './linux_kernel.js';
 import type { Platform } from './platform.js';
@@ -32,7 +33,7 @@ export class CodeFacts {
         if (!known || known.section === 'undefined') this.#symbols.set(symbol.name, symbol);
       }
     }
-    this.executable = modules.find(({ sections }) => sections.some(({ address }) => address !== undefined));
+    this.executable = executableOf(modules);
   }
 
   /** Whether the code defines or uses a symbol. */
