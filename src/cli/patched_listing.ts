@@ -1,4 +1,5 @@
 /** What of an image `entrace asm --list` shows: code as a processor with given features runs it, each change with its feature. */
+import { lastAt } from '../binary_search.js';
 import type { Disassembler } from '../cpu/disassembler.js';
 import { InputError } from '../errors.js';
 import { addressOf, type Range, rangesOf } from '../hooks/triggers.js';
@@ -147,15 +148,9 @@ function sectionOf({ name }: PlacedSection, data: Uint8Array, lines: readonly Li
 
 /** The features that have written at an address, the last one first. */
 function noteOf(sites: readonly PatchedSite[], address: bigint): string | undefined {
-  let low = 0;
-  let high = sites.length;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (sites[middle]!.address <= address) low = middle + 1;
-    else high = middle;
-  }
   // A site has at most 255 bytes, and several entries.
-  for (let i = low - 1; i >= 0 && address - sites[i]!.address < 256n; i--) {
+  const last = lastAt(sites.length, (i) => sites[i]!.address <= address);
+  for (let i = last; i >= 0 && address - sites[i]!.address < 256n; i--) {
     const { address: start, size, by } = sites[i]!;
     if (by !== undefined && address < start + BigInt(size)) return by;
   }
@@ -190,13 +185,6 @@ class AddressNames {
 
   /** How many symbols lie at or before an address. */
   private after(address: bigint): number {
-    let low = 0;
-    let high = this.symbols.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.symbols[middle]!.address <= address) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    return lastAt(this.symbols.length, (i) => this.symbols[i]!.address <= address) + 1;
   }
 }

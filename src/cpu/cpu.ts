@@ -3,14 +3,8 @@
  * What the instruction may touch is checked first, so that the engine never sees an access or a division that faults.
  */
 import { type Code, Mnemonic, OpKind, Register, RegisterExt } from 'iced-x86';
-import {
-  Access,
-  DecodeCache,
-  type Instruction,
-  MAX_INSTRUCTION,
-  type MemoryOperand,
-  registerNumber,
-} from './decoder.js';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
+import { Access, DecodeCache, type Instruction, type MemoryOperand, registerNumber } from './decoder.js';
 import { CODE, type GuestMemory, Perm } from './memory.js';
 import { NotModelled } from './not_modelled.js';
 import { Flag, REGISTER_COUNT, Reg, RegisterFile } from './registers.js';

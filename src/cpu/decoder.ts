@@ -19,11 +19,9 @@ import {
   RegisterExt,
   RflagsBits,
 } from 'iced-x86';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
 import { Reg } from './registers.js';
 import type { RegisterBatch } from './unicorn.js';
-
-/** The longest instruction (SDM vol. 2, 2.3.11). */
-export const MAX_INSTRUCTION = 15;
 
 /** IMPLICIT: by the processor itself, to a descriptor table, a TSS or an event's frame (SDM vol. 3, 4.6). */
 export const Access = { READ: 1, WRITE: 2, IMPLICIT: 4 } as const;

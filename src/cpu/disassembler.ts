@@ -1,5 +1,6 @@
 /** Capstone, behind a cache: bytes in, the text that a person reads out. The only file that knows Capstone. */
 import { createRequire } from 'node:module';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
 
 /** The fields of Capstone's instructions that can be relied on; `detail` is read at wrong offsets and `address` is signed. */
 interface CapstoneInstruction {
@@ -31,8 +32,6 @@ export interface DisassembledInstruction {
   readonly size: number;
 }
 
-/** The longest instruction. Intel SDM volume 2, 2.3.11. Bytes. */
-const LONGEST = 15;
 /** Instructions that the cache may hold before it is emptied. */
 const CACHE_LIMIT = 100_000;
 
@@ -80,13 +79,13 @@ export class Disassembler {
   /** The first instruction in `bytes` in AT&T syntax; `.byte 0x…` if it is not a known one or not all there. */
   text(bytes: Uint8Array, address: bigint): string {
     const instruction = this.instruction(bytes, address);
-    if (!instruction) return byteDirective(bytes.subarray(0, LONGEST));
+    if (!instruction) return byteDirective(bytes.subarray(0, MAX_INSTRUCTION));
     return instruction.operands === '' ? instruction.mnemonic : `${instruction.mnemonic} ${instruction.operands}`;
   }
 
   /** The first instruction in `bytes`; undefined if it is not a known one or not all there. */
   instruction(bytes: Uint8Array, address: bigint): DisassembledInstruction | undefined {
-    const code = bytes.subarray(0, LONGEST);
+    const code = bytes.subarray(0, MAX_INSTRUCTION);
     const key = `${address.toString(16)} ${Buffer.from(code).toString('hex')}`;
     if (this.cache.has(key)) return this.cache.get(key);
     const found = this.ask(code, address);

@@ -1,4 +1,5 @@
 /** An ELF file as a module: a relocatable object with its relocations, an executable with its sections at their addresses. */
+import { lastAt } from '../binary_search.js';
 import { InputError } from '../errors.js';
 import { type LineMap, positionAt } from '../image/line_map.js';
 import type { LineRow, Module, ModuleSection, ModuleSymbol, Relocation, RelocationKind } from '../image/module.js';
@@ -272,14 +273,7 @@ const MODULE_TYPES: Readonly<Record<ElfSymbol['type'], ModuleSymbol['type']>> = 
 
 /** `label+0x8`: the last label at or before an offset; undefined if there is none. `offsets` are those of the labels, in order. */
 function nearest(labels: ReadonlyMap<number, string>, offsets: readonly number[], offset: number): string | undefined {
-  let low = 0;
-  let high = offsets.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (offsets[middle]! <= offset) low = middle + 1;
-    else high = middle;
-  }
-  const from = offsets[low - 1];
+  const from = offsets[lastAt(offsets.length, (i) => offsets[i]! <= offset)];
   if (from === undefined) return undefined;
   return from === offset ? labels.get(from) : `${labels.get(from)}+0x${(offset - from).toString(16)}`;
 }

@@ -8,6 +8,7 @@
 import { Vector } from '../cpu/cpu.js';
 import { NotModelled } from '../cpu/not_modelled.js';
 import { Flag, Reg } from '../cpu/registers.js';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
 import { deliver, Origin } from './delivery.js';
 import { EventState, PENDING_DEBUG, PENDING_DEBUG_SHIFT, SHADOWS } from './event_state.js';
 import { EventType } from './fred.js';
@@ -39,7 +40,6 @@ const EFER_LME_LMA = 0x500;
 const EFER_DEFINED = 0xd01;
 const RFLAGS_RESERVED = 0xffc08028;
 const DEBUGCTL_BTF = 1 << 1;
-const MAX_INSTRUCTION_LENGTH = 15;
 const TSS_BUSY_64 = 11;
 const SELECTOR_TI = 4;
 const UNUSABLE = 1 << 16;
@@ -140,7 +140,7 @@ function injectionFailure(machine: Machine): string | undefined {
   if (hasCode && readField32(machine, 'ENTRY_EXCEPTION_ERROR_CODE') >>> 16 !== 0)
     return `${what} has an error code of more than 16 bits (SDM 26.2.1.3)`;
   const length = readField32(machine, 'ENTRY_INSTRUCTION_LENGTH');
-  if (type >= EventType.SOFTWARE_INTERRUPT && (length < 1 || length > MAX_INSTRUCTION_LENGTH))
+  if (type >= EventType.SOFTWARE_INTERRUPT && (length < 1 || length > MAX_INSTRUCTION))
     return `${what} is raised by software, and the instruction length is ${length}, not 1 to 15 (SDM 26.2.1.3)`;
   return undefined;
 }

@@ -1,6 +1,7 @@
 /** An image: modules linked to addresses; what the machine loads and what people's names for addresses come from. */
 import { createHash } from 'node:crypto';
-import { instructionOffsets, instructionText, LONGEST } from './instructions.js';
+import { lastAt } from '../binary_search.js';
+import { instructionOffsets, instructionText, MAX_INSTRUCTION } from './instructions.js';
 import { type LineMap, positionAt } from './line_map.js';
 import type { LineRow, ModuleSymbol } from './module.js';
 import { SymbolIndex } from './symbol_index.js';
@@ -180,22 +181,10 @@ export class Image {
     const section = this.sectionAt(symbol.address);
     if (!section) return undefined;
     const from = Number(symbol.address - section.address);
-    const end = Math.min(section.size, section.lines.length > 0 ? section.size : from + LONGEST * (count + 1));
+    const end = Math.min(section.size, section.lines.length > 0 ? section.size : from + MAX_INSTRUCTION * (count + 1));
     const offset = this.#starts(section, from, end)[count];
     return offset === undefined ? undefined : section.address + BigInt(offset);
   }
-}
-
-/** The greatest index below `count` for which `holds`, which does so up to some index and not after it; -1 if for none. */
-function lastAt(count: number, holds: (index: number) => boolean): number {
-  let low = 0;
-  let high = count;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (holds(middle)) low = middle + 1;
-    else high = middle;
-  }
-  return low - 1;
 }
 
 function offsetOf(section: PlacedSection, symbol: ImageSymbol): number {

@@ -1,8 +1,8 @@
 /** Instructions in code that has no line map: where they begin, and what they read like. */
 import { Decoder, DecoderOptions, FlowControl, Formatter, FormatterSyntax } from 'iced-x86';
 
-/** No instruction is longer (SDM vol. 2, 2.3.11). */
-export const LONGEST = 15;
+/** The longest instruction, in bytes (SDM vol. 2, 2.3.11). */
+export const MAX_INSTRUCTION = 15;
 
 /**
  * The offsets into `code` of the instructions from offset `from`, where one is known to begin, up to, and not including, `to`. What
@@ -13,7 +13,11 @@ export function instructionOffsets(code: Uint8Array, from: number, to: number): 
   const end = Math.min(to, code.length);
   if (from >= end) return offsets;
   // An instruction that begins before the end may go beyond it.
-  const decoder = new Decoder(64, code.subarray(from, Math.min(code.length, end + LONGEST)), DecoderOptions.None);
+  const decoder = new Decoder(
+    64,
+    code.subarray(from, Math.min(code.length, end + MAX_INSTRUCTION)),
+    DecoderOptions.None,
+  );
   while (from + decoder.position < end && decoder.canDecode) {
     const at = decoder.position;
     offsets.push(from + at);
@@ -39,7 +43,7 @@ export function instructionText(
     formatter.uppercaseHex = false;
     formatter.branchLeadingZeros = false;
   }
-  const decoder = new Decoder(64, code.subarray(offset, offset + LONGEST), DecoderOptions.None);
+  const decoder = new Decoder(64, code.subarray(offset, offset + MAX_INSTRUCTION), DecoderOptions.None);
   decoder.ip = address;
   const instruction = decoder.decode();
   const { flowControl, isInvalid } = instruction;

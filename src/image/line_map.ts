@@ -1,4 +1,5 @@
 /** The source lines of code that has too many instructions for a row each. Plain data, which goes from thread to thread. */
+import { lastAt } from '../binary_search.js';
 import type { SourcePosition } from './module.js';
 
 /** Row i: what lies at `offsets[i]` of a section, and behind it up to the next row's, is from `lines[i]` of `files[fileOf[i]]`. */
@@ -17,15 +18,8 @@ export interface LineMap {
 /** Where the code at an offset comes from; undefined if that is not known. */
 export function positionAt(map: LineMap, offset: number): SourcePosition | undefined {
   const { files, offsets, fileOf, lines, columns } = map;
-  let low = 0;
-  let high = offsets.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (offsets[middle]! <= offset) low = middle + 1;
-    else high = middle;
-  }
-  if (low === 0) return undefined;
-  const row = low - 1;
+  const row = lastAt(offsets.length, (i) => offsets[i]! <= offset);
+  if (row < 0) return undefined;
   const file = files[fileOf[row]!];
   const line = lines[row]!;
   if (file === undefined || line === 0) return undefined;

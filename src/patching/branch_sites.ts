@@ -1,5 +1,6 @@
 /** Places in the code that objtool, the compiler or a macro has listed for the boot code: a branch at each. */
 import { InputError } from '../errors.js';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
 import type { PatchedMemory } from './memory.js';
 import { lengthAt } from './nops.js';
 import { offsets, type TableName, tables, viewOf } from './tables.js';
@@ -20,8 +21,6 @@ export const RET = 0xc3;
 export const INT3 = 0xcc;
 /** SDM vol. 2, 2.1.1: in 64-bit mode it does nothing, and makes a branch a byte longer. */
 const CS_PREFIX = 0x2e;
-/** SDM vol. 2, 2.3.11. Bytes. */
-const LONGEST = 15;
 
 /**
  * The listed sites. Objects that objtool has not seen list nothing; there, and only there, the branches to `targets` that the
@@ -57,7 +56,7 @@ export function branchSites(memory: PatchedMemory, name: TableName, targets: Rea
 /** The instruction at an address; undefined if there is none, or no code. */
 export function branchAt(memory: PatchedMemory, address: bigint): BranchSite | undefined {
   if (!memory.isCode(address, 1)) return undefined;
-  const bytes = memory.read(address, LONGEST)!;
+  const bytes = memory.read(address, MAX_INSTRUCTION)!;
   const prefix = bytes[0] === CS_PREFIX ? 1 : 0;
   const first = bytes[prefix];
   const second = bytes[prefix + 1];

@@ -1,4 +1,5 @@
 /** An image's memory while it is patched: what is read is what has been written so far; the image itself stays as it is. */
+import { lastAt } from '../binary_search.js';
 import type { Image, PlacedSection } from '../image/image.js';
 
 export class PatchedMemory {
@@ -14,14 +15,7 @@ export class PatchedMemory {
 
   /** The section in which all bytes of a range lie. */
   sectionAt(address: bigint, size = 1): PlacedSection | undefined {
-    let low = 0;
-    let high = this.sections.length;
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.sections[middle]!.address <= address) low = middle + 1;
-      else high = middle;
-    }
-    const section = this.sections[low - 1];
+    const section = this.sections[lastAt(this.sections.length, (i) => this.sections[i]!.address <= address)];
     const inside = section && address - section.address + BigInt(size) <= BigInt(section.size);
     return inside ? section : undefined;
   }

@@ -1,6 +1,7 @@
 /** The line map of a patched section: what has been written has rows of its own, with the source of what was put there. */
 import { Decoder, DecoderOptions, Formatter, FormatterSyntax, Mnemonic } from 'iced-x86';
 import type { PlacedSection } from '../image/image.js';
+import { MAX_INSTRUCTION } from '../image/instructions.js';
 import type { LineRow } from '../image/module.js';
 import type { Patch, PatchOrigin } from './alternatives.js';
 import type { PatchedMemory } from './memory.js';
@@ -69,7 +70,7 @@ const formatter = new Formatter(FormatterSyntax.Gas);
 
 /** Length and text of an instruction; a byte as data where there is none. */
 function instructionAt(code: Uint8Array, at: number, base: bigint): { length: number; text: string } {
-  const decoder = new Decoder(64, code.subarray(at, at + 15), DecoderOptions.None);
+  const decoder = new Decoder(64, code.subarray(at, at + MAX_INSTRUCTION), DecoderOptions.None);
   decoder.ip = base + BigInt(at);
   const instruction = decoder.decode();
   const known = instruction.mnemonic !== Mnemonic.INVALID;
