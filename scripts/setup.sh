@@ -1,6 +1,6 @@
 #!/bin/sh
 # Prepares a checkout: the Unicorn library, then the npm packages; with the argument `conformance` also QEMU, Bochs, GNU
-# binutils, and the programs that kernels are compressed with. What is already there is left as it is.
+# binutils, the programs that kernels are compressed with, and what the debugger is tried with: gdb, tmux, Chromium. What is already there is left as it is.
 # Exit status 2: something is missing that cannot be fetched; one line on stderr says what it is and what to do.
 #
 # ENTRACE_LIBUNICORN     a copy of the library to use; nothing is installed then
@@ -120,6 +120,10 @@ provide_peers() {
   for compressor in bzip2:bzip2 lz4:lz4 lzop:lzop xz:xz-utils zstd:zstd; do
     command -v "${compressor%:*}" >/dev/null || package="$package ${compressor#*:}"
   done
+  # What the debugger's front ends are tried with.
+  command -v gdb >/dev/null || package="$package gdb"
+  command -v tmux >/dev/null || package="$package tmux"
+  command -v chromium >/dev/null || package="$package chromium"
   command -v as >/dev/null && command -v ld >/dev/null && command -v objcopy >/dev/null || package="$package binutils"
   package=${package# }
   if [ -z "$package" ]; then return; fi

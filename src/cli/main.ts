@@ -16,6 +16,12 @@ function positive(value: string): number {
   return n;
 }
 
+function port(value: string): number {
+  const n = Number(value);
+  if (!Number.isInteger(n) || n < 0 || n > 65535) throw new InvalidArgumentError('expected a port number, 0 to 65535.');
+  return n;
+}
+
 /** Reads `NAME` or `NAME=VALUE` as -D does. */
 function define(value: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
   const match = /^([A-Za-z_]\w*)(?:=(.*))?$/s.exec(value);
@@ -190,6 +196,55 @@ program
   .action(async (list: string | undefined, options) => {
     const { profiles } = await import('./profiles.js');
     process.exitCode = profiles(list, options);
+  });
+
+/** The options of DebugOptions: what is debugged. */
+function debugOptions(command: Command): Command {
+  return codeOptions(sourceOptions(command))
+    .argument(
+      '<target...>',
+      'assembly files (.S), objects or a kernel; or a scenario (.yaml), or a path file (.json): these begin at their failure',
+    )
+    .option('--platform <name>', 'conventions of the system software: linux, or xen', 'linux')
+    .option('--profile <name>', 'rules of the silicon: intel, amd, fred, or a .yaml file', 'intel')
+    .option('--knob <name=value>', 'change one rule of the profile', collect)
+    .option('--context <name>', 'what is interrupted, as for explore', 'kernel')
+    .option('--case <name>', 'of a scenario with several contexts or profiles: the one to open');
+}
+
+debugOptions(program.command('debug'))
+  .description('step through entry code, forwards and backwards, and fire events by hand')
+  .option('--batch', 'read commands from a file or a pipe instead of drawing the screen')
+  .option('-x, --commands <file>', 'run the commands in this file first (repeatable)', collect)
+  .action(async (target: string[], options) => {
+    const { debug } = await import('./debug.js');
+    process.exitCode = await debug(target, options);
+  });
+
+debugOptions(program.command('gdb'))
+  .description('serve the debugger to gdb, on 127.0.0.1: target remote, with reverse execution')
+  .option('--port <n>', 'the port to listen on (a free one, by default)', port)
+  .action(async (target: string[], options) => {
+    const { gdb } = await import('./gdb.js');
+    process.exitCode = await gdb(target, options);
+  });
+
+program
+  .command('serve')
+  .description('serve the page: editor, search, map of boundaries and events, debugger; on 127.0.0.1')
+  .argument('[file]', 'the assembly file that the editor begins with')
+  .option('--port <n>', 'the port to listen on (a free one, by default)', port)
+  .action(async (file: string | undefined, options) => {
+    const { serve } = await import('./serve.js');
+    process.exitCode = await serve(file, options);
+  });
+
+program
+  .command('dap')
+  .description('speak the Debug Adapter Protocol on standard input and output, for VS Code and others')
+  .action(async () => {
+    const { dap } = await import('./dap.js');
+    process.exitCode = await dap();
   });
 
 sourceOptions(program.command('asm'))
