@@ -18,6 +18,7 @@ export async function runScreen(debugger_: Debugger): Promise<void> {
   });
   let scheduled = false;
   let open = true;
+  let killed: NodeJS.Signals | undefined;
   /** However much has changed by the next turn of the event loop, it is drawn once. */
   const redraw = (): void => {
     if (scheduled) return;
@@ -38,7 +39,10 @@ export async function runScreen(debugger_: Debugger): Promise<void> {
       key: (name) => controller.key(name),
       mouse: (event) => controller.mouse(event),
       redraw,
-      end: () => end(),
+      end: (signal) => {
+        killed = signal;
+        end();
+      },
     },
     // https://no-color.org: whatever it is set to, but for nothing.
     NO_COLOR === undefined || NO_COLOR === '',
@@ -52,4 +56,6 @@ export async function runScreen(debugger_: Debugger): Promise<void> {
     controller.close();
     terminal.close();
   }
+  // What started this is to see that a signal ended it.
+  if (killed !== undefined) process.kill(process.pid, killed);
 }

@@ -30,8 +30,8 @@ export interface TerminalListener {
   mouse(event: MouseEvent): void;
   /** The size has changed, or the screen has been taken back: all is to be drawn. */
   redraw(): void;
-  /** SIGTERM, SIGHUP, or the terminal has gone. */
-  end(): void;
+  /** A signal asks for the end; without one, the input has ended. */
+  end(signal?: NodeJS.Signals): void;
 }
 
 export class Terminal {
@@ -42,7 +42,9 @@ export class Terminal {
   #buffer: termkit.ScreenBuffer | undefined;
   #last: Frame | undefined;
   #taken = false;
+  #suspended: NodeJS.Timeout | undefined;
   readonly #handlers: readonly (readonly [NodeJS.Signals, () => void])[];
+  /** Also before Node prints an exception that nobody catches: on the alternate screen nobody would see it. */
   readonly #onExit = (): void => this.give();
 
   constructor(listener: TerminalListener, colour: boolean) {
@@ -66,8 +68,8 @@ export class Terminal {
     this.#terminal.on('mouse', (name: string, data: { x: number; y: number }) => this.#mouse(name, data));
     this.#terminal.on('resize', () => this.#taken && this.#redraw());
     this.#handlers = [
-      ['SIGTERM', () => listener.end()],
-      ['SIGHUP', () => listener.end()],
+      ['SIGTERM', () => listener.end('SIGTERM')],
+      ['SIGHUP', () => listener.end('SIGHUP')],
       ['SIGINT', () => listener.key('CTRL_C')],
       ['SIGTSTP', () => this.#suspend()],
       ['SIGCONT', () => this.#resume()],
@@ -86,6 +88,7 @@ export class Terminal {
     for (const [signal, handler] of this.#handlers)
       if (!process.listeners(signal).includes(handler)) process.on(signal, handler);
     process.on('exit', this.#onExit);
+    process.on('uncaughtExceptionMonitor', this.#onExit);
     this.#input.open(() => this.#listener.end());
     this.#terminal.fullscreen(true);
     this.#terminal.hideCursor();
@@ -97,6 +100,7 @@ export class Terminal {
     if (!this.#taken) return;
     this.#taken = false;
     process.off('exit', this.#onExit);
+    process.off('uncaughtExceptionMonitor', this.#onExit);
     this.#terminal.grabInput(false);
     this.#input.close();
     this.#terminal.styleReset();
@@ -107,6 +111,7 @@ export class Terminal {
   /** For good: signals have their own meaning again. */
   close(): void {
     this.give();
+    clearInterval(this.#suspended);
     for (const [signal, handler] of this.#handlers) process.off(signal, handler);
   }
 
@@ -167,10 +172,14 @@ export class Terminal {
   /** Ctrl-Z: the shell gets its terminal, and this process stops until fg. */
   #suspend(): void {
     this.give();
+    // Neither signals nor an input that is not read keep Node alive until SIGCONT has been seen.
+    this.#suspended ??= setInterval(() => undefined, 2 ** 31 - 1);
     process.kill(process.pid, 'SIGSTOP');
   }
 
   #resume(): void {
+    clearInterval(this.#suspended);
+    this.#suspended = undefined;
     this.take();
     this.#redraw();
   }
