@@ -1,5 +1,6 @@
 /** entrace debug: the full screen, or the line mode. */
 import { openDebugger } from '../debugger/open.js';
+import { runScreen } from '../debugger/tui/screen.js';
 import { type DebugOptions, debugSettings } from './debug_options.js';
 import { EXIT } from './exit.js';
 
@@ -7,6 +8,6 @@ export async function debug(
   target: readonly string[],
   options: DebugOptions & { readonly batch?: boolean; readonly commands?: readonly string[] },
 ): Promise<number> {
-  await openDebugger(target, debugSettings(options));
+  await runScreen(await openDebugger(target, debugSettings(options)));
   return EXIT.HOLDS;
 }

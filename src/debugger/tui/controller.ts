@@ -48,6 +48,8 @@ export class Controller {
   #length = 0;
   #drawing: Drawing | undefined;
   #abort: AbortController | undefined;
+  /** What was looked at before a failure or an answer took its place. */
+  #before: Pick<ScreenState, 'tab' | 'focus'> | undefined;
   readonly #unsubscribe: () => void;
 
   /**
@@ -64,7 +66,7 @@ export class Controller {
       this.#view = undefined;
       changed();
     });
-    if (debugger_.lastStop.reason === 'failure') this.#state = { ...INITIAL, tab: 'failures' };
+    if (debugger_.lastStop.reason === 'failure') this.#show('failures');
   }
 
   get state(): ScreenState {
@@ -203,6 +205,7 @@ export class Controller {
     t: () => this.#focus('branches'),
     x: () => this.#compareMenu(),
     w: () => this.#who(),
+    a: () => this.#toAnswer(),
     b: () => this.#toggleBreakpoint(),
     ':': () => this.#set({ prompt: EMPTY_PROMPT }),
     TAB: () => this.#nextPane(1),
@@ -265,19 +268,22 @@ export class Controller {
       });
   }
 
-  /** Selections in what belongs to one state are dropped: the panes follow the cursor again. */
+  /** Selections in what belongs to one state are dropped, and answers to what was asked there: panes follow the cursor again. */
   #moved(stop: Stop): void {
     this.#view = undefined;
     const { registers, stack } = this.#state.selection;
-    this.#set({ selection: { ...(registers !== undefined && { registers }), ...(stack !== undefined && { stack }) } });
+    const selection = { ...(registers !== undefined && { registers }), ...(stack !== undefined && { stack }) };
+    this.#set({ selection, ...this.#before });
+    this.#before = undefined;
     if (stop.reason === 'failure') this.#show('failures');
   }
 
   /** Makes a pane visible that shares its place with others, without taking the focus if that is elsewhere. */
   #show(pane: PaneName): void {
-    this.#set({ tab: pane });
+    const { tab, focus } = this.#state;
+    this.#before ??= { tab, focus };
     const group = this.#drawing?.panes.find(({ place }) => place.tabs.includes(pane));
-    if (group?.place.tabs.includes(this.#state.focus)) this.#set({ focus: pane });
+    this.#set({ tab: pane, ...(group?.place.tabs.includes(focus) && { focus: pane }) });
   }
 
   #toFailure(): void {
@@ -355,8 +361,9 @@ export class Controller {
     });
     const address = this.#selectedAddress();
     this.#open(direction === 1 ? 'run until' : 'run back until', [
-      entry('u', 'NMIs are unmasked', { kind: 'unmasked' }),
-      entry('l', 'the NMI latch is set', { kind: 'latched' }),
+      entry('u', 'NMIs are not blocked any more', { kind: 'unmasked' }),
+      entry('m', 'NMIs are blocked', { kind: 'masked' }),
+      entry('l', 'an NMI is latched', { kind: 'latched' }),
       entry('d', 'a delivery', { kind: 'delivery' }),
       entry('e', 'an event of this path', { kind: 'event' }),
       entry('g', 'a context is given back', { kind: 'given-back' }),
@@ -389,6 +396,7 @@ export class Controller {
     const code = pane === 'source' || pane === 'code';
     // Where the two share a place with nothing else, the one that is wanted takes it.
     const missing = code && this.#drawing && !reachable(this.#drawing).includes(pane);
+    this.#before = undefined;
     this.#set({ focus: pane, ...(shares && { tab: pane }), ...(missing && { code: pane }) });
   }
 
@@ -485,8 +493,19 @@ export class Controller {
     else this.#set({ prompt: { ...EMPTY_PROMPT, text: 'who ', at: 4 } });
   }
 
+  /** To the transition that the last question was answered with. */
+  #toAnswer(): void {
+    const { answer } = this.debugger_;
+    if (answer === undefined) this.#say('no question has been answered yet: w asks who wrote something', true);
+    else this.#moved(this.debugger_.go(answer));
+  }
+
   #enter(): void {
     const { focus, selection } = this.#state;
+    if (focus === 'output') {
+      this.#toAnswer();
+      return;
+    }
     const view = this.#shown;
     const item = selection[focus];
     if (item === undefined) {
@@ -537,8 +556,6 @@ export class Controller {
         if (breakpoint) this.debugger_.enableBreakpoint(breakpoint.number, !breakpoint.enabled);
         return;
       }
-      case 'output':
-        return;
     }
   }
 

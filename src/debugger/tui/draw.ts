@@ -74,7 +74,7 @@ function drawTop(frame: Frame, view: View, state: ScreenState, signs: Signs): vo
     const { stop } = position;
     const bad = stop.reason === 'failure' || stop.reason === 'not-modelled' || stop.reason === 'not-found';
     const spans = [span(` ${stop.reason === 'failure' ? 'FAILURE: ' : ''}${stop.text}`, bad ? 'bad' : 'plain')];
-    if (position.ended !== undefined && position.ended !== stop.text)
+    if (position.ended !== undefined && !stop.text.includes(position.ended))
       spans.push(span(`  [path ended: ${position.ended}]`, 'event'));
     frame.spans(0, 1, spans);
   }

@@ -30,7 +30,7 @@ export const KEYS: readonly KeyGroup[] = [
       key(
         ['u', 'U'],
         'u U',
-        'until: NMIs unmasked, latch set, delivery, failure, context given back, the selected line',
+        'until: NMIs blocked or not, latched; a delivery, a failure, the context given back …',
         'until',
       ),
       key(['[', ']'], '[ ]', 'to the previous, to the next event of the path'),
@@ -51,6 +51,7 @@ export const KEYS: readonly KeyGroup[] = [
     title: 'Questions and breakpoints',
     keys: [
       key(['w'], 'w', 'who wrote the selected register or stack word', 'who'),
+      key(['a'], 'a', 'to the answer: the transition that did it'),
       key(['b'], 'b', 'set or delete a breakpoint on the selected line or instruction', 'break'),
       key([':'], ':', 'a command of the line mode; Tab completes, Up has the last ones, :help lists them', 'command'),
     ],

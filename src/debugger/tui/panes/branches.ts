@@ -1,6 +1,6 @@
 /** The tree of paths: where each branch leaves its parent, what it does there, and what becomes of it. */
 import type { BranchView } from '../../view.js';
-import { type Span, span } from '../frame.js';
+import { type Span, span, wrap } from '../frame.js';
 import type { PaneContent, PaneInput, Row } from '../pane.js';
 
 export function branchesPane({ view, signs, width }: PaneInput): PaneContent {
@@ -16,18 +16,19 @@ export function branchesPane({ view, signs, width }: PaneInput): PaneContent {
       branch.current ? span(`${signs.here} `, 'current') : span('  '),
       span(indent, 'border'),
       span(`${branch.id} ${branch.name}`, branch.current ? 'current' : 'bold'),
-      span(`  ${branch.length} transitions`, 'dim'),
     ];
-    if (branch.parent !== undefined) spans.push(span(`  ${branch.forkAction} at ${branch.forkBoundary}`, 'event'));
     if (branch.failed.length > 0) spans.push(span(`  breaks ${branch.failed.join(', ')}`, 'bad'));
     else if (branch.ended !== undefined) spans.push(span(`  ${branch.ended}`, 'good'));
-    rows.push({ spans, item: String(branch.id) });
+    spans.push(span(`  ${branch.length} transitions`, 'dim'));
+    const item = String(branch.id);
+    rows.push({ spans, item });
     const events = branch.events.map(({ event, boundary }) => `${event} at ${boundary}`).join(', ');
-    if (events)
-      rows.push({
-        spans: [span(`${' '.repeat(4 + indent.length)}${events}`.slice(0, width), 'dim')],
-        item: String(branch.id),
-      });
+    const leaves = `leaves ${branch.parent} at state ${branch.fork}, ${branch.forkBoundary}, by ${branch.forkAction}; `;
+    const forked = branch.parent === undefined ? '' : leaves;
+    const margin = 4 + indent.length;
+    for (const text of wrap(' '.repeat(margin) + forked + (events || 'no event'), width, margin + 2)) {
+      rows.push({ spans: [span(text, 'dim')], item });
+    }
     for (const child of view.branches) if (child.parent === branch.id) add(child, depth + 1);
   };
   for (const branch of view.branches) if (branch.parent === undefined) add(branch, 0);

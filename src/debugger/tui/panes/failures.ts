@@ -7,7 +7,11 @@ export function failuresPane({ view, width }: PaneInput): PaneContent {
   const rows: Row[] = [];
   if (view.failures.length === 0)
     rows.push({ spans: [span('  no property is broken on this path, as far as it is known', 'good')] });
+  // The one that is here, or the next one: what comes first on the path may be another consequence of the same write.
+  const here = view.failures.findIndex(({ index }) => index >= view.position.index);
+  let anchor = 0;
   view.failures.forEach((failure, i) => {
+    if (i === here) anchor = rows.length;
     const item = `failure ${i}`;
     const add = (spans: readonly Span[], at = item): void => void rows.push({ spans, item: at });
     for (const text of wrap(`${failure.property} BROKEN: ${failure.sentence}`, width - 1, 2))
@@ -29,5 +33,5 @@ export function failuresPane({ view, width }: PaneInput): PaneContent {
       for (const line of wrap(text, width - 4, 2)) add([span(`   ${line}`, 'event')], `cause ${i}`);
     }
   });
-  return { rows, anchor: 0, ...(view.failures.length > 0 && { note: 'enter goes there, or to the cause' }) };
+  return { rows, anchor, above: 0, ...(view.failures.length > 0 && { note: 'enter goes there, or to the cause' }) };
 }

@@ -62,7 +62,10 @@ export function timelinePane({ view, state, signs, width, height }: PaneInput): 
     });
   }
   rows.push({ spans: ruler(timeline, columns, column, selected, signs) });
-  const mark = timeline.marks.filter(({ index }) => index === (selected ?? timeline.cursor)).map(({ text }) => text);
+  const mark = timeline.marks
+    .filter(({ index }) => index === (selected ?? timeline.cursor))
+    .sort((a, b) => rankOf(a) - rankOf(b))
+    .map(({ text }) => text);
   const where =
     selected === undefined || selected === timeline.cursor
       ? `state ${timeline.cursor} of ${timeline.length}`
@@ -76,11 +79,15 @@ export function timelinePane({ view, state, signs, width, height }: PaneInput): 
   return { rows, anchor: 0, note };
 }
 
+function rankOf({ kind }: Pick<MarkView, 'kind'>): number {
+  return LETTERS.findIndex(([name]) => name === kind);
+}
+
 function marks(timeline: TimelineView, columns: number, column: (index: number) => number): Span[] {
   const best = new Map<number, number>();
   for (const { index, kind } of timeline.marks) {
     if (index < timeline.from || index > timeline.to) continue;
-    const rank = LETTERS.findIndex(([name]) => name === kind);
+    const rank = rankOf({ kind });
     const at = column(index);
     best.set(at, Math.min(rank, best.get(at) ?? rank));
   }
