@@ -32,6 +32,14 @@ interface MenuEntry extends MenuRow {
   readonly action: () => void;
 }
 
+/** Keys of the rows of a menu; q closes it. */
+const MENU_KEYS = '123456789abcdefghijklmnoprstuvwxyz';
+
+function keyOf(row: number): { readonly key?: string } {
+  const key = MENU_KEYS[row];
+  return key === undefined ? {} : { key };
+}
+
 export interface MouseEvent {
   readonly kind: 'press' | 'up' | 'down';
   readonly x: number;
@@ -341,9 +349,8 @@ export class Controller {
 
   #eventMenu(): void {
     const entries = this.#shown.actions.map(({ event, possible, reason }, i): MenuEntry => {
-      const key = i < 9 ? String(i + 1) : undefined;
       return {
-        ...(key !== undefined && { key }),
+        ...keyOf(i),
         text: possible && reason !== undefined ? `${event}  (${reason})` : event,
         ...(!possible && { refused: reason ?? 'not possible here' }),
         action: () => this.#moved(this.debugger_.fire(event)),
@@ -378,9 +385,8 @@ export class Controller {
     const entries = this.#shown.branches
       .filter(({ current }) => !current)
       .map(({ id, name, forkAction, forkBoundary }, i): MenuEntry => {
-        const key = i < 9 ? String(i + 1) : undefined;
         return {
-          ...(key !== undefined && { key }),
+          ...keyOf(i),
           text: `${id} ${name}  ${forkAction} at ${forkBoundary}`,
           action: () => this.#type(`compare ${id}`),
         };
