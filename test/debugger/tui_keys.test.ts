@@ -136,7 +136,7 @@ test('u runs until, U back until; the line that is selected, too', async () => {
   rows = await screen.keys('U', 'd');
   has(rows, /^ delivery of /);
   assert.ok(debug.position.index < index);
-  debug.go(SECOND_NMI + 20, 0);
+  debug.go(SECOND_NMI + 19, 0);
   screen.draw();
   await screen.keys('1', 'DOWN', 'DOWN', 'DOWN', 'ENTER');
   assert.equal(debug.view().position.boundary, 'nmi_restore+16');
