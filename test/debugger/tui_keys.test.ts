@@ -81,6 +81,23 @@ test('from the failure back to the second NMI, without it, and the context is gi
   assert.equal(debug.position.branch, branch);
 });
 
+test('w asks who changed the selected register, a goes to where its value began', async () => {
+  const screen = new Screen();
+  await screen.keys('3', 'HOME');
+  while (screen.controller.state.selection.registers !== 'rdi') await screen.keys('DOWN');
+  let rows = await screen.keys('w');
+  has(rows, /^:who rdi/);
+  has(rows, /#91 {2}nested_nmi\+6 in NMI 2 changed rdi/);
+  rows = await screen.keys('a');
+  has(rows, /^ NMI 2 {2}nested_nmi\+6/);
+  has(rows, /^ *81 ►/);
+  // What the answer took the place of is back.
+  has(rows, /^─\[3 registers\]/);
+  // A line of the answer that names a state leads there.
+  await screen.keys('9', 'UP', 'UP', 'UP', 'ENTER');
+  assert.equal(debug.position.index, 91);
+});
+
 test('s and S, n and N, f and F: there and back', async () => {
   const screen = new Screen();
   await screen.keys('S', 'S');
@@ -330,6 +347,7 @@ test('editing of the command line', () => {
   assert.equal(complete(at('who rd'), ['rdi']).text, 'who rdi ');
   assert.equal(complete(at('who r'), ['rdi', 'rdx']).text, 'who rd');
   assert.equal(complete(at('who x'), []).text, 'who x');
+  assert.equal(complete(at('print [rs'), ['rsp']).text, 'print [rsp ');
   assert.deepEqual(complete({ text: 'br nmi', at: 2, candidates: [] }, ['break']), {
     text: 'break  nmi',
     at: 6,

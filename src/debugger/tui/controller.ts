@@ -353,7 +353,8 @@ export class Controller {
         ...keyOf(i),
         text: possible && reason !== undefined ? `${event}  (${reason})` : event,
         ...(!possible && { refused: reason ?? 'not possible here' }),
-        action: () => this.#moved(this.debugger_.fire(event)),
+        // Of those with a vector or a pin, one is listed; the number is to be typed.
+        action: () => (event.includes(':') ? this.#prompt(`fire ${event}`) : this.#moved(this.debugger_.fire(event))),
       };
     });
     if (entries.length === 0) this.#say('no event can be fired here', true);
@@ -495,25 +496,29 @@ export class Controller {
     const { focus, selection } = this.#state;
     const item = selection[focus];
     if (focus === 'registers' && item !== undefined) this.#type(`who ${item}`);
-    else if (focus === 'stack' && item?.startsWith('0x')) this.#type(`who ${item}`);
-    else this.#set({ prompt: { ...EMPTY_PROMPT, text: 'who ', at: 4 } });
+    else if (focus === 'stack' && item?.startsWith('0x')) this.#type(`who [${item}]`);
+    else this.#prompt('who ');
   }
 
-  /** To the transition that the last question was answered with. */
+  #prompt(text: string): void {
+    this.#set({ prompt: { ...EMPTY_PROMPT, text, at: [...text].length } });
+  }
+
+  /** To where the answer to the last question begins, as `goto who` does. */
   #toAnswer(): void {
-    const { answer } = this.debugger_;
+    const answer = this.debugger_.answer.at(-1);
     if (answer === undefined) this.#say('no question has been answered yet: w asks who wrote something', true);
     else this.#moved(this.debugger_.go(answer));
   }
 
   #enter(): void {
     const { focus, selection } = this.#state;
-    if (focus === 'output') {
+    const view = this.#shown;
+    const item = selection[focus];
+    if (item === undefined && focus === 'output') {
       this.#toAnswer();
       return;
     }
-    const view = this.#shown;
-    const item = selection[focus];
     if (item === undefined) {
       this.#say('nothing is selected here: arrows select');
       return;
@@ -555,6 +560,13 @@ export class Controller {
         const [kind, number] = item.split(' ');
         const failure = view.failures[Number(number)];
         if (failure) go(kind === 'cause' ? (failure.cause?.index ?? failure.index) : failure.index);
+        return;
+      }
+      case 'output': {
+        // Commands write states as #91.
+        const state = /(?:^|\s)#(\d+)\b/.exec(this.#state.output[Number(item)]?.text ?? '');
+        if (state) go(Number(state[1]));
+        else this.#say('the selected line names no state (#N)');
         return;
       }
       case 'breakpoints': {
@@ -604,6 +616,7 @@ export class Controller {
 
   /** A command of the line mode; what it prints goes to the output pane. */
   #type(line: string): void {
+    const before = this.debugger_.position;
     this.#long(line, async (signal) => {
       const { lines, error, changed, quit } = await this.debugger_.command(line, signal);
       if (quit) {
@@ -618,7 +631,9 @@ export class Controller {
       if (changed) this.#moved(this.debugger_.lastStop);
       const { output: _, ...selection } = this.#state.selection;
       this.#set({ selection });
-      this.#show('output');
+      // What a verb prints is to be seen anyhow.
+      const { branch, index } = this.debugger_.position;
+      if (branch === before.branch && index === before.index) this.#show('output');
       if (error && lines[0] !== undefined) this.#say(lines[0], true);
     });
   }

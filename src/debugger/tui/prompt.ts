@@ -72,13 +72,16 @@ export function edit(prompt: PromptState, key: string): PromptState | undefined 
   }
 }
 
+/** The word that is being typed, as Debugger.complete sees it: expressions have several without a blank. */
+const LAST_WORD = /[^\s[(+*-]*$/;
+
 /** The prompt after Tab: what all candidates begin with is filled in for the word that is being typed. */
 export function complete(prompt: PromptState, candidates: readonly string[]): PromptState {
   if (candidates.length === 0) return { ...prompt, candidates: [] };
   const chars = [...prompt.text];
   const left = chars.slice(0, prompt.at).join('');
   const right = chars.slice(prompt.at).join('');
-  const word = /\S*$/.exec(left)![0];
+  const word = LAST_WORD.exec(left)![0];
   const common = candidates.reduce((a, b) => {
     let n = 0;
     while (n < a.length && a[n] === b[n]) n++;
