@@ -265,6 +265,19 @@ test('Ctrl-C interrupts what runs, and other keys wait', async () => {
   }
 });
 
+test('keys that are typed ahead are done one after the other, and act on what is to be seen then', async () => {
+  const screen = new Screen();
+  debug.go(SECOND_NMI + 19, 0);
+  screen.draw();
+  for (const key of ['s', 's', 'S', '1', 'DOWN', 'DOWN', 'DOWN', 'DOWN', 'b']) screen.controller.key(key);
+  const rows = await screen.keys('?');
+  has(rows, /keys \(arrows scroll/);
+  assert.equal(debug.view().position.boundary, 'irq_return+0');
+  const [breakpoint] = debug.view().breakpoints;
+  assert.equal(breakpoint?.text, 'break repeat_nmi+0');
+  debug.deleteBreakpoint(breakpoint.number);
+});
+
 test('a click selects a line or moves in time; the wheel scrolls', () => {
   const screen = new Screen();
   debug.go(SECOND_NMI, 0);

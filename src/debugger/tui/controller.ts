@@ -10,6 +10,9 @@ import { complete, EMPTY_PROMPT, edit, History } from './prompt.js';
 import type { Signs } from './signs.js';
 import { INITIAL, type MenuRow, type OutputLine, type ScreenState } from './state.js';
 
+/** Keys that are kept while a verb runs. */
+const WAITING = 100;
+
 /** Lines of output that are kept. */
 const OUTPUT = 5000;
 
@@ -55,7 +58,10 @@ export class Controller {
   /** Of the branch, as it was drawn last. */
   #length = 0;
   #drawing: Drawing | undefined;
+  #size: Size | undefined;
   #abort: AbortController | undefined;
+  /** Keys that were pressed while a verb ran. */
+  #waiting: string[] = [];
   /** What was looked at before a failure or an answer took its place. */
   #before: Pick<ScreenState, 'tab' | 'focus'> | undefined;
   readonly #unsubscribe: () => void;
@@ -87,12 +93,22 @@ export class Controller {
   }
 
   draw(size: Size): Drawing {
+    this.#size = size;
     this.#drawing = draw(this.#viewFor(size), size, this.#state, this.signs);
     return this.#drawing;
   }
 
   key(name: string): void {
+    this.#press(name);
+    // Of what was typed ahead, a key that starts nothing gives way to the next one at once.
+    while (this.#state.running === undefined && this.#waiting.length > 0) this.#press(this.#waiting.shift()!);
+    this.changed();
+  }
+
+  #press(name: string): void {
     this.#guard(() => {
+      // What a key selects or acts on is what is to be seen, even if it has not been written to the terminal yet.
+      if (this.#view === undefined && this.#size && this.#state.running === undefined) this.draw(this.#size);
       if (this.#state.running !== undefined) this.#whileRunning(name);
       else if (this.#state.prompt) this.#promptKey(name);
       else if (this.#state.menu) this.#menuKey(name);
@@ -102,7 +118,6 @@ export class Controller {
         this.#command(name);
       }
     });
-    this.changed();
   }
 
   mouse({ kind, x, y }: MouseEvent): void {
@@ -190,8 +205,14 @@ export class Controller {
 
   // Keys
 
+  /** Who types ahead gets what was typed; Ctrl-C forgets it. */
   #whileRunning(name: string): void {
-    if (name === 'CTRL_C') this.#abort?.abort();
+    if (name !== 'CTRL_C') {
+      if (this.#waiting.length < WAITING) this.#waiting.push(name);
+      return;
+    }
+    this.#waiting = [];
+    this.#abort?.abort();
   }
 
   readonly #commands: Readonly<Record<string, () => void>> = {
@@ -273,6 +294,8 @@ export class Controller {
         this.#view = undefined;
         this.#set({ running: undefined });
         this.changed();
+        const next = this.#waiting.shift();
+        if (next !== undefined) this.key(next);
       });
   }
 

@@ -25,7 +25,7 @@ export function processorPane({ view, width }: PaneInput): PaneContent {
 
 function deliveryLines(frame: FrameView, width: number): Span[][] {
   const lines = wrap(
-    `  ${frame.owner} interrupts ${frame.interrupted} at ${frame.boundary}, frame on ${frame.stack}`,
+    `  ${frame.owner} interrupts ${frame.interrupted} at ${frame.boundary}, frame on the ${frame.stack} stack`,
     width,
     5,
   );

@@ -33,17 +33,25 @@ export function stackPane({ view, state, signs, width }: PaneInput): PaneContent
   for (const stack of stacks) {
     rows.push({
       spans: [
-        span(` ${stack.name}`, 'bold'),
+        span(` ${stack.name} stack`, 'bold'),
         span(`  top ${stack.top}`, 'dim'),
         span(stack.current ? `  RSP is here ` : '', 'current'),
       ],
     });
     let slot = '';
+    const rsp = stack.current ? stack.words.find((word) => word.rsp) : undefined;
     for (const word of stack.words) {
       for (const frame of framesFrom(stack, word)) rows.push(...heading(frame, width, signs));
       if (word.rsp) anchor = rows.length;
       rows.push({
-        spans: wordSpans(stack, word, word.slot === slot ? '' : word.slot, width, signs),
+        spans: wordSpans(
+          stack,
+          word,
+          word.slot === slot ? '' : word.slot,
+          width,
+          signs,
+          rsp !== undefined && word.below > rsp.below,
+        ),
         item: word.address,
       });
       slot = word.slot;
@@ -82,12 +90,20 @@ function heading(frame: FrameView, width: number, signs: Signs): Row[] {
   return rows;
 }
 
-function wordSpans(stack: StackView, word: StackWordView, slot: string, width: number, signs: Signs): Span[] {
+function wordSpans(
+  stack: StackView,
+  word: StackWordView,
+  slot: string,
+  width: number,
+  signs: Signs,
+  // Below RSP: nobody's any more.
+  dead: boolean,
+): Span[] {
   const address = BigInt(word.address);
   const within = stack.frames.filter(({ bottom, top }) => BigInt(bottom) <= address && address < BigInt(top));
   const last = within.some(({ bottom }) => BigInt(bottom) === address);
   const bracket = within.length === 0 ? ' ' : last ? signs.bottomLeft : signs.vertical;
-  const role = word.changed ? 'changed' : 'plain';
+  const role = word.changed ? 'changed' : dead ? 'dim' : 'plain';
   const names = width >= WIDE ? LONG_NAME : NAME;
   const spans = [
     word.rsp ? span(`${signs.here} `, 'current') : span(word.changed ? '* ' : '  ', 'changed'),
@@ -102,9 +118,7 @@ function wordSpans(stack: StackView, word: StackWordView, slot: string, width: n
     spans.push(span(`${fit(word.note ?? '', note - 1, signs.more)} `, 'good'));
     if (word.writer) spans.push(span(fit(writerText(word.writer), rest - VALUE - note, signs.more).trimEnd(), 'dim'));
   } else {
-    spans.push(
-      span(fit(word.note ?? word.value, VALUE, signs.more), word.changed ? 'changed' : word.note ? 'good' : 'plain'),
-    );
+    spans.push(span(fit(word.note ?? word.value, VALUE, signs.more), role === 'plain' && word.note ? 'good' : role));
     if (word.writer && rest > VALUE + 4) {
       const text = word.writer.delivery ? `${word.writer.owner} frame` : writerText(word.writer);
       spans.push(span(` ${fit(text, rest - VALUE - 1, signs.more).trimEnd()}`, 'dim'));
