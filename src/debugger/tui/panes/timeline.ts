@@ -1,5 +1,5 @@
 /** The path in time: marks for events, deliveries and returns, and a lane each for latch, CPL, GS, CR3, stack, body. */
-import type { MarkView, Segment, TimelineView } from '../../view.js';
+import type { LaneView, MarkView, Segment, TimelineView } from '../../view.js';
 import { type Role, type Span, span } from '../frame.js';
 import type { PaneContent, PaneInput, Row } from '../pane.js';
 import type { Signs } from '../signs.js';
@@ -52,7 +52,7 @@ export function timelinePane({ view, state, signs, width, height }: PaneInput): 
   const column = (index: number): number => Math.floor((index - timeline.from) / scale);
   const selected = state.selection.timeline === undefined ? undefined : Number(state.selection.timeline);
   const rows: Row[] = [{ spans: marks(timeline, columns, column) }];
-  const lanes = timeline.lanes.slice(0, Math.max(1, height - 2));
+  const lanes = lanesFor(timeline, Math.max(1, height - 2));
   for (const lane of lanes) {
     rows.push({
       spans: [
@@ -77,6 +77,14 @@ export function timelinePane({ view, state, signs, width, height }: PaneInput): 
     .filter(Boolean)
     .join('; ');
   return { rows, anchor: 0, note };
+}
+
+/** As many lanes as there is room for, in their order: those in which something happens here before those that stay the same. */
+function lanesFor({ lanes, from, to }: TimelineView, room: number): readonly LaneView[] {
+  const changes = ({ segments }: LaneView): number =>
+    segments.filter((segment) => segment.to > from && segment.from <= to).length > 1 ? 0 : 1;
+  const kept = new Set([...lanes].sort((a, b) => changes(a) - changes(b)).slice(0, room));
+  return lanes.filter((lane) => kept.has(lane));
 }
 
 function rankOf({ kind }: Pick<MarkView, 'kind'>): number {
