@@ -60,6 +60,8 @@ export class Controller {
   #drawing: Drawing | undefined;
   #size: Size | undefined;
   #abort: AbortController | undefined;
+  /** Instructions stand in the place of source that there is not. */
+  #sourceless = false;
   /** Keys that were pressed while a verb ran. */
   #waiting: string[] = [];
   /** What was looked at before a failure or an answer took its place. */
@@ -94,7 +96,8 @@ export class Controller {
 
   draw(size: Size): Drawing {
     this.#size = size;
-    this.#drawing = draw(this.#viewFor(size), size, this.#state, this.signs);
+    const view = this.#viewFor(size);
+    this.#drawing = draw(view, size, this.#state, this.signs);
     return this.#drawing;
   }
 
@@ -172,7 +175,20 @@ export class Controller {
     this.#view = this.debugger_.view(request);
     this.#request = key;
     this.#length = this.#view.position.length;
+    this.#followSource(this.#view);
     return this.#view;
+  }
+
+  /** Where there is no source, the place for it has the instructions. */
+  #followSource({ source }: View): void {
+    const { code, focus } = this.#state;
+    if (!source && code === 'source') {
+      this.#sourceless = true;
+      this.#set({ code: 'code', ...(focus === 'source' && { focus: 'code' }) });
+    } else if (source && this.#sourceless) {
+      this.#sourceless = false;
+      this.#set({ code: 'source', ...(focus === 'code' && { focus: 'source' }) });
+    }
   }
 
   #timelineOf(width: number): { from: number; to: number } {
@@ -263,6 +279,7 @@ export class Controller {
   }
 
   #otherCode(): void {
+    this.#sourceless = false;
     const code = this.#state.code === 'source' ? 'code' : 'source';
     this.#set({ code, ...(this.#state.focus === this.#state.code && { focus: code }) });
   }

@@ -38,8 +38,10 @@ export class Terminal {
   readonly #input = new CleanInput();
   readonly #terminal: termkit.Terminal;
   readonly #listener: TerminalListener;
-  readonly #attributes: readonly Attributes[];
-  #buffer: termkit.ScreenBuffer | undefined;
+  /** By the byte of a cell, in terminal-kit's own form: it would be made anew for each piece of text. */
+  readonly #attributes: readonly number[];
+  /** One for each row of the screen: only those that have changed are looked at. */
+  #rows: termkit.ScreenBuffer[] = [];
   #last: Frame | undefined;
   #taken = false;
   #suspended: NodeJS.Timeout | undefined;
@@ -62,7 +64,14 @@ export class Terminal {
     this.#attributes = Array.from({ length: 256 }, (_, byte) => {
       const { color, ...style } = STYLES[ROLES[byte & ~SELECTED] ?? 'plain'];
       const shown = colour && color !== undefined ? { color } : { defaultColor: true };
-      return { ...style, ...shown, bgDefaultColor: true, ...((byte & SELECTED) !== 0 && { inverse: true }) };
+      const attributes = {
+        ...style,
+        ...shown,
+        bgDefaultColor: true,
+        ...((byte & SELECTED) !== 0 && { inverse: true }),
+      };
+      // The declaration says that nothing is returned.
+      return termkit.ScreenBuffer.object2attr(attributes) as unknown as number;
     });
     this.#terminal.on('key', (name: string) => this.#key(name));
     this.#terminal.on('mouse', (name: string, data: { x: number; y: number }) => this.#mouse(name, data));
@@ -84,7 +93,7 @@ export class Terminal {
   take(): void {
     if (this.#taken) return;
     this.#taken = true;
-    this.#buffer = undefined;
+    this.#rows = [];
     for (const [signal, handler] of this.#handlers)
       if (!process.listeners(signal).includes(handler)) process.on(signal, handler);
     process.on('exit', this.#onExit);
@@ -118,23 +127,26 @@ export class Terminal {
   /** Writes what differs from the frame before. */
   draw(frame: Frame): void {
     if (!this.#taken) return;
-    let buffer = this.#buffer;
-    const last = this.#last;
-    const whole = !buffer || !last || last.width !== frame.width || last.height !== frame.height;
-    if (!buffer || whole) {
-      buffer = new termkit.ScreenBuffer({ dst: this.#terminal, width: frame.width, height: frame.height });
-      this.#buffer = buffer;
+    const last = this.#rows.length > 0 ? this.#last : undefined;
+    const whole = last?.width !== frame.width || last.height !== frame.height;
+    // One write for all: a terminal that draws in between would show half of it.
+    process.stdout.cork();
+    if (whole) {
+      const row = { dst: this.#terminal, width: frame.width, height: 1, x: 1 };
+      this.#rows = Array.from({ length: frame.height }, (_, y) => new termkit.ScreenBuffer({ ...row, y: y + 1 }));
       this.#terminal.clear();
     }
-    for (let y = 0; y < frame.height; y++) {
-      if (whole || !sameRow(frame, last, y)) this.#putRow(buffer, frame, y);
+    for (const [y, row] of this.#rows.entries()) {
+      if (!whole && sameRow(frame, last, y)) continue;
+      this.#putRow(row, frame, y);
+      row.draw({ delta: true });
     }
-    buffer.draw({ delta: true });
-    this.#last = frame;
     if (frame.cursor) {
       this.#terminal.moveTo(frame.cursor.x + 1, frame.cursor.y + 1);
       this.#terminal.hideCursor(false);
     } else if (last?.cursor) this.#terminal.hideCursor();
+    process.stdout.uncork();
+    this.#last = frame;
   }
 
   /** In runs of cells that look the same. */
@@ -146,13 +158,13 @@ export class Terminal {
       let end = begin + 1;
       while (end < frame.width && frame.roles[row + end] === role) end++;
       const text = frame.chars.slice(row + begin, row + end).join('');
-      buffer.put({ x: begin, y, attr: this.#attributes[role]!, wrap: false, dx: 1, dy: 0 }, text);
+      buffer.put({ x: begin, y: 0, attr: this.#attributes[role]!, wrap: false, dx: 1, dy: 0 }, text);
       begin = end;
     }
   }
 
   #redraw(): void {
-    this.#buffer = undefined;
+    this.#rows = [];
     this.#listener.redraw();
   }
 

@@ -61,7 +61,7 @@ export function timelinePane({ view, state, signs, width, height }: PaneInput): 
       ],
     });
   }
-  rows.push({ spans: ruler(timeline, columns, column, selected, signs) });
+  rows.push({ spans: ruler(timeline, columns, column, scale, selected, signs) });
   const mark = timeline.marks
     .filter(({ index }) => index === (selected ?? timeline.cursor))
     .sort((a, b) => rankOf(a) - rankOf(b))
@@ -140,6 +140,7 @@ function ruler(
   timeline: TimelineView,
   columns: number,
   column: (index: number) => number,
+  scale: number,
   selected: number | undefined,
   signs: Signs,
 ): Span[] {
@@ -149,10 +150,9 @@ function ruler(
       if (at + i >= 0 && at + i < columns) chars[at + i] = span(char, role);
     });
   };
-  const scale = (timeline.to - timeline.from + 1) / columns;
   const cursor = column(timeline.cursor);
   for (let i = 0; i < columns; i += 20) {
-    const text = String(Math.round(timeline.from + i * scale));
+    const text = String(timeline.from + Math.floor(i * scale));
     if (Math.abs(i - cursor) > 9) write(i, text, 'dim');
   }
   const label = String(timeline.cursor);
