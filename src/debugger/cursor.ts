@@ -19,7 +19,7 @@ import { Bases, lanesNow } from './lanes.js';
 import { CHANGE, Kind, Log, MONITOR_CHANGE, Row, sparseAt, sparseOf } from './log.js';
 
 /** Transitions that a path may have: what is kept of each takes about 100 bytes. */
-export const MAX_PATH = 2_000_000;
+export const MAX_PATH = 1_000_000;
 
 /** Transitions in a row after which an endless loop is looked for: that takes a copy of all memory. */
 const LOOP_PATIENCE = 256;
@@ -305,6 +305,7 @@ export class Cursor {
     if (switched) kind |= Kind.SWITCHED;
     if (instruction) kind |= Kind.INSTRUCTION;
     this.#log(address, kind, event, instruction, readAddress, nextRecord);
+    if (event !== undefined) log.events.push({ local, value: event });
     for (const broken of this.#broken) log.broken.push({ ...broken, step: this.index });
     this.index++;
     this.#end();

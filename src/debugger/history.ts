@@ -98,15 +98,9 @@ export class History implements Steps {
 
   /** The events that were fired, in their order. */
   get events(): { readonly index: number; readonly event: string }[] {
-    const list: { index: number; event: string }[] = [];
-    for (const { log, from, to } of this.#parts) {
-      const { array } = log.rows;
-      for (let i = 0; i < to - from; i++) {
-        const event = array[i * Row.SIZE + Row.EVENT]!;
-        if (event !== 0) list.push({ index: from + i, event: this.cursor.eventNames[event - 1]! });
-      }
-    }
-    return list;
+    return this.#parts.flatMap(({ log, from, to }) =>
+      log.events.flatMap(({ local, value }) => (from + local < to ? [{ index: from + local, event: value }] : [])),
+    );
   }
 
   /** How many states up to `index`, that one included, stand at its boundary, `address`. */
