@@ -91,7 +91,7 @@ export class Log {
   }
 
   row(local: number, word: number): number {
-    return this.rows.array[local * Row.SIZE + word]!;
+    return this.rows.get(local * Row.SIZE + word);
   }
 
   address(local: number): bigint {
