@@ -72,7 +72,7 @@ function drawTop(frame: Frame, view: View, state: ScreenState, signs: Signs): vo
     frame.put(0, 1, ` ${message.error ? 'error: ' : ''}${message.text}`, message.error ? 'bad' : 'good');
   else {
     const { stop } = position;
-    const bad = stop.reason === 'failure' || stop.reason === 'not-modelled' || stop.reason === 'not-found';
+    const bad = stop.reason === 'failure' || stop.reason === 'not-modelled';
     const spans = [span(` ${stop.reason === 'failure' ? 'FAILURE: ' : ''}${stop.text}`, bad ? 'bad' : 'plain')];
     if (position.ended !== undefined && !stop.text.includes(position.ended))
       spans.push(span(`  [path ended: ${position.ended}]`, 'event'));
