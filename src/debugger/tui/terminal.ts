@@ -46,7 +46,7 @@ export class Terminal {
   #taken = false;
   #suspended: NodeJS.Timeout | undefined;
   readonly #handlers: readonly (readonly [NodeJS.Signals, () => void])[];
-  /** Also before Node prints an exception that nobody catches: on the alternate screen nobody would see it. */
+  /** Before Node prints an exception that nobody catches, too. */
   readonly #onExit = (): void => this.give();
 
   constructor(listener: TerminalListener, colour: boolean) {
@@ -97,7 +97,6 @@ export class Terminal {
     for (const [signal, handler] of this.#handlers)
       if (!process.listeners(signal).includes(handler)) process.on(signal, handler);
     process.on('exit', this.#onExit);
-    process.on('uncaughtExceptionMonitor', this.#onExit);
     this.#input.open(() => this.#listener.end());
     this.#terminal.fullscreen(true);
     this.#terminal.hideCursor();
@@ -109,7 +108,6 @@ export class Terminal {
     if (!this.#taken) return;
     this.#taken = false;
     process.off('exit', this.#onExit);
-    process.off('uncaughtExceptionMonitor', this.#onExit);
     this.#terminal.grabInput(false);
     this.#input.close();
     this.#terminal.styleReset();
