@@ -30,8 +30,8 @@ export interface TerminalListener {
   mouse(event: MouseEvent): void;
   /** The size has changed, or the screen has been taken back: all is to be drawn. */
   redraw(): void;
-  /** A signal asks for the end; without one, the input has ended. */
-  end(signal?: NodeJS.Signals): void;
+  /** A signal asks for the end; SIGHUP also when the input has ended, for then the terminal has gone. */
+  end(signal: NodeJS.Signals): void;
 }
 
 export class Terminal {
@@ -97,7 +97,7 @@ export class Terminal {
     for (const [signal, handler] of this.#handlers)
       if (!process.listeners(signal).includes(handler)) process.on(signal, handler);
     process.on('exit', this.#onExit);
-    this.#input.open(() => this.#listener.end());
+    this.#input.open(() => this.#listener.end('SIGHUP'));
     this.#terminal.fullscreen(true);
     this.#terminal.hideCursor();
     this.#terminal.grabInput({ mouse: 'button' });
