@@ -290,7 +290,7 @@ export interface ViewRequest {
   /** Another file, or another line of it in the middle, than the current one. */
   readonly file?: string;
   readonly line?: number;
-  /** States of the timeline; without it, about 200 around the cursor. */
+  /** States of the timeline, 20,000 at most; without it, about 200 around the cursor. */
   readonly timeline?: { readonly from: number; readonly to: number };
   /** Registers and stacks of this processor instead of the running one. */
   readonly processor?: number;
