@@ -56,6 +56,8 @@ export declare class Debugger {
   writeMemory(address: bigint, bytes: Uint8Array): Stop;
 
   readRegister(name: string, processor?: number): bigint;
+  /** The value of an expression here, as conditions have them. */
+  evaluate(expression: string): bigint;
   /** Undefined where something is not mapped. */
   readMemory(address: bigint, length: number): Uint8Array | undefined;
 

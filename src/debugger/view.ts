@@ -291,6 +291,8 @@ export interface ViewRequest {
   /** Another file, or another line of it in the middle, than the current one. */
   readonly file?: string;
   readonly line?: number;
+  /** The disassembly around this address instead of the current one. */
+  readonly at?: Hex;
   /** States of the timeline; without it, about 200 around the cursor. */
   readonly timeline?: { readonly from: number; readonly to: number };
   /** Registers and stacks of this processor instead of the running one. */
