@@ -129,6 +129,7 @@ export interface FrameView {
   readonly owner: string;
   /** Whose code it must give back. */
   readonly interrupted: string;
+  readonly processor: number;
   /** The boundary that was interrupted. */
   readonly boundary: string;
   readonly stack: string;

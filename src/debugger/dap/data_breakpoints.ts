@@ -2,10 +2,11 @@
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { z } from 'zod';
 import { InputError } from '../../errors.js';
-import type { WatchRange } from '../debugger.js';
+import { hex } from '../../properties/describe.js';
+import type { WatchRange } from '../stops.js';
 import type { Adapter } from './adapter.js';
 import type { Wish } from './breakpoints.js';
-import { hex, type Place } from './variables.js';
+import type { Place } from './variables.js';
 
 const watched = z.union([
   z.strictObject({ address: z.string().regex(/^0x[0-9a-f]{1,16}$/), length: z.int().min(1).max(4096) }),
@@ -41,7 +42,7 @@ function watchedBy(adapter: Adapter, { variablesReference, name, asAddress, byte
   if (!variablesReference) return { value: name };
   const place: Place = adapter.variables.place(variablesReference, name);
   if (place.kind === 'word') return { address: hex(place.address), length: bytes };
-  return { value: place.kind === 'register' ? place.name : place.text };
+  return { value: place.name };
 }
 
 const KINDS: Readonly<Record<'read' | 'write' | 'readWrite', WatchRange['kind']>> = {

@@ -1,8 +1,8 @@
 /** What people type: commands in the debug console, expressions elsewhere, values of variables. */
 import type { DebugProtocol } from '@vscode/debugprotocol';
+import { hex } from '../../properties/describe.js';
 import type { Adapter } from './adapter.js';
 import type { Reply } from './requests.js';
-import { hex } from './variables.js';
 
 /** In the debug console every text is a command of the line mode; in a hover or the list of watches it is an expression. */
 export async function evaluate(adapter: Adapter, asked: { expression: string; context: string }): Promise<Reply> {
@@ -29,7 +29,7 @@ export function setVariable(
   const place = adapter.variables.place(asked.variablesReference, asked.name);
   const value = target.evaluate(asked.value);
   if (place.kind === 'register') target.writeRegister(place.name, value, place.processor);
-  else if (place.kind === 'word') {
+  else {
     const bytes = Buffer.alloc(8);
     bytes.writeBigUInt64LE(value);
     target.writeMemory(place.address, bytes);

@@ -2,10 +2,12 @@
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { ASSEMBLERS } from '../../assembler/index.js';
+import { featureWords } from '../../platforms/features.js';
 import { isContextFile } from '../../platforms/subject.js';
+import { checkChanges } from '../../profiles/profile.js';
 import { isProfileFile } from '../../profiles/profile_file.js';
 import type { Debugger } from '../debugger.js';
-import { type DebugOptions, openDebugger } from '../open.js';
+import { openDebugger } from '../open.js';
 
 /** Editors put fields of their own beside these. */
 export const launchArguments = z.looseObject({
@@ -41,19 +43,26 @@ function definition(value: string | number | boolean): string {
 /** Rejects with an InputError for whatever is wrong with the files. */
 export function openLaunched(launch: LaunchArguments): Promise<Debugger> {
   const path = (name: string): string => resolve(launch.cwd ?? '.', name);
-  const options: DebugOptions = {
-    platform: launch.platform,
-    profile: isProfileFile(launch.profile) ? path(launch.profile) : launch.profile,
-    knob: Object.entries(launch.knobs).map(([name, value]) => `${name}=${value}`),
-    context: isContextFile(launch.context) ? path(launch.context) : launch.context,
+  const { platform, context, profile, assembler, features, through } = launch;
+  return openDebugger([launch.program].flat().map(path), {
+    platform,
+    profile: isProfileFile(profile) ? path(profile) : profile,
+    knobs: checkChanges(launch.knobs),
+    context: isContextFile(context) ? path(context) : context,
+    sources: {
+      defines: Object.fromEntries(Object.entries(launch.defines).map(([name, value]) => [name, definition(value)])),
+      includePaths: launch.includeDirs.map(path),
+      forcedIncludes: launch.includes.map(path),
+      assembler,
+    },
+    code: {
+      features: featureWords(features),
+      stubs: Object.entries(launch.stubs).map(([name, file]) => ({
+        name,
+        file: file === null ? undefined : path(file),
+      })),
+      through,
+    },
     ...(launch.case === undefined ? {} : { case: launch.case }),
-    define: Object.fromEntries(Object.entries(launch.defines).map(([name, value]) => [name, definition(value)])),
-    includeDir: launch.includeDirs.map(path),
-    include: launch.includes.map(path),
-    assembler: launch.assembler,
-    ...(launch.features === undefined ? {} : { features: launch.features }),
-    stub: Object.entries(launch.stubs).map(([name, file]) => (file === null ? name : `${name}=${path(file)}`)),
-    through: launch.through,
-  };
-  return openDebugger([launch.program].flat().map(path), options);
+  });
 }

@@ -3,11 +3,11 @@ import type { DebugProtocol } from '@vscode/debugprotocol';
 import { PAGE_SIZE } from '../../cpu/memory.js';
 import { InputError } from '../../errors.js';
 import type { Image } from '../../image/image.js';
+import { hex } from '../../properties/describe.js';
 import type { Debugger } from '../debugger.js';
 import type { InstructionView } from '../view.js';
 import type { Adapter, Client } from './adapter.js';
 import type { Sources } from './sources.js';
-import { hex } from './variables.js';
 
 /** Bytes that one request may read. */
 export const MAX_READ = 1 << 20;

@@ -4,7 +4,7 @@ import { Handles } from '@vscode/debugadapter';
 import type { DebugProtocol } from '@vscode/debugprotocol';
 import { InputError } from '../../errors.js';
 import type { Image } from '../../image/image.js';
-import type { FrameView, Hex, RegisterGroup, StackWordView, View, WriterView } from '../view.js';
+import type { FrameView, RegisterGroup, StackWordView, View, WriterView } from '../view.js';
 import type { Sources } from './sources.js';
 import { threadOf } from './stops.js';
 
@@ -26,9 +26,7 @@ type Container = { readonly processor: number } & (
 export type Place =
   | { readonly kind: 'register'; readonly name: string; readonly processor: number }
   /** The 8 bytes at an address. */
-  | { readonly kind: 'word'; readonly address: bigint }
-  /** Something else that has a value: a name of the debugger's own language. */
-  | { readonly kind: 'expression'; readonly text: string };
+  | { readonly kind: 'word'; readonly address: bigint };
 
 interface Shown extends DebugProtocol.Variable {
   readonly place?: Place;
@@ -38,7 +36,7 @@ const SCOPES: readonly (readonly [
   name: string,
   of: RegisterScope | { kind: 'flags' | 'events' | 'actions' | 'stacks' },
 ])[] = [
-  ['Registers', { kind: 'registers', groups: ['general'] }],
+  ['Registers', { kind: 'registers', groups: ['general', 'flags'] }],
   ['Flags', { kind: 'flags' }],
   ['Event state', { kind: 'events' }],
   ['Events that may fire here', { kind: 'actions' }],
@@ -82,18 +80,22 @@ export class Variables {
   frames(processor: number): DebugProtocol.StackFrame[] {
     const view = this.viewOf(processor);
     const { position } = view;
-    if (processor !== position.processor) {
-      const rip = view.registers.find(({ name }) => name === 'rip')!.value;
-      return [this.#frame(processor, 0, BigInt(rip), `${this.image.name(BigInt(rip))} (waits)`)];
-    }
-    const interrupted = view.deliveries
-      .slice(0, FRAMES - 1)
+    const runs = processor === position.processor;
+    const rip = BigInt(view.registers.find(({ name }) => name === 'rip')!.value);
+    const running = { address: rip, boundary: this.image.name(rip), owner: runs ? position.owner : 'does not run now' };
+    const interrupted = this.#deliveries(processor)
       .reverse()
       .map(({ boundary, interrupted: owner }) => ({ address: this.image.resolve(boundary), boundary, owner }));
-    return [
-      { address: BigInt(position.address), boundary: position.boundary, owner: position.owner },
-      ...interrupted,
-    ].map(({ address, boundary, owner }, depth) => this.#frame(processor, depth, address, `${boundary} (${owner})`));
+    return [running, ...interrupted].map(({ address, boundary, owner }, depth) =>
+      this.#frame(processor, depth, address, `${boundary} (${owner})`),
+    );
+  }
+
+  /** Those that are open on a processor, outermost first. */
+  #deliveries(processor: number): FrameView[] {
+    return this.viewOf(processor)
+      .deliveries.filter((delivery) => delivery.processor === processor)
+      .slice(0, FRAMES - 1);
   }
 
   #frame(processor: number, depth: number, address: bigint | undefined, name: string): DebugProtocol.StackFrame {
@@ -112,9 +114,9 @@ export class Variables {
   scopes(frameId: number): DebugProtocol.Scope[] {
     const processor = Math.floor(frameId / FRAMES) - 1;
     const depth = frameId % FRAMES;
-    const view = this.viewOf();
-    const frame = view.deliveries.at(-depth);
-    if (processor < 0 || processor >= view.position.processors || (depth > 0 && frame === undefined)) {
+    const { processors } = this.viewOf().position;
+    const frame = this.#deliveries(processor).at(-depth);
+    if (processor < 0 || processor >= processors || (depth > 0 && frame === undefined)) {
       throw new InputError(`frame ${frameId}: there is none of this number here`);
     }
     if (depth > 0) {
@@ -168,7 +170,6 @@ export class Variables {
           name,
           value: `${value}${changed ? '  (changed)' : ''}`,
           variablesReference: 0,
-          place: { kind: 'expression', text: name },
         }));
       case 'actions':
         return view.actions.map(({ event, possible, reason }) => ({
@@ -205,9 +206,4 @@ function word(at: StackWordView): Shown {
     memoryReference: address,
     place: { kind: 'word', address: BigInt(address) },
   };
-}
-
-/** 64 bits as the debugger writes them. */
-export function hex(value: bigint): Hex {
-  return `0x${BigInt.asUintN(64, value).toString(16)}`;
 }
