@@ -46,6 +46,11 @@ export class DapClient {
     });
   }
 
+  /** The sequence number of the last request. */
+  get lastSeq(): number {
+    return this.#seq;
+  }
+
   #changed(): void {
     const waiting = this.#wake;
     this.#wake = [];

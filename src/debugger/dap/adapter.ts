@@ -46,8 +46,8 @@ export class Adapter {
   readonly gotoTargets = new Handles<bigint>();
   /** Whether a property that breaks stops `continue`. */
   stopsAtFailures = true;
-  /** What runs now. */
-  #running: AbortController | undefined;
+  /** What runs now, or will for this request. */
+  #running = new AbortController();
   readonly #views = new Map<number | undefined, View>();
 
   constructor(
@@ -77,23 +77,18 @@ export class Adapter {
 
   /** Ends what runs; what it has reached stays. */
   interrupt(): void {
-    this.#running?.abort();
+    this.#running.abort();
   }
 
-  async interruptible<T>(body: (signal: AbortSignal) => Promise<T>): Promise<T> {
-    const running = new AbortController();
-    this.#running = running;
-    try {
-      return await body(running.signal);
-    } finally {
-      this.#running = undefined;
-    }
+  /** A request begins: what it runs is a run of its own. */
+  begin(): void {
+    this.#running = new AbortController();
   }
 
   /** A verb, and then the news of where it has come to. */
   async run(verb: (target: Debugger, signal: AbortSignal) => Promise<Stop>): Promise<void> {
     try {
-      await this.interruptible((signal) => verb(this.target, signal));
+      await verb(this.target, this.#running.signal);
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       this.say(`${error.message}\n`, 'stderr');
@@ -140,7 +135,7 @@ export class Adapter {
   /** Runs a command of the line mode: the lines that it prints, and what the client is to be told afterwards. */
   async command(text: string): Promise<CommandAnswer> {
     const before = this.target.position;
-    const { lines, error, changed, quit } = await this.interruptible((signal) => this.target.command(text, signal));
+    const { lines, error, changed, quit } = await this.target.command(text, this.#running.signal);
     const { branch, index } = this.target.position;
     const hasMoved = branch !== before.branch || index !== before.index;
     const news = hasMoved ? () => this.stopped() : changed ? () => this.edited() : undefined;

@@ -40,7 +40,10 @@ export function setVariable(
 /** `column`: behind the last character, in the client's count. */
 export function completions(adapter: Adapter, text: string, column: number): DebugProtocol.CompletionItem[] {
   const line = text.slice(0, adapter.client.columnFrom(column) - 1);
-  const word = /\S*$/.exec(line)![0];
-  const start = adapter.client.columnTo(line.length - word.length + 1);
-  return adapter.target.complete(line).map((label) => ({ label, start, length: word.length }));
+  return adapter.target.complete(line).map((label) => {
+    // What it stands in place of: the most that has been typed of it.
+    let length = Math.min(label.length, line.length);
+    while (!line.endsWith(label.slice(0, length))) length--;
+    return { label, start: adapter.client.columnTo(line.length - length + 1), length };
+  });
 }

@@ -52,9 +52,8 @@ export class DapSession extends DebugSession {
   #isConfigured = false;
   /** The end of the queue. */
   #last: Promise<void> = Promise.resolve();
-  #waiting = 0;
-  /** The request that is being worked on. */
-  #current = 0;
+  /** Requests that wait, or are being worked on, in their order; and whether they are to be interrupted. */
+  readonly #waiting = new Map<DebugProtocol.Request, { isInterrupted: boolean }>();
   #hasEnded = false;
   readonly #end: () => void;
   /** When the client has gone, or has said that it will. */
@@ -98,20 +97,27 @@ export class DapSession extends DebugSession {
         this.#quit();
         return;
       case 'pause':
-        this.#adapter?.interrupt();
+        this.#interrupt(() => true);
         this.sendResponse(new Response(request));
         return;
       case 'cancel':
-        if (request.arguments?.requestId === this.#current) this.#adapter?.interrupt();
+        this.#interrupt(({ seq }) => seq === request.arguments.requestId);
         this.sendResponse(new Response(request));
         return;
     }
-    if (this.#waiting >= MAX_WAITING) {
+    if (this.#waiting.size >= MAX_WAITING) {
       this.#refuse(request, 'too many requests are waiting');
       return;
     }
-    this.#waiting++;
-    this.#last = this.#last.then(() => this.#answer(request)).finally(() => this.#waiting--);
+    this.#waiting.set(request, { isInterrupted: false });
+    this.#last = this.#last.then(() => this.#answer(request)).finally(() => this.#waiting.delete(request));
+  }
+
+  /** What these requests run ends at once, whether it has begun yet or not. */
+  #interrupt(which: (request: DebugProtocol.Request) => boolean): void {
+    const [current] = this.#waiting.keys();
+    for (const [request, state] of this.#waiting) if (which(request)) state.isInterrupted = true;
+    if (current && which(current)) this.#adapter?.interrupt();
   }
 
   protected override initializeRequest(
@@ -125,7 +131,8 @@ export class DapSession extends DebugSession {
 
   async #answer(request: DebugProtocol.Request): Promise<void> {
     if (this.#hasEnded) return;
-    this.#current = request.seq;
+    this.#adapter?.begin();
+    if (this.#waiting.get(request)!.isInterrupted) this.#adapter?.interrupt();
     let hasAnswered = false;
     try {
       const { body, afterwards } = await this.#handle(request);
@@ -138,8 +145,6 @@ export class DapSession extends DebugSession {
       const text = error instanceof InputError ? [error.message, ...error.notes].join('\n') : bug(error);
       if (hasAnswered) this.#say(`${text}\n`);
       else this.#refuse(request, text);
-    } finally {
-      this.#current = 0;
     }
   }
 

@@ -45,10 +45,12 @@ export function standing({ position }: View): string {
   return `${branchName} ${index}: ${boundary} (${owner})  ${instruction}\n${stop.text}\n`;
 }
 
-/** The last failure up to the cursor. */
+/** The last failure up to the cursor; of several at once, the one that the stop names. */
 function failureAt({ failures, position }: View): FailureView | undefined {
   const before = failures.filter(({ index }) => index <= position.index);
-  return before.sort((a, b) => a.index - b.index).at(-1);
+  const last = Math.max(...before.map(({ index }) => index));
+  const at = before.filter(({ index }) => index === last);
+  return at.find(({ property }) => position.stop.text.startsWith(`${property} `)) ?? at[0];
 }
 
 export function exceptionInfo(view: View): DebugProtocol.ExceptionInfoResponse['body'] {

@@ -195,11 +195,11 @@ function frameTitle({ owner, stack, bottom, top }: FrameView): string {
   return `Frame that ${owner} pushed, ${stack} stack ${bottom}..${top}`;
 }
 
-/** `top-40 saved RIP` */
+/** `top-40 saved RIP`: on a stack, no two have the same name. */
 function word(at: StackWordView): Shown {
-  const { address, value, below } = at;
+  const { address, value, below, slot } = at;
   return {
-    name: ['top', `-${below}`, note(at.slot, ' '), note(at.word, ' '), at.rsp ? ' <RSP>' : ''].join(''),
+    name: `top-${below}${note(slot, ' ')}${at.word === slot ? '' : note(at.word, ' ')}${at.rsp ? ' <RSP>' : ''}`,
     value: `${value}${note(at.note)}${writer(at.writer)}${at.changed ? '  (changed)' : ''}`,
     variablesReference: 0,
     evaluateName: `[${address}]`,
