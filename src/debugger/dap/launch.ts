@@ -9,28 +9,53 @@ import { isProfileFile } from '../../profiles/profile_file.js';
 import type { Debugger } from '../debugger.js';
 import { openDebugger } from '../open.js';
 
-/** Editors put fields of their own beside these. */
+const name = z.string().min(1);
+
+/** Editors put fields of their own beside these. The descriptions are what an editor shows: examples/vscode/package.json has them. */
 export const launchArguments = z.looseObject({
-  program: z.union([z.string().min(1), z.array(z.string().min(1)).min(1)]),
-  /** The folder that relative names are in; the adapter's own without it. */
-  cwd: z.string().min(1).optional(),
-  platform: z.string().default('linux'),
-  profile: z.string().default('intel'),
-  /** As --knob. */
-  knobs: z.record(z.string(), z.union([z.string(), z.boolean()])).default({}),
-  context: z.string().default('kernel'),
-  case: z.string().optional(),
-  /** As -D, -I and --include. */
-  defines: z.record(z.string().regex(/^[A-Za-z_]\w*$/), z.union([z.string(), z.number(), z.boolean()])).default({}),
-  includeDirs: z.array(z.string().min(1)).default([]),
-  includes: z.array(z.string().min(1)).default([]),
-  assembler: z.enum(ASSEMBLERS).default('keystone'),
-  /** As --features, --stub (null: the usual stand-in) and --through. */
-  features: z.string().optional(),
-  stubs: z.record(z.string(), z.string().min(1).nullable()).default({}),
-  through: z.array(z.string()).default([]),
-  /** Stand at the beginning, or at the failure of a counterexample; otherwise continue from there. */
-  stopOnEntry: z.boolean().default(true),
+  program: z
+    .union([name, z.array(name).min(1)])
+    .describe(
+      'Assembly files (.S), objects or a kernel; or a scenario (.yaml) or a path file (.json): these begin at their failure.',
+    ),
+  cwd: name.optional().describe('The folder that relative names are in.'),
+  platform: z.string().default('linux').describe('Conventions of the system software: linux, or xen.'),
+  profile: z.string().default('intel').describe('Rules of the silicon: intel, amd, fred, or a .yaml file.'),
+  knobs: z
+    .record(z.string(), z.union([z.string(), z.boolean()]))
+    .default({})
+    .describe('Rules of the profile that are changed (entrace profiles lists them).'),
+  context: z
+    .string()
+    .default('kernel')
+    .describe('What is interrupted: kernel, user, user-rsp, syscall-gap, or a .S file of your own.'),
+  case: z.string().optional().describe('Of a scenario with several contexts or profiles: the one to open.'),
+  defines: z
+    .record(z.string().regex(/^[A-Za-z_]\w*$/), z.union([z.string(), z.number(), z.boolean()]))
+    .default({})
+    .describe('Preprocessor macros, as -D.'),
+  includeDirs: z.array(name).default([]).describe('Folders that included files are looked for in, as -I.'),
+  includes: z.array(name).default([]).describe('Files that are read first, as -include.'),
+  assembler: z
+    .enum(ASSEMBLERS)
+    .default('keystone')
+    .describe('What assembles: keystone, or gnu (the gcc of this machine).'),
+  features: z
+    .string()
+    .optional()
+    .describe('Features of the processor that real code is patched for: pti,fsgsbase,smap; none.'),
+  stubs: z
+    .record(z.string(), name.nullable())
+    .default({})
+    .describe('Functions that get a stand-in: that of the file, or the usual one (null).'),
+  through: z
+    .array(z.string())
+    .default([])
+    .describe('C functions of an executable that are run themselves, with all that they call.'),
+  stopOnEntry: z
+    .boolean()
+    .default(true)
+    .describe('Stop where the path begins, or at the failure of a counterexample; otherwise continue from there.'),
 });
 
 export type LaunchArguments = z.infer<typeof launchArguments>;
@@ -42,7 +67,7 @@ function definition(value: string | number | boolean): string {
 
 /** Rejects with an InputError for whatever is wrong with the files. */
 export function openLaunched(launch: LaunchArguments): Promise<Debugger> {
-  const path = (name: string): string => resolve(launch.cwd ?? '.', name);
+  const path = (file: string): string => resolve(launch.cwd ?? '.', file);
   const { platform, context, profile, assembler, features, through } = launch;
   return openDebugger([launch.program].flat().map(path), {
     platform,
@@ -50,7 +75,7 @@ export function openLaunched(launch: LaunchArguments): Promise<Debugger> {
     knobs: checkChanges(launch.knobs),
     context: isContextFile(context) ? path(context) : context,
     sources: {
-      defines: Object.fromEntries(Object.entries(launch.defines).map(([name, value]) => [name, definition(value)])),
+      defines: Object.fromEntries(Object.entries(launch.defines).map(([macro, value]) => [macro, definition(value)])),
       includePaths: launch.includeDirs.map(path),
       forcedIncludes: launch.includes.map(path),
       assembler,
