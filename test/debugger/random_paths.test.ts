@@ -105,8 +105,11 @@ function fork(debug: Debugger, below: (n: number) => number): void {
     const from = branches[below(before)]!;
     debug.go(below(from.length), from.id);
     const possible = possibleHere(debug);
-    if (below(10) === 0) debug.writeRegister(['rdx', 'r11', 'rbp'][below(3)]!, BigInt(below(2 ** 32)));
-    else if (possible.length > 0) debug.fire(possible[below(possible.length)]!);
+    const register = ['rdx', 'r11', 'rbp'][below(3)]!;
+    if (below(10) === 0) {
+      // The high half only.
+      debug.writeRegister(register, debug.readRegister(register) ^ (BigInt(1 + below(1000)) << 32n));
+    } else if (possible.length > 0) debug.fire(possible[below(possible.length)]!);
   }
 }
 
