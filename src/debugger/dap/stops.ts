@@ -16,7 +16,6 @@ const REASONS: Readonly<Record<StopReason, string>> = {
   loop: 'pause',
   limit: 'pause',
   'not-modelled': 'exception',
-  'not-found': 'pause',
   interrupted: 'pause',
   moved: 'goto',
 };
