@@ -762,12 +762,15 @@ function perform(
 /** Entries that are offered at most. */
 const MOST = 200;
 
+/** The word of a line that `complete` ends: an expression has several without a blank between them. */
+export const LAST_WORD = /[^\s[(+*]*$/;
+
 export function complete(debug: Debugger, line: string): string[] {
   const [, word, rest] = /^\s*(\S*)(?:\s+(.*))?$/s.exec(line)!;
   const known =
     rest === undefined
       ? [...ALL.map(({ names }) => names[0]!), ...EVENT_NAMES.filter((name) => !name.includes(':'))]
       : (BY_NAME.get(word!)?.complete?.(debug) ?? []);
-  const last = (rest ?? word!).split(/[\s[(+*]/).at(-1)!;
+  const [last] = LAST_WORD.exec(rest ?? word!)!;
   return [...new Set(known.filter((name) => name.startsWith(last)))].slice(0, MOST);
 }

@@ -175,7 +175,7 @@ test('instructions with their labels; branches; breakpoints; output', () => {
     { text: 'x'.repeat(150), kind: 'text' as const },
   ];
   const printed = pane(view, 'output', { output });
-  assert.deepEqual(printed.slice(0, 3), [':who rdi', 'x'.repeat(100), `    ${'x'.repeat(50)}`]);
+  assert.deepEqual(printed.slice(0, 3), [':who rdi', 'x'.repeat(100), `  ${'x'.repeat(50)}`]);
 });
 
 test('every size: panes within the screen, none over another, all of them reachable', () => {

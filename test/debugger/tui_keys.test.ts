@@ -361,6 +361,7 @@ test('editing of the command line', () => {
   assert.equal(complete(at('who r'), ['rdi', 'rdx']).text, 'who rd');
   assert.equal(complete(at('who x'), []).text, 'who x');
   assert.equal(complete(at('print [rs'), ['rsp']).text, 'print [rsp ');
+  assert.equal(complete(at('reverse-u'), ['reverse-until']).text, 'reverse-until ');
   assert.deepEqual(complete({ text: 'br nmi', at: 2, candidates: [] }, ['break']), {
     text: 'break  nmi',
     at: 6,
