@@ -265,11 +265,11 @@ function dump(debug: Debugger, rest: string): Outcome {
 }
 
 function branch(debug: Debugger, rest: string): Outcome {
-  const match = /^(\d+|\S+?)(?:\s+#?(\d+))?$/.exec(rest);
-  if (!match) throw new InputError('branch which? branch NUMBER [STATE], or its name; branches lists them');
-  const to = branchOf(debug, match[1]!);
+  if (rest === '') throw new InputError('branch which? branch NUMBER [STATE], or its name; branches lists them');
   const { cursor } = debug;
-  const index = match[2] === undefined ? Math.min(cursor.index, to.length) : Number(match[2]);
+  const numbered = /^(\d+)(?:\s+#?(\d+))?$/.exec(rest);
+  const to = branchOf(debug, numbered?.[1] ?? rest);
+  const index = numbered?.[2] === undefined ? Math.min(cursor.index, to.length) : Number(numbered[2]);
   return moved(debug, debug.go(index, to.id));
 }
 
