@@ -1,4 +1,5 @@
 /** The report of a suite that a person reads: a line for each case, all of what failed, a table at the end. */
+import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { count, plural } from '../../report/names.js';
 import { type Paint, savedNote } from '../../report/text.js';
