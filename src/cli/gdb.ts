@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { commandFile } from '../debugger/gdb/command_file.js';
 import { serveGdb } from '../debugger/gdb/server.js';
 import { symbolFile } from '../debugger/gdb/symbol_file.js';
-import { type DebugOptions, openDebugger } from '../debugger/open.js';
+import { openDebugger } from '../debugger/open.js';
+import { type DebugOptions, debugSettings } from './debug_options.js';
 import { EXIT } from './exit.js';
 import { interruptible } from './interrupt.js';
 
@@ -13,7 +14,7 @@ export async function gdb(
   target: readonly string[],
   options: DebugOptions & { readonly port?: number },
 ): Promise<number> {
-  const debug = await openDebugger(target, options);
+  const debug = await openDebugger(target, debugSettings(options));
   const directory = mkdtempSync(join(tmpdir(), 'entrace-gdb-'));
   try {
     const { elf, sources } = symbolFile(debug.subject, directory);
