@@ -9,6 +9,9 @@ export function commandFile(port: number): string {
 target remote 127.0.0.1:${port}
 monitor gdb-command-file
 
+# Monitor commands are to stop at gdb's breakpoints too.
+set breakpoint always-inserted on
+
 # The instruction, where no source line can be shown.
 set disassemble-next-line auto
 
@@ -21,5 +24,7 @@ define hookpost-monitor
 end
 
 ${SHORT.map((name) => `alias ${name} = monitor ${name}`).join('\n')}
+
+monitor where
 `;
 }

@@ -25,24 +25,23 @@ interface Row {
   readonly place: { readonly file: string; readonly line: number } | undefined;
 }
 
+/** Where the source file of a name lies. */
+export type PathOf = (file: string) => string;
+
 export interface DebugSections {
   readonly '.debug_abbrev': Uint8Array;
   readonly '.debug_info': Uint8Array;
   readonly '.debug_line': Uint8Array;
 }
 
-/** `pathOf`: where the source file of a name lies; `directory`: which relative names begin at. */
-export function debugSections(
-  sections: readonly PlacedSection[],
-  pathOf: (file: string) => string,
-  directory: string,
-): DebugSections {
+/** `directory`: which relative paths begin at. */
+export function debugSections(sections: readonly PlacedSection[], pathOf: PathOf, directory: string): DebugSections {
   const info = new ByteWriter();
   const lines = new ByteWriter();
   for (const section of sections) {
     const first = rows(section).next();
     if (first.done) continue;
-    unit(info, section, lines.length, directory);
+    unit(info, section, lines.length, pathOf, directory);
     lineProgram(lines, section, pathOf);
   }
   return { '.debug_abbrev': abbreviations(), '.debug_info': info.done(), '.debug_line': lines.done() };
@@ -73,7 +72,7 @@ function abbreviations(): Uint8Array {
   return out.done();
 }
 
-function unit(out: ByteWriter, section: PlacedSection, lines: number, directory: string): void {
+function unit(out: ByteWriter, section: PlacedSection, lines: number, pathOf: PathOf, directory: string): void {
   out.withLength(() => {
     out.u16(VERSION);
     out.u32(0);
@@ -81,7 +80,7 @@ function unit(out: ByteWriter, section: PlacedSection, lines: number, directory:
     out.u8(1);
     out.string('entrace');
     out.u16(LANG_MIPS_ASSEMBLER);
-    out.string(section.module);
+    out.string(pathOf(section.module));
     out.string(directory);
     out.u64(section.loadAddress);
     out.u64(BigInt(section.size));
@@ -90,7 +89,7 @@ function unit(out: ByteWriter, section: PlacedSection, lines: number, directory:
 }
 
 /** The rows of one section, between which there may be gaps. */
-function lineProgram(out: ByteWriter, section: PlacedSection, pathOf: (file: string) => string): void {
+function lineProgram(out: ByteWriter, section: PlacedSection, pathOf: PathOf): void {
   const program = new ByteWriter();
   const files = new Map<string, number>();
   const extended = (opcode: number, operands: () => void, size: number): void => {

@@ -5,7 +5,9 @@
  */
 import { InputError } from '../../errors.js';
 import type { Debugger } from '../debugger.js';
+import { whereLines } from '../print.js';
 import type { Stop } from '../view.js';
+import { positionOf } from '../views.js';
 import { type BreakpointType, GdbBreakpoints, isBreakpointType } from './breakpoints.js';
 import { fromHex, hexNumber, hexText, PACKET_SIZE } from './packets.js';
 import { GDB_REGISTERS, type GdbRegister, type PlaceRegister, valueOfWire, wireValue } from './registers.js';
@@ -33,7 +35,7 @@ export interface SessionOptions {
 /** gdb's SIGINFO: `signal SIGINFO` asks where the debugger stands, and executes nothing. */
 const SIGINFO = 0x8e;
 
-/** `monitor` of the command file: hints for those who do without it are not needed. */
+/** What the command file says first: hints for those who do without it are not needed. */
 const HAS_COMMAND_FILE = 'gdb-command-file';
 
 const MALFORMED = 'E01';
@@ -44,12 +46,12 @@ const UNKNOWN = '';
 const MOST_MEMORY = PACKET_SIZE / 2;
 
 const HELP = [
-  '',
-  'in gdb:',
-  '  monitor COMMAND      any of these; it may move the debugger, which gdb does not notice by itself',
-  '  signal SIGINFO       shows gdb where the debugger stands; nothing is executed',
-  "  stepi, continue, reverse-stepi, reverse-continue, break, watch … are gdb's own",
-  '  info registers system, info registers debugger, info threads (one for each processor)',
+  'in gdb',
+  '  monitor COMMAND                           any of these; gdb does not notice by itself when one moves the debugger',
+  '  signal SIGINFO                            shows gdb where the debugger stands; nothing is executed',
+  '  set breakpoint always-inserted on         so that monitor commands stop at the breakpoints of gdb too',
+  '  info registers system, debugger           MSRs, control registers, tables; branch and state ($branch, $state)',
+  '  info threads                              one for each processor',
 ];
 
 export class GdbSession {
@@ -141,7 +143,7 @@ export class GdbSession {
 
   /** The number of the processor that runs. */
   get #current(): number {
-    return Number(this.#debug.readRegister('processor'));
+    return this.#debug.processor;
   }
 
   #account(stop: Stop, verb: Verb): StopAccount {
@@ -269,9 +271,10 @@ export class GdbSession {
 
   /** The first action that is for the processor that runs counts. */
   #resume(actions: readonly Action[]): Promise<string> | string {
+    // It goes to the thread that gdb believes to run.
+    if (actions.some(({ signal }) => signal === SIGINFO)) return this.#whereabouts();
     const current = this.#current;
     const action = actions.find(({ processor }) => processor === undefined || processor === current);
-    if (action?.signal === SIGINFO) return this.#whereabouts();
     const parked = actions.find(
       ({ kind, processor }) => processor !== undefined && processor !== current && kind === 's',
     );
@@ -298,6 +301,7 @@ export class GdbSession {
     try {
       const account = this.#account(await go(running.signal), verb);
       this.#say(stopText(account));
+      this.#sayWhatIsAhead();
       this.#moved = false;
       return stopReply(account);
     } catch (error) {
@@ -309,6 +313,12 @@ export class GdbSession {
       this.#running = undefined;
       this.#interrupted = false;
     }
+  }
+
+  /** That the branch fires an event here, which gdb's next step will be. */
+  #sayWhatIsAhead(): void {
+    const [, ...notes] = whereLines(this.#debug, positionOf(this.#debug, this.#debug.history));
+    for (const note of notes) this.#say(note.trim());
   }
 
   #refuseParked(processor: number | undefined): string {
@@ -421,6 +431,7 @@ export class GdbSession {
     const line = bytes.toString().trim() || 'help';
     if (line === HAS_COMMAND_FILE) {
       this.#hasCommandFile = true;
+      this.#say(`${this.#debug.title}: ${this.#debug.lastStop.text}`);
       return { reply: 'OK' };
     }
     const before = this.#standing();

@@ -4,7 +4,7 @@
  * Sources: `../../elf/format.ts`; GDB manual, "Files".
  */
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
+import { basename, join, relative, resolve } from 'node:path';
 import { elfFile, NameTable, plainHeader, type SectionHeader, symbolHeaders } from '../../elf/file_layout.js';
 import { BINDINGS, ET, SHF, SHN, SHT, SYM_SIZE, TYPES } from '../../elf/format.js';
 import { InputError } from '../../errors.js';
@@ -33,17 +33,23 @@ interface Symbol {
 export function symbolFile(subject: Subject, directory: string): SymbolFile {
   const { image } = subject;
   const sources = new Map<string, string>();
+  const cwd = process.cwd();
+  /** As short as gdb finds it: it looks from the directory of compilation. */
+  const short = (path: string): string => {
+    const below = relative(cwd, path);
+    return below.startsWith('..') ? path : below;
+  };
   const pathOf = (file: string): string => {
-    const path = resolve(file);
+    if (existsSync(file)) return short(resolve(file));
     const text = image.sources.get(file);
-    if (existsSync(path) || text === undefined) return existsSync(path) ? path : file;
+    if (text === undefined) return file;
     const copy = join(directory, `${basename(file).replace(/[^\w.-]/g, '')}.S`);
     sources.set(copy, text);
     return copy;
   };
   const placed = copies(subject);
   const headers = placed.map(({ section, address }) => sectionHeader(section, address));
-  const debug = debugSections(image.sections, pathOf, process.cwd());
+  const debug = debugSections(image.sections, pathOf, cwd);
   for (const [name, data] of Object.entries(debug)) headers.push(plainHeader(name, data));
   // .symtab, .strtab and .shstrtab come last. Above SHN.LORESERVE an index would need SHT_SYMTAB_SHNDX.
   if (headers.length + 4 > SHN.LORESERVE) {
