@@ -15,10 +15,14 @@ set breakpoint always-inserted on
 # The instruction, where no source line can be shown.
 set disassemble-next-line auto
 
-# A monitor command may have moved the debugger: then gdb is to look where it stands. $moved says so.
+# A monitor command may have moved the debugger: then gdb is to look where it stands. Signals go forwards only.
 define hookpost-monitor
   pipe maintenance flush register-cache | cat > /dev/null
   if $moved
+    if $_thread != $runs
+      set $_entrace_thread = $runs
+      pipe thread $_entrace_thread | cat > /dev/null
+    end
     with exec-direction forward -- signal SIGINFO
   end
 end

@@ -53,8 +53,11 @@ const MACHINE: readonly GdbRegister[] = REGISTER_NAMES.filter((name) => !KNOWN.h
   }),
 );
 
-/** Where the cursor stands; gdb cannot write them. `moved`: a monitor command has moved it since gdb last heard where it stands. */
-export const PLACE_REGISTERS = ['branch', 'state', 'moved'] as const;
+/**
+ * Where the cursor stands; gdb cannot write them. `runs`: the thread that runs; `moved`: the last monitor command has moved the cursor,
+ * and gdb has not heard of it yet.
+ */
+export const PLACE_REGISTERS = ['branch', 'state', 'runs', 'moved'] as const;
 export type PlaceRegister = (typeof PLACE_REGISTERS)[number];
 
 const PLACE: readonly GdbRegister[] = PLACE_REGISTERS.map((name) => ({

@@ -5,14 +5,13 @@
  */
 import { InputError } from '../../errors.js';
 import type { Debugger } from '../debugger.js';
-import { whereLines } from '../print.js';
-import type { Stop } from '../view.js';
-import { positionOf } from '../views.js';
 import { type BreakpointType, GdbBreakpoints, isBreakpointType } from './breakpoints.js';
 import { fromHex, hexNumber, hexText, PACKET_SIZE } from './packets.js';
 import { GDB_REGISTERS, type GdbRegister, type PlaceRegister, valueOfWire, wireValue } from './registers.js';
-import { Signal, type StopAccount, signalReply, stopReply, stopText, type Verb } from './stop_reply.js';
+import { Signal, signalReply } from './stop_reply.js';
 import { TARGET_DESCRIPTION } from './target_description.js';
+import { GdbThreads } from './threads.js';
+import { GdbVerbs } from './verbs.js';
 
 /** What a packet comes to. */
 export interface Answer {
@@ -31,9 +30,6 @@ export interface SessionOptions {
   /** Shows text to gdb's user, while a verb or a monitor command runs. */
   readonly output: (text: string) => void;
 }
-
-/** gdb's SIGINFO: `signal SIGINFO` asks where the debugger stands, and executes nothing. */
-const SIGINFO = 0x8e;
 
 /** What the command file says first: hints for those who do without it are not needed. */
 const HAS_COMMAND_FILE = 'gdb-command-file';
@@ -57,29 +53,26 @@ const HELP = [
 export class GdbSession {
   readonly #debug: Debugger;
   readonly #breakpoints: GdbBreakpoints;
-  /** Of the thread that `Hg` has named, if it has named one. */
-  #processor: number | undefined;
-  /** The same for `Hc`, whose thread bs moves. */
-  #steppedProcessor: number | undefined;
-  #running: AbortController | undefined;
-  #interrupted = false;
-  #moved = false;
+  readonly #threads: GdbThreads;
+  readonly #verbs: GdbVerbs;
   #hasCommandFile = false;
 
   constructor(private readonly options: SessionOptions) {
-    this.#debug = options.debug;
-    this.#breakpoints = new GdbBreakpoints(options.debug);
+    const { debug } = options;
+    this.#debug = debug;
+    this.#breakpoints = new GdbBreakpoints(debug);
+    this.#threads = new GdbThreads(debug);
+    this.#verbs = new GdbVerbs(debug, this.#threads, this.#breakpoints, (text) => this.#say(text));
   }
 
-  /** ^C: ends what runs; or the next verb, which the client has sent already. */
+  /** ^C. `isMoreComing`: there are packets that are not answered yet. */
   interrupt(isMoreComing: boolean): void {
-    if (this.#running) this.#running.abort();
-    else this.#interrupted = isMoreComing;
+    this.#verbs.interrupt(isMoreComing);
   }
 
   /** Leaves the debugger as if gdb had not been there; the paths stay. */
   close(): void {
-    this.#running?.abort();
+    this.#verbs.interrupt();
     this.#breakpoints.removeAll();
   }
 
@@ -98,7 +91,7 @@ export class GdbSession {
     const rest = text.slice(1);
     switch (text[0]) {
       case '?':
-        return { reply: signalReply(Signal.TRAP, this.#current + 1) };
+        return { reply: signalReply(Signal.TRAP, this.#threads.report()) };
       case 'g':
         return { reply: GDB_REGISTERS.map((register) => this.#wire(register)).join('') };
       case 'G':
@@ -116,14 +109,14 @@ export class GdbSession {
       case 'H':
         return { reply: this.#select(rest) };
       case 'T':
-        return { reply: this.#processorOfThread(rest) === undefined ? MALFORMED : 'OK' };
+        return { reply: this.#threads.processorOf(rest) === undefined ? MALFORMED : 'OK' };
       case 'c':
       case 's':
       case 'C':
       case 'S':
-        return { reply: await this.#resumeAsNamed(text) };
+        return { reply: await this.#verbs.plain(text) };
       case 'b':
-        return { reply: await this.#reverse(rest) };
+        return { reply: await this.#verbs.reverse(rest) };
       case 'v':
         return { reply: await this.#verbose(text) };
       case 'Z':
@@ -141,26 +134,16 @@ export class GdbSession {
     }
   }
 
-  /** The number of the processor that runs. */
-  get #current(): number {
-    return this.#debug.processor;
-  }
-
-  #account(stop: Stop, verb: Verb): StopAccount {
-    const hit = this.#breakpoints.hit(stop, this.#debug.readRegister('rip'));
-    return { stop, hit, verb, thread: this.#current + 1 };
-  }
-
   // Registers and memory.
 
   #value({ name, source, feature }: GdbRegister): bigint | undefined {
     if (feature === 'debugger') return this.#place(name as PlaceRegister);
-    return source === undefined ? undefined : this.#debug.readRegister(source, this.#processor);
+    return source === undefined ? undefined : this.#debug.readRegister(source, this.#threads.selected);
   }
 
   #place(name: PlaceRegister): bigint {
     const { branch, index } = this.#debug.position;
-    return BigInt({ branch, state: index, moved: Number(this.#moved) }[name]);
+    return BigInt({ branch, state: index, runs: this.#threads.running + 1, moved: Number(this.#threads.moved) }[name]);
   }
 
   #wire(register: GdbRegister): string {
@@ -184,7 +167,7 @@ export class GdbSession {
   #write({ name, source, feature }: GdbRegister, bytes: Uint8Array): void {
     if (feature === 'debugger') throw new InputError(`${name} is where the debugger stands; move it with monitor goto`);
     if (source === undefined) throw new InputError(`the machine has no ${name}`);
-    this.#debug.writeRegister(source, valueOfWire(bytes), this.#processor);
+    this.#debug.writeRegister(source, valueOfWire(bytes), this.#threads.selected);
   }
 
   /** Only what differs is an edit. */
@@ -232,112 +215,18 @@ export class GdbSession {
     return 'OK';
   }
 
-  // Threads.
-
-  /** `1` to the number of processors. */
-  #processorOfThread(text: string): number | undefined {
-    const thread = Number(hexNumber(text) ?? 0);
-    return thread >= 1 && thread <= this.#debug.subject.processors ? thread - 1 : undefined;
-  }
+  // The rest.
 
   /** `Hg1`, `Hc-1`; 0 is any thread, -1 all. */
   #select(text: string): string {
     const isAny = ['0', '-1'].includes(text.slice(1));
-    const processor = this.#processorOfThread(text.slice(1));
+    const processor = this.#threads.processorOf(text.slice(1));
     if (processor === undefined && !isAny) return MALFORMED;
-    if (text[0] === 'g') this.#processor = processor;
-    else if (text[0] === 'c') this.#steppedProcessor = processor;
+    if (text[0] === 'g') this.#threads.selected = processor ?? this.#threads.running;
+    else if (text[0] === 'c') this.#verbs.stepped = processor;
     else return UNKNOWN;
     return 'OK';
   }
-
-  #threads(): string {
-    const current = this.#current;
-    const threads = Array.from({ length: this.#debug.subject.processors }, (_, n) => {
-      const thread = (n + 1).toString(16);
-      return `<thread id="${thread}" core="${n}" name="CPU ${n}">${n === current ? 'runs' : 'parked'}</thread>`;
-    });
-    return `<?xml version="1.0"?>\n<threads>\n${threads.join('\n')}\n</threads>\n`;
-  }
-
-  // Verbs.
-
-  /** `s`, `c`, `S05`, `C05`, each for the thread that runs. */
-  #resumeAsNamed(text: string): Promise<string> | string {
-    const match = /^(?:[sc]|([SC])([0-9a-f]{2}))$/.exec(text);
-    if (!match) return MALFORMED;
-    return this.#resume([{ kind: text[0]!.toLowerCase(), signal: Number.parseInt(match[2] ?? '0', 16) }]);
-  }
-
-  /** The first action that is for the processor that runs counts. */
-  #resume(actions: readonly Action[]): Promise<string> | string {
-    // It goes to the thread that gdb believes to run.
-    if (actions.some(({ signal }) => signal === SIGINFO)) return this.#whereabouts();
-    const current = this.#current;
-    const action = actions.find(({ processor }) => processor === undefined || processor === current);
-    const parked = actions.find(
-      ({ kind, processor }) => processor !== undefined && processor !== current && kind === 's',
-    );
-    if (parked || !action) return this.#refuseParked(parked?.processor);
-    const debug = this.#debug;
-    if (action.kind === 's') return this.#run((signal) => debug.step(1, signal), { kind: 'step', direction: 1 });
-    return this.#run((signal) => debug.continue(signal), { kind: 'continue', direction: 1 });
-  }
-
-  #reverse(kind: string): Promise<string> | string {
-    const debug = this.#debug;
-    const direction = -1;
-    if (kind === 'c') return this.#run((signal) => debug.reverseContinue(signal), { kind: 'continue', direction });
-    if (kind !== 's') return UNKNOWN;
-    const processor = this.#steppedProcessor;
-    if (processor !== undefined && processor !== this.#current) return this.#refuseParked(processor);
-    return this.#run((signal) => debug.reverseStep(1, signal), { kind: 'step', direction });
-  }
-
-  async #run(go: (signal: AbortSignal) => Promise<Stop>, verb: Verb): Promise<string> {
-    const running = new AbortController();
-    this.#running = running;
-    if (this.#interrupted) running.abort();
-    try {
-      const account = this.#account(await go(running.signal), verb);
-      this.#say(stopText(account));
-      this.#sayWhatIsAhead();
-      this.#moved = false;
-      return stopReply(account);
-    } catch (error) {
-      // gdb waits for a stop, and takes no other answer.
-      if (!(error instanceof InputError)) throw error;
-      this.#say(error.message);
-      return this.#whereabouts();
-    } finally {
-      this.#running = undefined;
-      this.#interrupted = false;
-    }
-  }
-
-  /** That the branch fires an event here, which gdb's next step will be. */
-  #sayWhatIsAhead(): void {
-    const [, ...notes] = whereLines(this.#debug, positionOf(this.#debug, this.#debug.history));
-    for (const note of notes) this.#say(note.trim());
-  }
-
-  #refuseParked(processor: number | undefined): string {
-    const who = processor === undefined ? 'that processor' : `CPU ${processor}`;
-    this.#say(`${who} is parked while CPU ${this.#current} runs: nothing was executed (monitor fire switch)`);
-    return this.#whereabouts();
-  }
-
-  /** A stop without a signal: gdb reads everything anew, and shows it. */
-  #whereabouts(): string {
-    this.#moved = false;
-    return signalReply(Signal.NONE, this.#current + 1);
-  }
-
-  #say(text: string | undefined): void {
-    if (text !== undefined) this.options.output(`${text}\n`);
-  }
-
-  // The rest.
 
   #breakpoint(text: string): string {
     const match = /^([Zz])(\d),([0-9a-f]{1,16}),([0-9a-f]{1,8})$/i.exec(text);
@@ -353,24 +242,7 @@ export class GdbSession {
 
   async #verbose(text: string): Promise<string> {
     if (text === 'vCont?') return 'vCont;c;C;s;S';
-    if (!text.startsWith('vCont;')) return UNKNOWN;
-    const actions = text
-      .slice('vCont;'.length)
-      .split(';')
-      .map((action) => this.#action(action));
-    return actions.includes(undefined) ? MALFORMED : this.#resume(actions as Action[]);
-  }
-
-  /** `s:1`, `c`, `C05:-1`. */
-  #action(text: string): Action | undefined {
-    const match = /^(?:([sc])|([SC])([0-9a-f]{2}))(?::(-1|[0-9a-f]{1,8}))?$/.exec(text);
-    if (!match) return undefined;
-    const [, plain, withSignal, signal = '0', thread = '-1'] = match;
-    const kind = (plain ?? withSignal!).toLowerCase();
-    const common = { kind, signal: Number.parseInt(signal, 16) };
-    if (thread === '-1' || thread === '0') return common;
-    const processor = this.#processorOfThread(thread);
-    return processor === undefined ? undefined : { ...common, processor };
+    return text.startsWith('vCont;') ? this.#verbs.vCont(text.slice('vCont;'.length)) : UNKNOWN;
   }
 
   async #query(text: string): Promise<Answer> {
@@ -384,17 +256,15 @@ export class GdbSession {
       case 'qAttached':
         return { reply: '1' };
       case 'qC':
-        return { reply: `QC${(this.#current + 1).toString(16)}` };
+        return { reply: `QC${(this.#threads.running + 1).toString(16)}` };
       case 'qfThreadInfo':
-        return {
-          reply: `m${Array.from({ length: this.#debug.subject.processors }, (_, n) => (n + 1).toString(16)).join(',')}`,
-        };
+        return { reply: `m${this.#threads.list}` };
       case 'qsThreadInfo':
         return { reply: 'l' };
       case 'qThreadExtraInfo': {
-        const processor = this.#processorOfThread(rest);
+        const processor = this.#threads.processorOf(rest);
         if (processor === undefined) return { reply: MALFORMED };
-        return { reply: hexText(`CPU ${processor} ${processor === this.#current ? 'runs' : 'parked'}`) };
+        return { reply: hexText(`CPU ${processor} ${this.#threads.state(processor)}`) };
       }
       case 'qXfer':
         return { reply: this.#transfer(rest) };
@@ -417,7 +287,7 @@ export class GdbSession {
         : object === 'exec-file'
           ? this.options.symbols
           : object === 'threads' && annex === ''
-            ? this.#threads()
+            ? this.#threads.xml
             : undefined;
     if (content === undefined) return object === 'features' ? 'E00' : UNKNOWN;
     const bytes = Buffer.from(content).subarray(offset, offset + Math.min(length, MOST_MEMORY));
@@ -435,13 +305,9 @@ export class GdbSession {
       return { reply: 'OK' };
     }
     const before = this.#standing();
-    const running = new AbortController();
-    this.#running = running;
-    const { lines, quit } = await this.#debug.command(line, running.signal).finally(() => {
-      this.#running = undefined;
-    });
+    const { lines, quit } = await this.#verbs.interruptible((signal) => this.#debug.command(line, signal));
     const hasMoved = this.#standing() !== before;
-    if (hasMoved) this.#moved = true;
+    this.#threads.moved = hasMoved;
     const hint = hasMoved && !this.#hasCommandFile ? ['(gdb has not noticed: signal SIGINFO shows it this state)'] : [];
     const help = line === 'help' ? HELP : [];
     for (const text of [...lines, ...help, ...hint]) this.#say(text);
@@ -452,15 +318,10 @@ export class GdbSession {
     const { branch, index } = this.#debug.position;
     return `${branch},${index}`;
   }
-}
 
-interface Action {
-  /** `s` or `c`. */
-  readonly kind: string;
-  /** 0: none. */
-  readonly signal: number;
-  /** Undefined: each that no other action names. */
-  readonly processor?: number;
+  #say(text: string): void {
+    this.options.output(`${text}\n`);
+  }
 }
 
 const SUPPORTED = [

@@ -22,27 +22,26 @@ const ENDS: ReadonlySet<StopReason> = new Set(['start', 'end', 'loop', 'not-foun
 /** What gdb says by itself, or the user knows. */
 const SILENT: ReadonlySet<StopReason> = new Set(['step', 'target', 'interrupted', 'moved']);
 
+/** What it was that stopped. */
 export interface Verb {
   readonly kind: 'step' | 'continue';
   readonly direction: 1 | -1;
+  /** Another processor runs than before. */
+  readonly crosses?: boolean;
 }
 
-export interface StopAccount {
-  readonly stop: Stop;
-  /** As GdbBreakpoints.hit() has it. */
-  readonly hit: string | undefined;
-  /** What it was that stopped. */
-  readonly verb: Verb;
-  readonly thread: number;
-}
-
-/** `T05swbreak:;thread:1;` and so on. */
-export function stopReply({ stop, hit, verb, thread }: StopAccount): string {
+/** `T05swbreak:;thread:1;` and so on; `hit` as GdbBreakpoints.hit() has it. */
+export function stopReply({ reason }: Stop, hit: string | undefined, verb: Verb, thread: number): string {
   if (hit !== undefined) return signalReply(Signal.TRAP, thread, hit);
-  if (!ENDS.has(stop.reason)) return signalReply(SIGNALS[stop.reason] ?? Signal.TRAP, thread);
-  // gdb 13 hangs when the history ends while it steps over a breakpoint.
-  if (verb.kind === 'step') return signalReply(Signal.NONE, thread);
-  return signalReply(Signal.TRAP, thread, `replaylog:${verb.direction === 1 ? 'end' : 'begin'};`);
+  const isStep = verb.kind === 'step';
+  if (ENDS.has(reason)) {
+    // gdb 13 hangs when the history ends while it steps over a breakpoint.
+    if (isStep) return signalReply(Signal.NONE, thread);
+    return signalReply(Signal.TRAP, thread, `replaylog:${verb.direction === 1 ? 'end' : 'begin'};`);
+  }
+  // A SIGTRAP of another thread than the one that gdb has stepped would be a signal that the program got.
+  const plain = isStep && verb.crosses ? Signal.NONE : Signal.TRAP;
+  return signalReply(SIGNALS[reason] ?? plain, thread);
 }
 
 export function signalReply(signal: number, thread: number, pairs = ''): string {
@@ -50,6 +49,6 @@ export function signalReply(signal: number, thread: number, pairs = ''): string 
 }
 
 /** What the user is to read besides; undefined if gdb's own message says it all. */
-export function stopText({ stop, hit }: StopAccount): string | undefined {
-  return hit !== undefined || SILENT.has(stop.reason) ? undefined : stop.text;
+export function stopText({ reason, text }: Stop, hit: string | undefined): string | undefined {
+  return hit !== undefined || SILENT.has(reason) ? undefined : text;
 }
