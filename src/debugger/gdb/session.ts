@@ -109,7 +109,7 @@ export class GdbSession {
       case 'H':
         return { reply: this.#select(rest) };
       case 'T':
-        return { reply: this.#threads.processorOf(rest) === undefined ? MALFORMED : 'OK' };
+        return { reply: this.#threads.isAlive(rest) ? 'OK' : MALFORMED };
       case 'c':
       case 's':
       case 'C':

@@ -6,7 +6,7 @@
 import type { Stop, StopReason } from '../view.js';
 
 /** gdb's numbers of signals. */
-export const Signal = { NONE: 0, INT: 2, ILL: 4, TRAP: 5, ABRT: 6, XCPU: 24 } as const;
+export const Signal = { NONE: 0, INT: 2, ILL: 4, TRAP: 5, ABRT: 6, XCPU: 24, WINCH: 28 } as const;
 
 /** Ends what gdb does, with a message: while it steps on its own account, a SIGTRAP would make it go on. */
 const SIGNALS: Partial<Record<StopReason, number>> = {

@@ -12,6 +12,9 @@ export class GdbThreads {
   /** The last monitor command has moved the debugger, of which gdb has not heard yet. */
   moved = false;
 
+  /** Processors whose threads the user has chosen since the last stop: that is when gdb asks whether a thread is alive. */
+  readonly chosen = new Set<number>();
+
   constructor(private readonly debug: Debugger) {
     this.selected = debug.processor;
   }
@@ -31,9 +34,17 @@ export class GdbThreads {
     return number >= 1 && number <= this.#count ? number - 1 : undefined;
   }
 
+  /** Whether there is such a thread. */
+  isAlive(thread: string): boolean {
+    const processor = this.processorOf(thread);
+    if (processor !== undefined) this.chosen.add(processor);
+    return processor !== undefined;
+  }
+
   /** gdb hears of a stop, and means that thread from then on; by itself, the one that runs. Gives the thread's number. */
   report(processor = this.running): number {
     this.moved = false;
+    this.chosen.clear();
     this.selected = processor;
     return processor + 1;
   }

@@ -102,6 +102,11 @@ export class GdbVerbs {
     if (actions.some(({ signal }) => signal === SIGINFO)) return this.#whereabouts(only);
     const parked = actions.find((a) => a.kind === 'step' && a.processor !== undefined && a.processor !== running);
     const action = actions.find(({ processor }) => processor === undefined || processor === running);
+    // gdb means to step over the breakpoint at which that processor was parked, and to go on with all. A SIGTRAP would be the breakpoint
+    // once more, no signal a stop; one that programs get and ignore makes gdb put the step off.
+    if (only !== undefined && only !== running && !this.threads.chosen.has(only)) {
+      return signalReply(Signal.WINCH, this.threads.report(only));
+    }
     if (parked || !action) return this.#refuse(parked?.processor ?? only ?? running, only);
     const verb = { kind: action.kind, direction: 1 } as const;
     if (action.kind === 'step') return this.#run((signal) => debug.step(1, signal), verb, only);
