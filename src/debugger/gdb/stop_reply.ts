@@ -17,7 +17,7 @@ const SIGNALS: Partial<Record<StopReason, number>> = {
 };
 
 /** There is nothing more in this direction. */
-const ENDS: ReadonlySet<StopReason> = new Set(['start', 'end', 'loop', 'not-found']);
+const ENDS: ReadonlySet<StopReason> = new Set(['start', 'end', 'loop']);
 
 /** What gdb says by itself, or the user knows. */
 const SILENT: ReadonlySet<StopReason> = new Set(['step', 'target', 'interrupted', 'moved']);
