@@ -85,16 +85,22 @@ export class PacketReader {
 /** A packet with this data; text has one byte for each character. */
 export function packet(data: string | Uint8Array): Buffer {
   const bytes = typeof data === 'string' ? Buffer.from(data, 'latin1') : data;
-  const out = [DOLLAR];
+  // Each byte may need an escape; the rest is `$`, `#` and two digits.
+  const out = Buffer.alloc(2 * bytes.length + 4);
+  let length = 0;
   let sum = 0;
+  const add = (byte: number): void => {
+    out[length++] = byte;
+    sum += byte;
+  };
+  out[length++] = DOLLAR;
   for (const byte of bytes) {
     const isSpecial = byte === DOLLAR || byte === HASH || byte === ESCAPE || byte === ASTERISK;
-    for (const sent of isSpecial ? [ESCAPE, byte ^ ESCAPED] : [byte]) {
-      out.push(sent);
-      sum = (sum + sent) & 0xff;
-    }
+    if (isSpecial) add(ESCAPE);
+    add(isSpecial ? byte ^ ESCAPED : byte);
   }
-  return Buffer.from([...out, HASH, ...Buffer.from(sum.toString(16).padStart(2, '0'))]);
+  length += out.write(`#${(sum & 0xff).toString(16).padStart(2, '0')}`, length);
+  return out.subarray(0, length);
 }
 
 /** Text as bytes in hexadecimal. */

@@ -9,6 +9,9 @@ const HOST = '127.0.0.1';
 /** The one that is served, and those that are being told so. */
 const MOST_CONNECTIONS = 16;
 
+/** How long a client waits for the one before it to go, in ms. */
+const PATIENCE = 300;
+
 export interface GdbServer {
   readonly port: number;
   /** When it is closed, or a client said `monitor quit`; rejects on an error in the debugger itself. */
@@ -44,15 +47,24 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
       else if (how === 'quit') close();
     }, fail);
   };
-  const whenFree = ({ ended: free }: GdbConnection, socket: Socket): void => {
-    const next = (): void => (served ? refuse(socket) : serve(socket));
-    free.then(next, next);
+  /** The one that is served may be gone, and the news of it on its way. */
+  const decide = async (socket: Socket, { ended: free }: GdbConnection): Promise<void> => {
+    socket.on('error', () => undefined);
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise((resolve) => {
+      timer = setTimeout(resolve, PATIENCE);
+    });
+    await Promise.race([free.catch(() => undefined), late]);
+    clearTimeout(timer);
+    // Until what it ran has ended, however long that takes.
+    if (served?.isClosed) await served.ended.catch(() => undefined);
+    if (served) refuse(socket);
+    else serve(socket);
   };
   server.on('connection', (socket) => {
     socket.setNoDelay(true);
-    if (!served) serve(socket);
-    else if (served.isClosed) whenFree(served, socket);
-    else refuse(socket);
+    if (served) void decide(socket, served);
+    else serve(socket);
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -67,7 +79,6 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
 
 /** An error is what gdb shows of the first thing that it reads. */
 function refuse(socket: Socket): void {
-  socket.on('error', () => undefined);
   socket.resume();
   socket.end(packet('E.another gdb is connected: entrace serves one at a time'));
 }

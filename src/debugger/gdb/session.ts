@@ -231,7 +231,7 @@ export class GdbSession {
   #breakpoint(text: string): string {
     const match = /^([Zz])(\d),([0-9a-f]{1,16}),([0-9a-f]{1,8})$/i.exec(text);
     // A condition for the stub to evaluate (`;X…`) is not announced: gdb does that.
-    if (!match) return /^[Zz][0-4],/.test(text) ? MALFORMED : UNKNOWN;
+    if (!match) return /^[Zz][0-4]/.test(text) ? MALFORMED : UNKNOWN;
     if (!isBreakpointType(match[2]!)) return UNKNOWN;
     const type = Number(match[2]) as BreakpointType;
     const [address, length] = [BigInt(`0x${match[3]}`), Number.parseInt(match[4]!, 16)];
