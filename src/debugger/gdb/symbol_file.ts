@@ -8,7 +8,7 @@ import { basename, join, relative, resolve } from 'node:path';
 import { elfFile, NameTable, plainHeader, type SectionHeader, symbolHeaders } from '../../elf/file_layout.js';
 import { BINDINGS, ET, SHF, SHN, SHT, SYM_SIZE, TYPES } from '../../elf/format.js';
 import { InputError } from '../../errors.js';
-import type { Image, PlacedSection } from '../../image/image.js';
+import type { Image, ImageSymbol, PlacedSection } from '../../image/image.js';
 import { processorOf } from '../../platforms/platform.js';
 import type { Subject } from '../../platforms/subject.js';
 import { debugSections } from './line_tables.js';
@@ -98,10 +98,11 @@ function symbols(image: Image, placed: readonly Copy[]): Symbol[] {
     const list = homes.get(key) ?? [];
     homes.set(key, [...list, { copy, index: i + 1 }]);
   });
+  const sizes = dataSizes(image);
   const found: Symbol[] = [];
   for (const symbol of image.symbols) {
     if (symbol.type === 'section' || symbol.name === '' || symbol.name.startsWith('.L')) continue;
-    const common = { size: symbol.size, global: symbol.binding !== 'local', type: symbol.type };
+    const common = { size: sizes.get(symbol) ?? symbol.size, global: symbol.binding !== 'local', type: symbol.type };
     if (symbol.section === 'absolute') {
       found.push({ ...common, name: symbol.name, address: symbol.address, home: SHN.ABS });
       continue;
@@ -113,6 +114,27 @@ function symbols(image: Image, placed: readonly Copy[]): Symbol[] {
     }
   }
   return found;
+}
+
+/** The sizes of data that the source gives none: up to the next label. gdb does not name an address by data of size 0. */
+function dataSizes(image: Image): ReadonlyMap<ImageSymbol, bigint> {
+  const ends = new Map<string, bigint>();
+  for (const { module, name, segment, address, size } of image.sections) {
+    if (!segment.endsWith('text')) ends.set(`${module}\0${name}`, address + BigInt(size));
+  }
+  const data = image.symbols.filter((s) => s.type !== 'section' && ends.has(`${s.module}\0${s.section}`));
+  data.sort((a, b) => (a.address < b.address ? 1 : a.address > b.address ? -1 : 0));
+  const sizes = new Map<ImageSymbol, bigint>();
+  // From the last one down: where the one behind begins, and so where the last one before it ends.
+  const behind = new Map<string, { at: bigint; end: bigint }>();
+  for (const symbol of data) {
+    const key = `${symbol.module}\0${symbol.section}`;
+    const known = behind.get(key) ?? { at: ends.get(key)!, end: ends.get(key)! };
+    const end = known.at === symbol.address ? known.end : known.at;
+    behind.set(key, { at: symbol.address, end });
+    if (symbol.size === 0n) sizes.set(symbol, end - symbol.address);
+  }
+  return sizes;
 }
 
 /** gABI, Symbol Table: local symbols first. */
