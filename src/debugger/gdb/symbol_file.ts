@@ -102,6 +102,8 @@ function symbols(image: Image, placed: readonly Copy[]): Symbol[] {
   const found: Symbol[] = [];
   for (const symbol of image.symbols) {
     if (symbol.type === 'section' || symbol.name === '' || symbol.name.startsWith('.L')) continue;
+    // A default that another one's symbol has taken the place of.
+    if (symbol.binding !== 'local' && image.globals.get(symbol.name) !== symbol) continue;
     const common = { size: sizes.get(symbol) ?? symbol.size, global: symbol.binding !== 'local', type: symbol.type };
     if (symbol.section === 'absolute') {
       found.push({ ...common, name: symbol.name, address: symbol.address, home: SHN.ABS });
