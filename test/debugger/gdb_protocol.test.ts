@@ -282,3 +282,14 @@ test('monitor quit ends the server', async () => {
   assert.equal(await raw.ask(`qRcmd,${Buffer.from('quit').toString('hex')}`), 'OK');
   await Promise.all([server.ended, raw.closed]);
 });
+
+test('an error in the debugger itself ends the server and says so; clients that are being refused do not hold it', async () => {
+  const own = await opened('linux_nmi.S');
+  const server = await startGdbServer(own, 0);
+  const raw = await client(server.port);
+  const refused = await RawClient.connect(server.port);
+  own.step = () => Promise.reject(new TypeError('broken'));
+  raw.write(packet('vCont;s'));
+  await assert.rejects(server.ended, /broken/);
+  await Promise.all([raw.closed, refused.closed]);
+});

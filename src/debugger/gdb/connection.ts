@@ -44,10 +44,6 @@ export class GdbConnection {
     return this.#isClosed;
   }
 
-  close(): void {
-    this.socket.destroy();
-  }
-
   #closed(): void {
     this.#isClosed = true;
     this.#waiting.length = 0;

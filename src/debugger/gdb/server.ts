@@ -23,6 +23,7 @@ export interface GdbServer {
 export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: number): Promise<GdbServer> {
   let served: GdbConnection | undefined;
   let isClosing = false;
+  const sockets = new Set<Socket>();
   const server = createServer({ keepAlive: true });
   server.maxConnections = MOST_CONNECTIONS;
   let end: () => void = () => undefined;
@@ -34,18 +35,23 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
   const close = (): void => {
     isClosing = true;
     server.close();
-    if (served) served.close();
-    else end();
+    // What a client has started is waited for.
+    if (!served) end();
+    for (const socket of sockets) socket.destroy();
   };
   const serve = (socket: Socket): void => {
     if (isClosing || socket.destroyed) return void socket.destroy();
     const connection = new GdbConnection(socket, options);
     served = connection;
-    connection.ended.then((how) => {
+    const gone = (how?: 'detach' | 'quit'): void => {
       served = undefined;
       if (isClosing) end();
       else if (how === 'quit') close();
-    }, fail);
+    };
+    connection.ended.then(gone, (error: unknown) => {
+      fail(error);
+      gone('quit');
+    });
   };
   /** The one that is served may be gone, and the news of it on its way. */
   const decide = async (socket: Socket, { ended: free }: GdbConnection): Promise<void> => {
@@ -62,6 +68,8 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
     else serve(socket);
   };
   server.on('connection', (socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
     socket.setNoDelay(true);
     if (served) void decide(socket, served);
     else serve(socket);
@@ -73,7 +81,10 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
     });
     server.listen(port, HOST, resolve);
   });
-  server.on('error', fail);
+  server.on('error', (error) => {
+    fail(error);
+    close();
+  });
   return { port: (server.address() as AddressInfo).port, ended, close };
 }
 
