@@ -191,7 +191,7 @@ test('a second client is told so, while the first is served', () =>
   served(debug, async ({ port }) => {
     const first = await client(port);
     const second = await RawClient.connect(port);
-    assert.equal(await second.reply(), 'E.another gdb is connected: entrace serves one at a time');
+    assert.equal(await second.ask('qC'), 'E.another gdb is connected: entrace serves one at a time');
     await second.closed;
     assert.equal(await first.ask('qC'), 'QC1');
     await first.leave();
@@ -254,26 +254,34 @@ test('any packets at all: each gets one answer, and the paths can still be walke
   assert.equal(own.view().position.index, 0);
 });
 
-test('only 127.0.0.1 is listened on; a port that is in use is bad input, and the files are removed at the end', async () => {
-  const server = await startGdbServer(debug, 0);
-  assert.ok(existsSync(server.commands) && existsSync(server.symbols));
-  const others = Object.values(networkInterfaces())
-    .flat()
-    .flatMap((i) => (i && i.address !== '127.0.0.1' && i.family === 'IPv4' ? [i.address] : []));
-  for (const address of [...others, '127.0.0.2']) {
-    const outcome = await new Promise<string>((resolve) => {
-      const socket = connect(server.port, address, () => resolve('connected'));
-      socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+test('only 127.0.0.1 is listened on', () =>
+  served(debug, async ({ port }) => {
+    const others = Object.values(networkInterfaces())
+      .flat()
+      .flatMap((i) => (i && i.address !== '127.0.0.1' && i.family === 'IPv4' ? [i.address] : []));
+    for (const address of [...others, '127.0.0.2']) {
+      const outcome = await new Promise<string>((resolve) => {
+        const socket = connect(port, address, () => {
+          socket.destroy();
+          resolve('connected');
+        });
+        socket.on('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? 'error'));
+      });
+      assert.notEqual(outcome, 'connected', address);
+    }
+  }));
+
+test('a port that is in use is bad input; the files are removed at the end', async () => {
+  let directory = '';
+  await served(debug, async (server) => {
+    directory = dirname(server.commands);
+    assert.ok(existsSync(server.commands) && existsSync(server.symbols));
+    await assert.rejects(startGdbServer(debug, server.port), (error) => {
+      assert.ok(error instanceof InputError);
+      return /^--port \d+: cannot be listened on \(EADDRINUSE\); choose another, or leave it out$/.test(error.message);
     });
-    assert.notEqual(outcome, 'connected', address);
-  }
-  await assert.rejects(startGdbServer(debug, server.port), (error) => {
-    assert.ok(error instanceof InputError);
-    return /^--port \d+: cannot be listened on \(EADDRINUSE\); choose another, or leave it out$/.test(error.message);
   });
-  server.close();
-  await server.ended;
-  assert.equal(existsSync(dirname(server.commands)), false);
+  assert.equal(existsSync(directory), false);
 });
 
 test('monitor quit ends the server', async () => {
@@ -285,11 +293,15 @@ test('monitor quit ends the server', async () => {
 
 test('an error in the debugger itself ends the server and says so; clients that are being refused do not hold it', async () => {
   const own = await opened('linux_nmi.S');
-  const server = await startGdbServer(own, 0);
-  const raw = await client(server.port);
-  const refused = await RawClient.connect(server.port);
-  own.step = () => Promise.reject(new TypeError('broken'));
-  raw.write(packet('vCont;s'));
-  await assert.rejects(server.ended, /broken/);
-  await Promise.all([raw.closed, refused.closed]);
+  await assert.rejects(
+    served(own, async ({ port, ended }) => {
+      const raw = await client(port);
+      const refused = await RawClient.connect(port);
+      own.step = () => Promise.reject(new TypeError('broken'));
+      raw.write(packet('vCont;s'));
+      await Promise.race([ended, raw.closed]);
+      await Promise.all([raw.closed, refused.closed]);
+    }),
+    /broken/,
+  );
 });
