@@ -7,7 +7,7 @@ import test from 'node:test';
 import type { Debugger } from '../../src/debugger/debugger.js';
 import { entrace } from '../cli/entrace.js';
 import { opened, play, rfc } from '../support/debugger.js';
-import { gdb, gdbMissing, session } from '../support/gdb.js';
+import { gdb, gdbMissing, RawClient, served, session } from '../support/gdb.js';
 import { asm } from '../support/search.js';
 
 const options = { skip: gdbMissing ?? false };
@@ -308,6 +308,17 @@ test("the RFC's counterexample: who changed RDI, and the same path without the s
   );
   const { failed, ended } = debug.view().branches.find(({ current }) => current)!;
   assert.deepEqual([failed, ended], [[], 'the context has come to its end']);
+});
+
+test('a second gdb is told why it is refused', options, async () => {
+  await served(await handler(), async ({ port }) => {
+    const first = await RawClient.connect(port);
+    assert.ok(await first.ask('qSupported'));
+    const text = await gdb([], [`target remote 127.0.0.1:${port}`]);
+    assert.match(text, /Remote failure reply: E\.another gdb is connected: entrace serves one at a time/);
+    assert.equal(await first.ask('qC'), 'QC1');
+    await first.leave();
+  });
 });
 
 test('the command: what it prints is what one types; Ctrl-C ends it and removes its files', options, async () => {

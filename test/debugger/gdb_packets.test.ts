@@ -34,7 +34,7 @@ test('a packet that is too long is counted, not kept; the next one is read', () 
   assert.deepEqual(texts(read(packet(longest))), [longest]);
   const reader = new PacketReader();
   for (const _ of reader.push(Buffer.from('$'))) assert.fail();
-  for (let i = 0; i < 1000; i++) for (const _ of reader.push(Buffer.alloc(65536, 'x'))) assert.fail();
+  for (let i = 0; i < 100; i++) for (const _ of reader.push(Buffer.alloc(65536, 'x'))) assert.fail();
   assert.deepEqual(texts([...reader.push(Buffer.from('#00'))]), ['(oversized)']);
 });
 

@@ -101,6 +101,17 @@ test('a wrong checksum is asked for again, and what gdb did not get is sent agai
     await raw.leave();
   }));
 
+test('an answer is not sent again for each of many requests', () =>
+  served(debug, async ({ port }) => {
+    const raw = await client(port);
+    raw.write('-'.repeat(50_000));
+    raw.write(packet('qC'));
+    let again = 0;
+    while ((await raw.reply()) !== 'QC1') again++;
+    assert.ok(again < 100, `${again} times`);
+    await raw.leave();
+  }));
+
 test('registers by p, P and G: an edit is a branch, and what does not change is none', async () => {
   const own = await opened('linux_nmi.S');
   await served(own, async ({ port }) => {

@@ -52,16 +52,19 @@ export class GdbConnection {
   }
 
   #receive(bytes: Buffer): void {
+    let isLost = false;
     for (const received of this.#reader.push(bytes)) {
       if (received.kind === 'interrupt') this.#session.interrupt(this.#waiting.length > 0);
-      else if (received.kind === 'nak' && this.#last && this.#acknowledges) this.#write(this.#last);
+      else if (received.kind === 'nak') isLost = true;
       else if (received.kind === 'corrupt' && this.#acknowledges) this.#write(Buffer.from('-'));
       else if (received.kind === 'packet' || received.kind === 'oversized') {
         if (this.#acknowledges) this.#write(Buffer.from('+'));
         this.#waiting.push(received.kind === 'packet' ? received.data : 'oversized');
       }
     }
-    if (this.#waiting.length >= MOST_WAITING) this.socket.pause();
+    // Once, however often it is asked for: an answer is longer than the question.
+    if (isLost && this.#last && this.#acknowledges) this.#write(this.#last);
+    if (this.#waiting.length >= MOST_WAITING || this.socket.writableNeedDrain) this.socket.pause();
     void this.#work();
   }
 
@@ -76,7 +79,7 @@ export class GdbConnection {
         if (next === undefined) break;
         this.#carryOut(next === 'oversized' ? TOO_LONG : await this.#session.answer(next));
       }
-      if (!this.#isClosed && this.#waiting.length < MOST_WAITING) this.socket.resume();
+      if (!this.#isClosed && !this.socket.writableNeedDrain) this.socket.resume();
     } catch (error) {
       this.#fail(error);
       this.socket.destroy();

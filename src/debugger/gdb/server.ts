@@ -2,7 +2,7 @@
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { InputError } from '../../errors.js';
 import { GdbConnection } from './connection.js';
-import { packet } from './packets.js';
+import { PacketReader, packet } from './packets.js';
 import type { SessionOptions } from './session.js';
 
 const HOST = '127.0.0.1';
@@ -11,6 +11,9 @@ const MOST_CONNECTIONS = 16;
 
 /** How long a client waits for the one before it to go, in ms. */
 const PATIENCE = 300;
+
+/** The same for one that is to be refused, and says nothing. */
+const SILENCE = 3000;
 
 export interface GdbServer {
   readonly port: number;
@@ -88,8 +91,14 @@ export async function serveGdb(options: Omit<SessionOptions, 'output'>, port: nu
   return { port: (server.address() as AddressInfo).port, ended, close };
 }
 
-/** An error is what gdb shows of the first thing that it reads. */
+/** gdb shows an error that answers its first packet; what comes before that it does not read. */
 function refuse(socket: Socket): void {
-  socket.resume();
-  socket.end(packet('E.another gdb is connected: entrace serves one at a time'));
+  const reader = new PacketReader();
+  const timer = setTimeout(() => socket.destroy(), SILENCE);
+  socket.on('close', () => clearTimeout(timer));
+  socket.on('data', (bytes) => {
+    const isPacket = [...reader.push(bytes as Buffer)].some(({ kind }) => kind === 'packet');
+    if (!isPacket || socket.writableEnded) return;
+    socket.end(Buffer.concat([Buffer.from('+'), packet('E.another gdb is connected: entrace serves one at a time')]));
+  });
 }
