@@ -6,8 +6,8 @@
 import { InputError } from '../../errors.js';
 import type { Debugger } from '../debugger.js';
 import { type BreakpointType, GdbBreakpoints, isBreakpointType } from './breakpoints.js';
-import { fromHex, hexNumber, hexText, PACKET_SIZE } from './packets.js';
-import { GDB_REGISTERS, type GdbRegister, type PlaceRegister, valueOfWire, wireValue } from './registers.js';
+import { fromHex, hexText, PACKET_SIZE } from './packets.js';
+import { GdbState } from './state.js';
 import { Signal, signalReply } from './stop_reply.js';
 import { TARGET_DESCRIPTION } from './target_description.js';
 import { GdbThreads } from './threads.js';
@@ -35,11 +35,7 @@ export interface SessionOptions {
 const HAS_COMMAND_FILE = 'gdb-command-file';
 
 const MALFORMED = 'E01';
-const NO_MEMORY = 'E0e';
 const UNKNOWN = '';
-
-/** Bytes that are read in one answer at most: two digits each. */
-const MOST_MEMORY = PACKET_SIZE / 2;
 
 const HELP = [
   'in gdb',
@@ -55,6 +51,7 @@ export class GdbSession {
   readonly #breakpoints: GdbBreakpoints;
   readonly #threads: GdbThreads;
   readonly #verbs: GdbVerbs;
+  readonly #state: GdbState;
   #hasCommandFile = false;
 
   constructor(private readonly options: SessionOptions) {
@@ -62,6 +59,7 @@ export class GdbSession {
     this.#debug = debug;
     this.#breakpoints = new GdbBreakpoints(debug);
     this.#threads = new GdbThreads(debug);
+    this.#state = new GdbState(debug, this.#threads);
     this.#verbs = new GdbVerbs(debug, this.#threads, this.#breakpoints, (text) => this.#say(text));
   }
 
@@ -93,19 +91,19 @@ export class GdbSession {
       case '?':
         return { reply: signalReply(Signal.TRAP, this.#threads.report()) };
       case 'g':
-        return { reply: GDB_REGISTERS.map((register) => this.#wire(register)).join('') };
+        return { reply: this.#state.readAll() };
       case 'G':
-        return { reply: this.#writeAll(rest) };
+        return { reply: this.#state.writeAll(rest) };
       case 'p':
-        return { reply: this.#readOne(rest) };
+        return { reply: this.#state.readOne(rest) };
       case 'P':
-        return { reply: this.#writeOne(rest) };
+        return { reply: this.#state.writeOne(rest) };
       case 'm':
-        return { reply: this.#readMemory(rest) };
+        return { reply: this.#state.readMemory(rest) };
       case 'M':
-        return { reply: this.#writeMemory(rest, fromHex(rest.slice(rest.indexOf(':') + 1))) };
+        return { reply: this.#state.writeMemory(rest, fromHex(rest.slice(rest.indexOf(':') + 1))) };
       case 'X':
-        return { reply: this.#writeMemory(rest, data.subarray(data.indexOf(':') + 1)) };
+        return { reply: this.#state.writeMemory(rest, data.subarray(data.indexOf(':') + 1)) };
       case 'H':
         return { reply: this.#select(rest) };
       case 'T':
@@ -133,89 +131,6 @@ export class GdbSession {
         return { reply: UNKNOWN };
     }
   }
-
-  // Registers and memory.
-
-  #value({ name, source, feature }: GdbRegister): bigint | undefined {
-    if (feature === 'debugger') return this.#place(name as PlaceRegister);
-    return source === undefined ? undefined : this.#debug.readRegister(source, this.#threads.selected);
-  }
-
-  #place(name: PlaceRegister): bigint {
-    const { branch, index } = this.#debug.position;
-    return BigInt({ branch, state: index, runs: this.#threads.running + 1, moved: Number(this.#threads.moved) }[name]);
-  }
-
-  #wire(register: GdbRegister): string {
-    return wireValue(register, this.#value(register));
-  }
-
-  #readOne(text: string): string {
-    const register = GDB_REGISTERS[Number(hexNumber(text) ?? -1)];
-    return register ? this.#wire(register) : MALFORMED;
-  }
-
-  #writeOne(text: string): string {
-    const [number, digits] = text.split('=');
-    const register = GDB_REGISTERS[Number(hexNumber(number) ?? -1)];
-    const bytes = digits === undefined ? undefined : fromHex(digits);
-    if (!register || !bytes || bytes.length !== register.bits / 8) return MALFORMED;
-    this.#write(register, bytes);
-    return 'OK';
-  }
-
-  #write({ name, source, feature }: GdbRegister, bytes: Uint8Array): void {
-    if (feature === 'debugger') throw new InputError(`${name} is where the debugger stands; move it with monitor goto`);
-    if (source === undefined) throw new InputError(`the machine has no ${name}`);
-    this.#debug.writeRegister(source, valueOfWire(bytes), this.#threads.selected);
-  }
-
-  /** Only what differs is an edit. */
-  #writeAll(digits: string): string {
-    const width = GDB_REGISTERS.reduce((sum, { bits }) => sum + bits / 4, 0);
-    if (digits.length !== width) return MALFORMED;
-    let at = 0;
-    const changes: (readonly [GdbRegister, Buffer])[] = [];
-    for (const register of GDB_REGISTERS) {
-      const own = digits.slice(at, at + register.bits / 4).toLowerCase();
-      at += own.length;
-      if (own === this.#wire(register) || register.feature === 'debugger') continue;
-      const bytes = fromHex(own);
-      if (!bytes) return MALFORMED;
-      changes.push([register, bytes]);
-    }
-    for (const [register, bytes] of changes) this.#write(register, bytes);
-    return 'OK';
-  }
-
-  /** What is mapped from the first byte on; an error if that is not. */
-  #readMemory(text: string): string {
-    const range = parseRange(text);
-    if (!range) return MALFORMED;
-    const length = Math.min(range.length, MOST_MEMORY);
-    const whole = this.#debug.readMemory(range.address, length);
-    if (whole) return Buffer.from(whole).toString('hex');
-    // What is mapped is mapped in pages, but a region may end anywhere.
-    let [mapped, unmapped] = [0, length];
-    while (unmapped - mapped > 1) {
-      const middle = (mapped + unmapped) >> 1;
-      if (this.#debug.readMemory(range.address, middle)) mapped = middle;
-      else unmapped = middle;
-    }
-    const part = mapped > 0 ? this.#debug.readMemory(range.address, mapped) : undefined;
-    return part ? Buffer.from(part).toString('hex') : NO_MEMORY;
-  }
-
-  #writeMemory(text: string, bytes: Buffer | undefined): string {
-    const colon = text.indexOf(':');
-    const range = colon < 0 ? undefined : parseRange(text.slice(0, colon));
-    if (!range || bytes?.length !== range.length) return MALFORMED;
-    // gdb asks like this whether X is understood.
-    if (range.length > 0) this.#debug.writeMemory(range.address, bytes);
-    return 'OK';
-  }
-
-  // The rest.
 
   /** `Hg1`, `Hc-1`; 0 is any thread, -1 all. */
   #select(text: string): string {
@@ -290,7 +205,7 @@ export class GdbSession {
             ? this.#threads.xml
             : undefined;
     if (content === undefined) return object === 'features' ? 'E00' : UNKNOWN;
-    const bytes = Buffer.from(content).subarray(offset, offset + Math.min(length, MOST_MEMORY));
+    const bytes = Buffer.from(content).subarray(offset, offset + Math.min(length, PACKET_SIZE / 2));
     const isLast = offset + bytes.length >= Buffer.byteLength(content);
     return `${isLast ? 'l' : 'm'}${bytes.toString('latin1')}`;
   }
@@ -336,9 +251,3 @@ const SUPPORTED = [
   'hwbreak+',
   'vContSupported+',
 ].join(';');
-
-/** `ADDRESS,LENGTH`, both in hexadecimal. */
-function parseRange(text: string): { address: bigint; length: number } | undefined {
-  const match = /^([0-9a-f]{1,16}),([0-9a-f]{1,8})$/i.exec(text);
-  return match ? { address: BigInt(`0x${match[1]}`), length: Number.parseInt(match[2]!, 16) } : undefined;
-}
