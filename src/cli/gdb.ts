@@ -18,6 +18,12 @@ export async function gdb(
     'Ctrl-C ends the server',
   ];
   process.stdout.write(`${lines.join('\n')}\n`);
-  await interruptible(server.close, () => server.ended);
+  // The terminal is closed: the files are to go then, too.
+  process.on('SIGHUP', server.close);
+  try {
+    await interruptible(server.close, () => server.ended);
+  } finally {
+    process.off('SIGHUP', server.close);
+  }
   return EXIT.HOLDS;
 }
