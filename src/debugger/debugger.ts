@@ -429,9 +429,11 @@ export class Debugger implements Scene {
       throw new InputError(`${name}: is no register of the processor; fire events to change it`);
     if (value < 0n || value >> 64n) throw new InputError(`${name}: ${value} does not fit in 64 bits`);
     const { machine } = this.run;
-    this.cursor.edit(`${name} = ${hex(value)}`, () => {
-      machine.cpu.regs.u64[machine.processors.place(processor, number) / 2] = value;
-    });
+    this.#modelled(() =>
+      this.cursor.edit(`${name} = ${hex(value)}`, () => {
+        machine.cpu.regs.u64[machine.processors.place(processor, number) / 2] = value;
+      }),
+    );
     return this.#stopped({ reason: 'step', text: `${name} is set` });
   }
 
