@@ -424,6 +424,25 @@ test('a scenario begins at its failure, and goes on without stopping if that is 
   assert.equal(end.text, 'the path has ended: the context has come to its end');
 });
 
+test('what the machine does not model stops the run, and says which line', async (t) => {
+  file(
+    'time.S',
+    '.globl context_start, context_end\n.text\ncontext_start:\n\tnop\n\trdtsc\ncontext_end:\n\tjmp context_end\n',
+  );
+  const client = new DapClient(t);
+  await client.launch({ program: HOLDS, context: './time.S', cwd: directory });
+  for (let i = 0; i < 2; i++) {
+    const stop = await client.run('continue');
+    assert.equal(stop.reason, 'exception');
+    assert.match(stop.text!, /time\.S:5.*rdtsc/);
+    const info = await client.request<DebugProtocol.ExceptionInfoResponse['body']>('exceptionInfo', { threadId: 1 });
+    assert.deepEqual([info.exceptionId, info.description], ['not modelled', stop.text]);
+    assert.equal(await top(client), 'context_start+1 (context)');
+  }
+  await client.run('stepBack');
+  assert.equal(await top(client), 'context_start+0 (context)');
+});
+
 test('without the filter, failures do not stop the run', async (t) => {
   const client = new DapClient(t);
   await client.launch({ program: counterexample() });
