@@ -467,10 +467,15 @@ export class Debugger implements Scene {
   #registerNumber(name: string, processor: number): number {
     const number = registerNamed(name);
     if (number === undefined) throw new InputError(`there is no register '${name}'; 'registers all' lists them`);
-    if (!Number.isInteger(processor) || processor < 0 || processor >= this.run.machine.processors.count) {
-      throw new InputError(`there is no CPU ${processor}; there are ${this.run.machine.processors.count}, from 0`);
-    }
+    this.#requireProcessor(processor);
     return number;
+  }
+
+  #requireProcessor(processor: number): void {
+    const { count } = this.run.machine.processors;
+    if (!Number.isInteger(processor) || processor < 0 || processor >= count) {
+      throw new InputError(`there is no CPU ${processor}; there are ${count}, from 0`);
+    }
   }
 
   /** Undefined where something is not mapped. */
@@ -685,6 +690,7 @@ export class Debugger implements Scene {
   }
 
   view(request: ViewRequest = {}): View {
+    if (request.processor !== undefined) this.#requireProcessor(request.processor);
     return viewOf(this, request);
   }
 
