@@ -1,0 +1,123 @@
+/** Progress, verdict, map and second axis. */
+import { useEffect, useState } from 'preact/hooks';
+import type { AxisView, ProgressView, SearchView } from '../../src/web/protocol';
+import type { Send } from './app';
+import { Axis } from './axis';
+import type { Ask } from './connection';
+import { BoundaryMap, type Cell } from './map';
+
+interface Props {
+  readonly search: SearchView | null;
+  readonly revision: number;
+  readonly send: Send;
+  readonly open: (request: Ask) => Promise<void>;
+}
+
+const VERDICTS = { holds: '✓ holds', fails: '✗ FAILS', open: '? open' } as const;
+
+export function Results({ search, revision, send, open }: Props) {
+  const [property, setProperty] = useState('');
+  const [axis, setAxis] = useState<AxisView>();
+  // Of another search.
+  useEffect(() => {
+    setAxis(undefined);
+    setProperty('');
+  }, [search?.map]);
+
+  if (search === null) {
+    return (
+      <section class="results empty" aria-label="Result">
+        <p>
+          <b>Explore</b> fires the events at every boundary of the code and checks every property in every state. The
+          result is a map: source lines down, events across, each cell a placement of the last event.
+        </p>
+        <p>
+          <b>Debug from the start</b> opens the interrupted context at its first instruction.
+        </p>
+      </section>
+    );
+  }
+  const choose = async ({ address, event }: Cell): Promise<void> => {
+    const reply = await send({ type: 'axis', address, event, ...(property === '' ? {} : { property }) });
+    if (reply) setAxis(reply as AxisView);
+  };
+  const { map, verdict, problem, windows } = search;
+  const shown = windows.filter((w) => property === '' || w.property === property);
+  return (
+    <section class="results" aria-label="Result" data-state={search.state}>
+      <div class="verdict" aria-live="polite">
+        {search.state === 'running' && <Progress progress={search.progress} />}
+        {problem && (
+          <div class="problem" role="status">
+            {problem.message}
+            {problem.notes.map((note) => (
+              <div key={note} class="note">
+                {note}
+              </div>
+            ))}
+          </div>
+        )}
+        {verdict && (
+          <>
+            <p class={`badge ${verdict}`} data-verdict={verdict}>
+              {VERDICTS[verdict]}
+            </p>
+            <pre class="report">{search.report}</pre>
+          </>
+        )}
+        {verdict && search.revision !== revision && (
+          <p class="stale" role="status">
+            Code or settings have changed since: this is the result of what was there before.
+          </p>
+        )}
+      </div>
+      {map && windows.length > 0 && (
+        <div class="windows">
+          <label class="field inline">
+            <span>Show</span>
+            <select
+              value={property}
+              onChange={(event) => {
+                setProperty(event.currentTarget.value);
+                setAxis(undefined);
+              }}
+            >
+              <option value="">all properties</option>
+              {windows.map((w) => (
+                <option key={w.property} value={w.property}>
+                  {w.property}
+                </option>
+              ))}
+            </select>
+          </label>
+          <pre class="report">{shown.map((w) => w.text).join('\n')}</pre>
+        </div>
+      )}
+      {map?.uninterrupted.map((name) => (
+        <p key={name} class="problem">
+          {name} is broken without any event{' '}
+          <button type="button" onClick={() => void open({ type: 'open-uninterrupted', property: name })}>
+            Open this path
+          </button>
+        </p>
+      ))}
+      {axis && map && <Axis axis={axis} map={map} property={property} open={open} close={() => setAxis(undefined)} />}
+      {map && <BoundaryMap map={map} property={property} chosen={axis} choose={(cell) => void choose(cell)} />}
+    </section>
+  );
+}
+
+function Progress({ progress }: { progress: ProgressView | null }) {
+  const { states = 0, transitions = 0, failures = 0, done = null, bound = '', seconds = 0 } = progress ?? {};
+  const count = (n: number): string => n.toLocaleString('en-US');
+  return (
+    <div class="progress">
+      <progress aria-label="Search" max={1} {...(done === null ? {} : { value: done })} />
+      <span>
+        {done === null ? '' : `${Math.floor(100 * done)}% `}
+        {bound === '' ? 'starting' : `of ${bound}`}: {count(states)} states, {count(transitions)} transitions,{' '}
+        {count(failures)} windows, {seconds.toFixed(1)} s
+      </span>
+    </div>
+  );
+}
