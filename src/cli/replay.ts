@@ -1,14 +1,11 @@
 /** entrace replay: one saved schedule, run strictly. */
 import { Assembler } from '../assembler/index.js';
-import { InputError, located } from '../errors.js';
-import { codeOf, type PathFile, readPathFile } from '../explore/path_file.js';
+import { located } from '../errors.js';
+import { readPathFile, refuseOtherImage, savedProfile, subjectOf } from '../explore/path_file.js';
 import { addressOf } from '../hooks/triggers.js';
-import { platformNamed } from '../platforms/index.js';
-import { loadSubject } from '../platforms/subject.js';
-import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { selectProperties } from '../properties/index.js';
 import { traceOf } from '../report/path.js';
-import { counterexample, describe, paintFor, shortPath } from '../report/text.js';
+import { counterexample, describe, paintFor } from '../report/text.js';
 import { EXIT } from './exit.js';
 
 export interface ReplayOptions {
@@ -17,25 +14,11 @@ export interface ReplayOptions {
 
 export async function replay(file: string, options: ReplayOptions): Promise<number> {
   const saved = readPathFile(file);
-  const platform = platformNamed(saved.platform);
   // What does not fit the image or the profiles is an error of the path file.
   const { profile } = located(file, () => savedProfile(saved));
   selectProperties(saved.property);
-  const subject = await loadSubject(await Assembler.create(), {
-    files: saved.files,
-    platform,
-    context: saved.context,
-    defines: saved.defines,
-    includePaths: saved.include ?? [],
-    forcedIncludes: saved.includeFile ?? [],
-    assembler: saved.assembler ?? 'keystone',
-    ...codeOf(saved),
-  });
-  if (subject.image.hash !== saved.image) {
-    throw new InputError(
-      `${file}: was recorded on another image (sha256 ${saved.image.slice(0, 12)}…, the files now give ${subject.image.hash.slice(0, 12)}…); explore again with --save`,
-    );
-  }
+  const subject = await subjectOf(await Assembler.create(), saved);
+  refuseOtherImage(file, saved, subject.image);
   const { path, trace } = located(file, () => {
     const path = saved.path.map((e) => ({
       ...e,
@@ -72,16 +55,4 @@ export async function replay(file: string, options: ReplayOptions): Promise<numb
     `${paint('red', first.property)}: ${first.sentence}\n${counterexample(trace, first, path, paint)}\n`,
   );
   return EXIT.FAILS;
-}
-
-/** The profile that a path was recorded under; an InputError if its file says something else by now. */
-function savedProfile(saved: PathFile): ChosenProfile {
-  const chosen = chooseProfile(saved.profile, checkChanges(saved.knobs ?? {}));
-  if (saved.rules !== undefined && saved.rules !== chosen.rules) {
-    const now = chosen.rules === undefined ? 'is no file' : `now gives ${chosen.rules.slice(0, 12)}…`;
-    throw new InputError(
-      `was recorded under other rules (sha256 ${saved.rules.slice(0, 12)}…, profile ${shortPath(saved.profile)} ${now}); explore again with --save`,
-    );
-  }
-  return chosen;
 }

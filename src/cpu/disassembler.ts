@@ -21,6 +21,7 @@ interface CapstoneModule {
   readonly MODE_64: number;
   readonly OPT_SYNTAX: number;
   readonly OPT_SYNTAX_ATT: number;
+  readonly OPT_SYNTAX_INTEL: number;
 }
 
 export interface DisassembledInstruction {
@@ -67,16 +68,16 @@ export class Disassembler {
   private constructor(private readonly engine: CapstoneEngine) {}
 
   /** Loads Capstone (about 30 ms). */
-  static async create(): Promise<Disassembler> {
+  static async create(syntax: 'att' | 'intel' = 'att'): Promise<Disassembler> {
     const require = createRequire(import.meta.url);
     const load = require('@alexaltea/capstone-js') as () => Promise<CapstoneModule>;
     const module = await load();
     const engine = new module.Capstone(module.ARCH_X86, module.MODE_64);
-    engine.option(module.OPT_SYNTAX, module.OPT_SYNTAX_ATT);
+    engine.option(module.OPT_SYNTAX, syntax === 'att' ? module.OPT_SYNTAX_ATT : module.OPT_SYNTAX_INTEL);
     return new Disassembler(engine);
   }
 
-  /** The first instruction in `bytes` in AT&T syntax; `.byte 0x…` if it is not a known one or not all there. */
+  /** The first instruction in `bytes`; `.byte 0x…` if it is not a known one or not all there. */
   text(bytes: Uint8Array, address: bigint): string {
     const instruction = this.instruction(bytes, address);
     if (!instruction) return byteDirective(bytes.subarray(0, MAX_INSTRUCTION));

@@ -2,11 +2,14 @@
 import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { z } from 'zod';
-import { ASSEMBLERS, type SourceSettings } from '../assembler/index.js';
+import { ASSEMBLERS, type Assembler, type SourceSettings } from '../assembler/index.js';
 import { InputError } from '../errors.js';
 import { readJson } from '../files.js';
 import { eventNamed } from '../harness/events.js';
-import { type CodeSettings, isContextFile } from '../platforms/subject.js';
+import type { Image } from '../image/image.js';
+import { platformNamed } from '../platforms/index.js';
+import { type CodeSettings, isContextFile, loadSubject, type Subject } from '../platforms/subject.js';
+import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
 import type { Failure } from './result.js';
 
@@ -61,6 +64,9 @@ const pathFile = z.strictObject({
 
 export type PathFile = z.infer<typeof pathFile>;
 
+/** What it says of the image and what is around it. */
+export type SavedImage = Omit<PathFile, 'entrace' | 'property' | 'path'>;
+
 /** Reads and checks a path file; its `files`, a `context` and a `profile` that are files, come back as absolute paths. */
 export function readPathFile(file: string): PathFile {
   const parsed = pathFile.safeParse(readJson(file, 'a path file (.json)', MAX_FILE, REMEDY));
@@ -111,8 +117,43 @@ export function savedCode({
 }
 
 /** What a path file says of how real code is run. */
-export function codeOf({ features, stubs = [], through = [] }: PathFile): CodeSettings {
+function codeOf({ features, stubs = [], through = [] }: PathFile): CodeSettings {
   return { features, stubs: stubs.map(({ name, file }) => ({ name, file })), through };
+}
+
+/** The profile that a path was recorded under; an InputError if its file says something else by now. */
+export function savedProfile(saved: PathFile): ChosenProfile {
+  const chosen = chooseProfile(saved.profile, checkChanges(saved.knobs ?? {}));
+  if (saved.rules !== undefined && saved.rules !== chosen.rules) {
+    const now = chosen.rules === undefined ? 'is no file' : `now gives ${chosen.rules.slice(0, 12)}…`;
+    throw new InputError(
+      `was recorded under other rules (sha256 ${saved.rules.slice(0, 12)}…, profile ${relativeTo('.', saved.profile)} ${now}); explore again with --save`,
+    );
+  }
+  return chosen;
+}
+
+/** The image of a path file, as its files give it now. Rejects with an InputError for whatever is wrong with them. */
+export async function subjectOf(assembler: Assembler, saved: PathFile): Promise<Subject> {
+  return loadSubject(assembler, {
+    files: saved.files,
+    platform: platformNamed(saved.platform),
+    context: saved.context,
+    vendor: savedProfile(saved).profile.vendor,
+    defines: saved.defines,
+    includePaths: saved.include ?? [],
+    forcedIncludes: saved.includeFile ?? [],
+    assembler: saved.assembler ?? 'keystone',
+    ...codeOf(saved),
+  });
+}
+
+/** Throws if the files of a path now give another image than the one that it was recorded on. */
+export function refuseOtherImage(file: string, saved: PathFile, image: Image): void {
+  if (image.hash === saved.image) return;
+  throw new InputError(
+    `${file}: was recorded on another image (sha256 ${saved.image.slice(0, 12)}…, the files now give ${image.hash.slice(0, 12)}…); explore again with --save`,
+  );
 }
 
 function withFile<T extends { file?: string | undefined }>(stub: T, change: (file: string) => string): T {
@@ -120,11 +161,7 @@ function withFile<T extends { file?: string | undefined }>(stub: T, change: (fil
 }
 
 /** Writes one file for each failure into `directory`; returns their names. */
-export function savePaths(
-  directory: string,
-  failures: readonly Failure[],
-  common: Omit<PathFile, 'entrace' | 'property' | 'path'>,
-): string[] {
+export function savePaths(directory: string, failures: readonly Failure[], common: SavedImage): string[] {
   makeDirectory(directory);
   return failures.map((failure) => {
     const base = `${failure.property}-${failure.event}-${failure.boundary}`.replace(/[^\w.+-]/g, '_');

@@ -38,6 +38,15 @@ const LIMIT = 1_000_000;
 /** The context alone ends sooner, or it has no end to compare with. */
 const CONTEXT_LIMIT = 50_000;
 
+/** One transition of a machine that a monitor watches: the next instruction, or an event. The journal then has its writes alone. */
+export function transition(machine: Machine, monitor: Monitor, event: string | undefined): void {
+  machine.memory.journalLength = 0;
+  machine.cpu.readCount = 0;
+  machine.next(event ?? 'step');
+  if (event !== undefined) monitor.countFired(0);
+  monitor.after();
+}
+
 /** Without a `machine` of the caller's, in its start state, the run makes one. */
 export class Run implements RunState {
   readonly machine: Machine;
@@ -75,10 +84,7 @@ export class Run implements RunState {
     const start = machine.snapshot();
     const monitor = new Monitor(machine, this.subject, this.properties);
     for (let i = 0; i < CONTEXT_LIMIT && !monitor.ended; i++) {
-      machine.memory.journalLength = 0;
-      machine.cpu.readCount = 0;
-      machine.step();
-      monitor.after();
+      transition(machine, monitor, undefined);
     }
     machine.restore(start);
     return monitor.reference;
@@ -103,11 +109,7 @@ export class Run implements RunState {
   /** One transition. */
   next(event: string | undefined): void {
     for (const o of this.#observers) o.before?.(this, event);
-    this.machine.memory.journalLength = 0;
-    this.machine.cpu.readCount = 0;
-    this.machine.next(event ?? 'step');
-    if (event !== undefined) this.monitor.countFired(0);
-    this.monitor.after();
+    transition(this.machine, this.monitor, event);
     this.transitions++;
     this.#arrive();
     for (const o of this.#observers) o.after?.(this, event);
@@ -147,7 +149,7 @@ export class Run implements RunState {
 }
 
 /** Brent's cycle detection on whole states: one kept copy, renewed at growing distances. */
-class LoopDetector {
+export class LoopDetector {
   #power = 1;
   #distance = 0;
   /** Transitions since the copy was taken. */
@@ -156,7 +158,7 @@ class LoopDetector {
   #memory: Uint8Array | undefined;
   #monitor: Uint32Array | undefined;
 
-  constructor(readonly run: Run) {}
+  constructor(readonly run: Pick<Run, 'machine' | 'monitor'>) {}
 
   /** To be asked once a transition: whether the state has been there before. */
   closed(): boolean {

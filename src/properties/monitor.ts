@@ -415,6 +415,11 @@ export class Monitor {
     return list.filter((item) => item.offset >= 0);
   }
 
+  /** Words of a record. */
+  get recordSize(): number {
+    return this.#recordSize;
+  }
+
   /** Where the software has stopped itself; undefined if it has not. */
   get panicked(): string | undefined {
     return this.words[Word.END] === End.PANIC ? this.#panicAt() : undefined;

@@ -5,7 +5,7 @@
 import { Mnemonic } from 'iced-x86';
 import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { hex } from '../properties/describe.js';
-import { type Broken, register, type Step, type Trace } from './trace.js';
+import { type Broken, register, type Step, type Steps } from './trace.js';
 
 export interface Cause {
   readonly step: Step;
@@ -16,8 +16,8 @@ export interface Cause {
 /** Hops from a register to the word it was loaded from, and to the register that was stored there, at most. */
 const HOPS = 12;
 
-export function causeOf(trace: Trace, broken: Broken): Cause | undefined {
-  const at = trace.steps[broken.step];
+export function causeOf(trace: Steps, broken: Broken): Cause | undefined {
+  const at = trace.step(broken.step);
   if (!at) return undefined;
   const own = broken.closing ?? at.owner;
   for (const { what } of broken.differences) {
@@ -36,7 +36,7 @@ export function causeOf(trace: Trace, broken: Broken): Cause | undefined {
   return undefined;
 }
 
-function followRegister(trace: Trace, start: number, from: number, own: string): Cause | undefined {
+function followRegister(trace: Steps, start: number, from: number, own: string): Cause | undefined {
   let r = start;
   let index = from;
   let last: Cause | undefined;
@@ -63,7 +63,7 @@ function followRegister(trace: Trace, start: number, from: number, own: string):
 }
 
 /** The write that put the word at `address` there; when it only moved a word, the write of that one, and so on. */
-function followWord(trace: Trace, address: bigint, name: string, from: number, own: string): Cause | undefined {
+function followWord(trace: Steps, address: bigint, name: string, from: number, own: string): Cause | undefined {
   let at = address;
   let index = from;
   let last: Cause | undefined;
@@ -81,7 +81,7 @@ function followWord(trace: Trace, address: bigint, name: string, from: number, o
 }
 
 /** The memory word that a transition loads register `r` from. */
-function sourceWord(step: Step, r: number): bigint | undefined {
+export function sourceWord(step: Step, r: number): bigint | undefined {
   if (step.returned && step.reads.length >= 5) {
     const place = [Reg.RIP, Reg.CS, Reg.RFLAGS, Reg.RSP, Reg.SS].indexOf(r as never);
     return place >= 0 ? step.reads.at(-5 + place) : undefined;
@@ -90,19 +90,19 @@ function sourceWord(step: Step, r: number): bigint | undefined {
   return loads ? step.reads[0] : undefined;
 }
 
-function lastReturn(trace: Trace, from: number): Step | undefined {
-  for (let i = from; i >= 0; i--) if (trace.steps[i]!.returned) return trace.steps[i];
+function lastReturn(trace: Steps, from: number): Step | undefined {
+  for (let i = from; i >= 0; i--) if (trace.step(i)!.returned) return trace.step(i);
   return undefined;
 }
 
 /** For a pt_regs that changed: the last write into it by code of another event. */
-function changedWords(trace: Trace, broken: Broken): Cause | undefined {
+function changedWords(trace: Steps, broken: Broken): Cause | undefined {
   const base = broken.ptRegs;
   if (base === undefined) return undefined;
-  const own = trace.steps[broken.step]!.owner;
-  const end = base + BigInt(8 * trace.run.subject.platform.ptRegsWords);
+  const own = trace.step(broken.step)!.owner;
+  const end = base + BigInt(8 * trace.subject.platform.ptRegsWords);
   for (let i = broken.step; i >= 0; i--) {
-    const step = trace.steps[i]!;
+    const step = trace.step(i)!;
     const write = step.writes.find((w) => w.address >= base && w.address < end);
     if (write && step.owner !== own) return { step, what: `wrote into the pt_regs at ${hex(write.address)}` };
   }
@@ -110,11 +110,13 @@ function changedWords(trace: Trace, broken: Broken): Cause | undefined {
 }
 
 /** For an NMI that no body serves: the return of its handler. */
-function unserved(trace: Trace, from: number): Cause | undefined {
+function unserved(trace: Steps, from: number): Cause | undefined {
   for (let i = from; i >= 0; i--) {
-    const step = trace.steps[i]!;
+    const step = trace.step(i)!;
     if (step.delivered?.startsWith('NMI')) {
-      const end = trace.steps.slice(i + 1, from + 1).find((s) => s.returned && s.owner === step.delivered);
+      let at = i + 1;
+      while (at <= from && !(trace.step(at)!.returned && trace.step(at)!.owner === step.delivered)) at++;
+      const end = at <= from ? trace.step(at) : undefined;
       return { step: end ?? step, what: `ended ${step.delivered} without a body` };
     }
   }

@@ -1,18 +1,17 @@
 /** A trace: everything that a run did, transition by transition, so that a failure can be followed back to its cause. */
 import { Access } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
-import { Origin } from '../harness/delivery.js';
-import { FRED_SYSCALL, FRED_SYSENTER, FredFrame } from '../harness/fred.js';
+import { FredFrame } from '../harness/fred.js';
 import { type Happened, Return } from '../harness/machine.js';
 import { takesPending } from '../harness/priorities.js';
-import { SMI_VECTOR } from '../harness/smm.js';
-import { VM_EXIT_VECTOR } from '../harness/vm_exit.js';
 import { exitName } from '../harness/vmx.js';
 import type { Observer, Run } from '../hooks/run.js';
 import type { LineRow } from '../image/module.js';
-import { CallWord, Word } from '../properties/monitor.js';
+import type { Subject } from '../platforms/subject.js';
+import { CallWord, type Monitor, Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
 import { plural } from './names.js';
+import { Owners } from './owners.js';
 
 export interface Write {
   /** Address of the 8-byte word. */
@@ -59,42 +58,51 @@ export interface Broken {
   readonly ptRegs: bigint | undefined;
 }
 
-const VECTOR_NAMES: Readonly<Record<number, string>> = {
-  0: '#DE',
-  1: '#DB',
-  2: 'NMI',
-  3: '#BP',
-  4: '#OF',
-  5: '#BR',
-  6: '#UD',
-  7: '#NM',
-  8: '#DF',
-  10: '#TS',
-  11: '#NP',
-  12: '#SS',
-  13: '#GP',
-  14: '#PF',
-  16: '#MF',
-  17: '#AC',
-  18: '#MC',
-  19: '#XM',
-  21: '#CP',
-  29: '#VC',
-  [SMI_VECTOR]: 'SMI',
-  [VM_EXIT_VECTOR]: 'VM exit',
-  [FRED_SYSCALL]: 'SYSCALL',
-  [FRED_SYSENTER]: 'SYSENTER',
-};
+/** A path that has been run: what those ask who follow a value back to where it comes from. Transitions are counted from 0. */
+export interface Steps {
+  readonly subject: Subject;
+  step(index: number): Step | undefined;
+  /** The 18 registers of the engine before transition `index`, as 36 halves. */
+  registersBefore(index: number): Uint32Array;
+  /** The last transition up to `index` that wrote the word at `address`. */
+  lastWrite(address: bigint, index: number): Step | undefined;
+  /** The last transition up to `index` that changed register `r`. */
+  lastChange(r: number, index: number): Step | undefined;
+}
 
-export class Trace implements Observer {
+/** What breaks right now, all but the transition; to be called when a property says so. */
+export function brokenNow(monitor: Monitor, owners: Owners, property: Property): Omit<Broken, 'step'> {
+  const { closing } = monitor;
+  const called = monitor.words[Word.CALLS]! > 0;
+  return {
+    property: property.name,
+    sentence: property.sentence,
+    explanation: property.explain(monitor),
+    differences: !property.comparesRegisters
+      ? []
+      : closing >= 0
+        ? monitor.differences(closing)
+        : monitor.endDifferences(),
+    closing: closing >= 0 ? owners.at(monitor.machine.processors.running, monitor.words[Word.DEPTH]!) : undefined,
+    ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
+  };
+}
+
+/** The addresses of the words that a return has read, by RSP before it; none if there was no return by a frame. */
+export function frameRead(returned: number, rsp: bigint): bigint[] {
+  const fred = returned === Return.ERETU || returned === Return.ERETS;
+  if (!fred && returned !== Return.IRET) return [];
+  const frame = rsp + (fred ? BigInt(FredFrame.RIP) : 0n);
+  return Array.from({ length: 5 }, (_, i) => frame + BigInt(8 * i));
+}
+
+export class Trace implements Observer, Steps {
   readonly steps: Step[] = [];
   readonly broken: Broken[] = [];
   /** Registers before the first transition. */
   readonly start: Uint32Array;
 
-  /** For each processor, the owners of the open deliveries, innermost last, as the monitor's records. */
-  readonly #owners: readonly string[][];
-  readonly #counts = new Map<string, number>();
+  #owners: Owners;
   #address = 0n;
   #reads: bigint[] = [];
   #mnemonic = 0;
@@ -103,14 +111,16 @@ export class Trace implements Observer {
 
   constructor(readonly run: Run) {
     this.start = run.machine.u32.slice(0, 36);
-    this.#owners = Array.from({ length: run.machine.processors.count }, () => []);
+    this.#owners = Owners.none(run.machine.processors.count);
     run.observe(this);
   }
 
-  /** Whose code processor `n` executes. */
-  #owner(n: number): string {
-    const owner = this.#owners[n]!.at(-1) ?? 'context';
-    return this.#owners.length > 1 ? `CPU ${n} ${owner}` : owner;
+  get subject(): Subject {
+    return this.run.subject;
+  }
+
+  step(index: number): Step | undefined {
+    return this.steps[index];
   }
 
   before(run: Run, event: string | undefined): void {
@@ -143,22 +153,11 @@ export class Trace implements Observer {
     const { processors } = machine;
     const switched = happened.switchedFrom >= 0;
     const n = switched ? happened.switchedFrom : processors.running;
-    const owners = this.#owners[n]!;
-    let owner = this.#owner(n);
-    let delivered: string | undefined;
-    const reads = this.#reads;
-    const fred = happened.returned === Return.ERETU || happened.returned === Return.ERETS;
-    if (fred || happened.returned === Return.IRET) {
-      const frame = this.#rspBefore() + (fred ? BigInt(FredFrame.RIP) : 0n);
-      for (let i = 0; i < 5; i++) reads.push(frame + BigInt(8 * i));
-    }
-    if (happened.delivered) {
-      delivered = this.#name(happened.vector, happened.origin);
-      this.#opened(owners, delivered);
-      owner = this.#owner(n);
-    } else if (!switched && owners.length > monitor.words[Word.DEPTH]!) {
-      owners.length = monitor.words[Word.DEPTH]!;
-    }
+    // Whose instruction it was is known before it has returned; a delivery is its own event's.
+    const { owners, delivered } = this.#owners.after(machine, monitor, n);
+    const owner = (delivered === undefined ? this.#owners : owners).of(n);
+    this.#owners = owners;
+    const reads = [...this.#reads, ...frameRead(happened.returned, this.#rspBefore())];
     const step: Step = {
       index: this.steps.length,
       address: this.#address,
@@ -181,21 +180,7 @@ export class Trace implements Observer {
   }
 
   failed(run: Run, property: Property): void {
-    const { monitor } = run;
-    const closing = monitor.closing;
-    const called = monitor.words[Word.CALLS]! > 0;
-    const entry: Omit<Broken, 'step'> = {
-      property: property.name,
-      sentence: property.sentence,
-      explanation: property.explain(monitor),
-      differences: !property.comparesRegisters
-        ? []
-        : closing >= 0
-          ? monitor.differences(closing)
-          : monitor.endDifferences(),
-      closing: closing >= 0 ? this.#owners[run.machine.processors.running]![monitor.words[Word.DEPTH]! - 1] : undefined,
-      ptRegs: called ? monitor.word64(monitor.lastCall + CallWord.REGS_LOW) : undefined,
-    };
+    const entry = brokenNow(run.monitor, this.#owners, property);
     // An endless loop is found between two transitions, everything else within one.
     if (run.loopLength > 0) {
       const first = this.#loopStart(run.loopLength);
@@ -218,27 +203,9 @@ export class Trace implements Observer {
     return first;
   }
 
-  /** One record for each delivery; a return closes records, and both may happen in one transition only in that order. */
-  #opened(owners: string[], delivered: string): void {
-    owners.length = this.run.monitor.words[Word.DEPTH]! - 1;
-    owners.push(delivered);
-  }
-
   #rspBefore(): bigint {
     const registers = this.steps.at(-1)?.after ?? this.start;
     return register(registers, Reg.RSP);
-  }
-
-  #name(vector: number, origin: number): string {
-    const name = VECTOR_NAMES[vector] ?? `vector ${vector}`;
-    const hexVector = `0x${vector.toString(16)}`;
-    // A fake NMI is not one: INT 2, or vector 2 of the INTR pin. INT3 is what #BP comes from.
-    let kind = name;
-    if (origin === Origin.INTERRUPT) kind = `IRQ ${hexVector}`;
-    else if (origin === Origin.SOFTWARE && vector !== 3) kind = `INT ${hexVector}`;
-    const n = (this.#counts.get(kind) ?? 0) + 1;
-    this.#counts.set(kind, n);
-    return `${kind} ${n}`;
   }
 
   /** The registers before transition `index`. */
@@ -266,7 +233,8 @@ export class Trace implements Observer {
   }
 }
 
-function vmxNote({ failedCheck, vmExit }: Happened): string | undefined {
+/** What VMX has done in the last transition. */
+export function vmxNote({ failedCheck, vmExit }: Happened): string | undefined {
   if (failedCheck !== undefined) return `VM entry fails: ${failedCheck}`;
   return vmExit < 0 ? undefined : `VM exit: ${exitName(vmExit)}`;
 }

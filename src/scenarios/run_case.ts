@@ -2,7 +2,7 @@
 import { type Mutant, mutated } from '../ablation/mutants.js';
 import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
-import { savedCode, savedSources, savePaths } from '../explore/path_file.js';
+import { type SavedImage, savedCode, savedSources, savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
@@ -75,6 +75,16 @@ export async function runCase(one: Case, options: CaseOptions): Promise<Outcome>
 interface Searched {
   readonly result: Result;
   readonly report: () => string;
+}
+
+/** Searches, or runs, what the case is about, and compares it with nothing. */
+export async function resultOf(
+  one: Case,
+  subject: Subject,
+  chosen: ChosenProfile,
+  search: CaseOptions['search'],
+): Promise<Result> {
+  return (await run(one, subject, chosen, { search, paint: (_style, text) => text })).result;
 }
 
 async function run(one: Case, subject: Subject, chosen: ChosenProfile, options: CaseOptions): Promise<Searched> {
@@ -168,15 +178,24 @@ function save(one: Case, subject: Subject, chosen: ChosenProfile, result: Result
   const failures = result.failures.filter((f) =>
     differences(subject.image, scenario.fails, [f]).some((line) => / not expected/.test(line)),
   );
-  return savePaths(directory, failures, {
+  return savePaths(directory, failures, savedCase(one, subject, chosen));
+}
+
+/** What a path file says of a case. */
+export function savedCase(
+  { scenario, features, context }: Case,
+  subject: Subject,
+  { given, changes, rules }: ChosenProfile,
+): SavedImage {
+  return {
     image: subject.image.hash,
     files: [...scenario.files],
     ...savedSources(scenario.sources),
-    ...savedCode({ ...scenario.code, features: one.features }),
+    ...savedCode({ ...scenario.code, features }),
     platform: scenario.platform,
-    profile: chosen.given,
-    ...(Object.keys(chosen.changes).length > 0 ? { knobs: chosen.changes } : {}),
-    ...(chosen.rules === undefined ? {} : { rules: chosen.rules }),
-    context: one.context,
-  });
+    profile: given,
+    ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
+    ...(rules === undefined ? {} : { rules }),
+    context,
+  };
 }

@@ -1,0 +1,333 @@
+/** The past of a state, read from the logs: what each transition was, who wrote a word or changed a register last. */
+import { lastAt } from '../binary_search.js';
+import { Reg } from '../cpu/registers.js';
+import type { LineRow } from '../image/module.js';
+import type { Subject } from '../platforms/subject.js';
+import { type Broken, frameRead, type Step, type Steps, type Write } from '../report/trace.js';
+import type { Branch, Cursor } from './cursor.js';
+import { Lane } from './lanes.js';
+import { CHANGE, type Delivery, Kind, type Log, Row, sparseOf } from './log.js';
+
+/** The transitions of `branch` before state `length`. */
+export class History implements Steps {
+  /** The logs that have them: each from its first transition up to `to`. */
+  readonly #parts: readonly { readonly log: Log; readonly from: number; readonly to: number }[];
+
+  constructor(
+    readonly cursor: Cursor,
+    readonly branch: Branch,
+    readonly length: number,
+  ) {
+    const parts = [];
+    for (let at: Branch | undefined = branch, to = length; at; at = at.parent) {
+      if (to > at.fork) parts.unshift({ log: at.log, from: at.fork, to });
+      to = Math.min(to, at.fork);
+    }
+    this.#parts = parts;
+  }
+
+  get subject(): Subject {
+    return this.cursor.run.subject;
+  }
+
+  #part(index: number): { readonly log: Log; readonly local: number } {
+    const part = this.#parts[lastAt(this.#parts.length, (i) => this.#parts[i]!.from <= index)]!;
+    return { log: part.log, local: index - part.from };
+  }
+
+  /** A word of the row of a transition. */
+  row(index: number, word: number): number {
+    const { log, local } = this.#part(index);
+    return log.row(local, word);
+  }
+
+  address(index: number): bigint {
+    const { log, local } = this.#part(index);
+    return log.address(local);
+  }
+
+  /** The name of the event that was fired. */
+  fired(index: number): string | undefined {
+    const event = this.row(index, Row.EVENT);
+    return event === 0 ? undefined : this.cursor.eventNames[event - 1];
+  }
+
+  /** What an edit has changed, or VMX has done. */
+  note(index: number): string | undefined {
+    const { log, local } = this.#part(index);
+    return sparseOf(log.notes, local);
+  }
+
+  /** The processor that ran. */
+  processor(index: number): number {
+    const { branch, cursor } = this;
+    return cursor.stateWord(branch, index, Row.LANES) >>> Lane.PROCESSOR_SHIFT;
+  }
+
+  /** Whose code transition `index` was: of a delivery, the event that was delivered. */
+  owner(index: number): string {
+    const after = (this.row(index, Row.KIND) & Kind.DELIVERED) !== 0;
+    return this.cursor.ownersAt(this.branch, index + (after ? 1 : 0)).of(this.processor(index));
+  }
+
+  /** All deliveries, in their order. */
+  get deliveries(): Delivery[] {
+    return this.#parts.flatMap(({ log, to }) => log.deliveries.filter(({ index }) => index < to));
+  }
+
+  /** What has been broken. */
+  get broken(): Broken[] {
+    return this.#parts.flatMap(({ log, to }) => log.broken.filter(({ step }) => step < to));
+  }
+
+  delivery(index: number): Delivery | undefined {
+    const { log } = this.#part(index);
+    return log.deliveries.find((d) => d.index === index);
+  }
+
+  /** The events that were fired, in their order. */
+  get events(): { readonly index: number; readonly event: string }[] {
+    const list: { index: number; event: string }[] = [];
+    for (const { log, from, to } of this.#parts) {
+      const { array } = log.rows;
+      for (let i = 0; i < to - from; i++) {
+        const event = array[i * Row.SIZE + Row.EVENT]!;
+        if (event !== 0) list.push({ index: from + i, event: this.cursor.eventNames[event - 1]! });
+      }
+    }
+    return list;
+  }
+
+  /** How many states up to `index`, that one included, stand at its boundary, `address`. */
+  hits(index: number, address: bigint): number {
+    const low = Number(address & 0xffffffffn);
+    const high = Number(address >> 32n);
+    let hits = 1;
+    for (const { log, from, to } of this.#parts) {
+      const { array } = log.rows;
+      for (let i = 0; i < Math.min(to, index) - from; i++) {
+        if (array[i * Row.SIZE + Row.ADDRESS_LOW] === low && array[i * Row.SIZE + Row.ADDRESS_HIGH] === high) hits++;
+      }
+    }
+    return hits;
+  }
+
+  /** The last transition before state `before` for each word (buffer offset / 8) that was written, and all words ever written. */
+  writers(before: number): Map<number, number> {
+    const found = new Map<number, number>();
+    for (let p = this.#parts.length - 1; p >= 0; p--) {
+      const { log, from, to } = this.#parts[p]!;
+      const last = Math.min(to, before) - from;
+      if (last <= 0) continue;
+      const { array } = log.memory;
+      const { array: rows } = log.rows;
+      let local = last - 1;
+      for (let entry = rows[local * Row.SIZE + Row.MEMORY_END]! - 1; entry >= 0; entry--) {
+        while (local > 0 && rows[(local - 1) * Row.SIZE + Row.MEMORY_END]! > entry) local--;
+        const word = array[entry * CHANGE]!;
+        if (!found.has(word)) found.set(word, from + local);
+      }
+    }
+    return found;
+  }
+
+  /** The words (buffer offset / 8) that transition `index` has written. */
+  wordsWritten(index: number): number[] {
+    const { log, local } = this.#part(index);
+    const [from, to] = log.entries(local, Row.MEMORY_END);
+    return Array.from({ length: to - from }, (_, i) => log.memory.array[(from + i) * CHANGE]!);
+  }
+
+  /** The first transition from `from` on that wrote one of the words [first, last), and for which `holds`. */
+  firstWrite(first: number, last: number, from: number, holds: (index: number) => boolean): number | undefined {
+    for (const part of this.#parts) {
+      if (part.to <= from) continue;
+      const { array } = part.log.memory;
+      const local = Math.max(0, from - part.from);
+      let entry = part.log.entries(local, Row.MEMORY_END)[0];
+      const end = part.log.row(part.to - part.from - 1, Row.MEMORY_END);
+      for (; entry < end; entry++) {
+        const word = array[entry * CHANGE]!;
+        if (word < first || word >= last) continue;
+        const index = part.from + part.log.transitionOf(entry, Row.MEMORY_END);
+        if (holds(index)) return index;
+      }
+    }
+    return undefined;
+  }
+
+  /** The last transition up to `index` that wrote one of the bytes of this word. */
+  #lastWriteTo(word: number, index: number): number | undefined {
+    for (let p = this.#parts.length - 1; p >= 0; p--) {
+      const { log, from, to } = this.#parts[p]!;
+      const last = Math.min(to - 1, index) - from;
+      if (last < 0) continue;
+      const { array } = log.memory;
+      for (let entry = log.row(last, Row.MEMORY_END) - 1; entry >= 0; entry--) {
+        if (array[entry * CHANGE] === word) return from + log.transitionOf(entry, Row.MEMORY_END);
+      }
+    }
+    return undefined;
+  }
+
+  lastWrite(address: bigint, index: number): Step | undefined {
+    const offset = this.cursor.run.machine.memory.translateAddress(address);
+    const found = offset < 0 ? undefined : this.#lastWriteTo(offset >>> 3, index);
+    return found === undefined ? undefined : this.step(found);
+  }
+
+  lastChange(r: number, index: number): Step | undefined {
+    const found = this.lastChangeOf(r, index, this.processor(Math.max(0, Math.min(index, this.length - 1))));
+    return found === undefined ? undefined : this.step(found);
+  }
+
+  /** The last transition up to `index` in which processor `n` ran and its register `r` changed. */
+  lastChangeOf(r: number, index: number, n: number): number | undefined {
+    for (let p = this.#parts.length - 1; p >= 0; p--) {
+      const { log, from, to } = this.#parts[p]!;
+      const last = Math.min(to - 1, index) - from;
+      if (last < 0) continue;
+      const { array } = log.registers;
+      for (let entry = log.row(last, Row.REGISTERS_END) - 1; entry >= 0; entry--) {
+        if (array[entry * CHANGE] !== r) continue;
+        const local = log.transitionOf(entry, Row.REGISTERS_END);
+        // A switch exchanges all registers of the running processor; none has changed by that.
+        if (log.row(local, Row.KIND) & Kind.SWITCHED || this.processor(from + local) !== n) continue;
+        return from + local;
+      }
+    }
+    return undefined;
+  }
+
+  /** The register file at state `index`: as in Machine.u32. */
+  registersAt(index: number): Uint32Array {
+    const { cursor } = this;
+    const registers = cursor.run.machine.u32.slice();
+    const change = (history: History, i: number, low: number): void => {
+      const { log, local } = history.#part(i);
+      const [from, to] = log.entries(local, Row.REGISTERS_END);
+      const { array } = log.registers;
+      for (let entry = from; entry < to; entry++) {
+        const at = entry * CHANGE;
+        registers[2 * array[at]!] = array[at + low]!;
+        registers[2 * array[at]! + 1] = array[at + low + 1]!;
+      }
+    };
+    const here = new History(cursor, cursor.branch, cursor.branch.length);
+    const common = Math.min(cursor.index, this.branch === cursor.branch ? cursor.index : this.#common(cursor.branch));
+    let i = cursor.index;
+    while (i > Math.min(common, index)) change(here, --i, 1);
+    while (i < index) change(this, i++, 3);
+    return registers;
+  }
+
+  #common(other: Branch): number {
+    let i = 0;
+    const end = Math.min(this.length, other.length);
+    while (i < end && this.branch.holder(i) === other.holder(i)) i++;
+    return i;
+  }
+
+  registersBefore(index: number): Uint32Array {
+    return this.registersAt(index).slice(0, 36);
+  }
+
+  step(index: number): Step | undefined {
+    return index >= 0 && index < this.length ? new LoggedStep(this, index) : undefined;
+  }
+
+  /** The 8-byte words that a transition has written, and what it has written there. */
+  writes(index: number): Write[] {
+    const { log, local } = this.#part(index);
+    const [from, to] = log.entries(local, Row.MEMORY_END);
+    const { array } = log.memory;
+    const { memory } = this.cursor.run.machine;
+    return Array.from({ length: to - from }, (_, i) => {
+      const at = (from + i) * CHANGE;
+      return {
+        address: memory.addressOf(array[at]! * 8),
+        value: (BigInt(array[at + 4]!) << 32n) | BigInt(array[at + 3]!),
+      };
+    });
+  }
+
+  /** How transition `index` has returned, of Return; NONE if it has not. */
+  returnKind(index: number): number {
+    return (this.row(index, Row.KIND) >>> Kind.RETURN_SHIFT) & 15;
+  }
+
+  /** The address of the first memory operand that the instruction has read. */
+  readAddress(index: number): bigint | undefined {
+    if (!(this.row(index, Row.KIND) & Kind.READS)) return undefined;
+    return (BigInt(this.row(index, Row.READ_HIGH)) << 32n) | BigInt(this.row(index, Row.READ_LOW));
+  }
+}
+
+/** A transition as the reports know it; what takes time is made when it is asked for. */
+class LoggedStep implements Step {
+  constructor(
+    readonly history: History,
+    readonly index: number,
+  ) {}
+
+  get #kind(): number {
+    return this.history.row(this.index, Row.KIND);
+  }
+
+  get address(): bigint {
+    return this.history.address(this.index);
+  }
+
+  get processor(): number | undefined {
+    return this.history.cursor.run.machine.processors.count > 1 ? this.history.processor(this.index) : undefined;
+  }
+
+  get owner(): string {
+    return this.history.owner(this.index);
+  }
+
+  get fired(): string | undefined {
+    return this.history.fired(this.index);
+  }
+
+  get switchedTo(): number | undefined {
+    return this.#kind & Kind.SWITCHED ? this.history.processor(this.index + 1) : undefined;
+  }
+
+  get delivered(): string | undefined {
+    return this.#kind & Kind.DELIVERED ? this.history.delivery(this.index)?.name : undefined;
+  }
+
+  get returned(): boolean {
+    return (this.#kind & Kind.RETURNED) !== 0;
+  }
+
+  get vmx(): string | undefined {
+    return this.#kind & Kind.EDIT ? undefined : this.history.note(this.index);
+  }
+
+  get mnemonic(): number {
+    return this.history.row(this.index, Row.MNEMONIC);
+  }
+
+  get line(): LineRow | undefined {
+    return this.#kind & Kind.INSTRUCTION ? this.history.subject.image.locate(this.address)?.line : undefined;
+  }
+
+  get reads(): readonly bigint[] {
+    const read = this.history.readAddress(this.index);
+    const operands = read === undefined ? [] : [read];
+    if (!this.returned) return operands;
+    const before = this.history.registersBefore(this.index);
+    const rsp = (BigInt(before[2 * Reg.RSP + 1]!) << 32n) | BigInt(before[2 * Reg.RSP]!);
+    return [...operands, ...frameRead(this.history.returnKind(this.index), rsp)];
+  }
+
+  get writes(): readonly Write[] {
+    return this.history.writes(this.index);
+  }
+
+  get after(): Uint32Array {
+    return this.history.registersAt(this.index + 1).slice(0, 36);
+  }
+}
