@@ -7,12 +7,7 @@ import { interruptible } from './interrupt.js';
 
 export async function serve(file: string | undefined, options: { readonly port?: number }): Promise<number> {
   const workspace = await Workspace.create(file);
-  const server = await startWebServer(
-    new Session(workspace, () => {
-      throw new Error('no debugger');
-    }),
-    options.port,
-  );
+  const server = await startWebServer(new Session(workspace), options.port);
   let end = (): void => undefined;
   const ended = new Promise<void>((resolve) => {
     end = resolve;

@@ -36,7 +36,9 @@ export const VERBS = [
   ...(['continue', 'reverseContinue', 'skip'] as const),
 ] as const;
 
-const target = z.enum(['delivery', 'failure', 'unmasked', 'latched', 'given-back', 'event']);
+const target = z.enum([
+  ...(['boundary', 'delivery', 'failure', 'masked', 'unmasked', 'latched', 'given-back', 'event'] as const),
+]);
 
 const viewRequest = z.strictObject({
   syntax: z.enum(['att', 'intel']).optional(),
@@ -70,7 +72,14 @@ export const requestSchema = z.discriminatedUnion('type', [
   /** … on the path without events, which breaks a property. */
   z.strictObject({ type: z.literal('open-uninterrupted'), id, property: name }),
   z.strictObject({ type: z.literal('verb'), id, verb: z.enum(VERBS), count: count.optional() }),
-  z.strictObject({ type: z.literal('until'), id, target, direction: z.union([z.literal(1), z.literal(-1)]) }),
+  /** `address`: of a boundary. */
+  z.strictObject({
+    type: z.literal('until'),
+    id,
+    target,
+    address: address.optional(),
+    direction: z.union([z.literal(1), z.literal(-1)]),
+  }),
   z.strictObject({ type: z.literal('fire'), id, event: name }),
   z.strictObject({ type: z.literal('go'), id, index: count, branch: count.optional() }),
   /** Sets a breakpoint at an address, or takes those there away. */

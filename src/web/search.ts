@@ -27,7 +27,7 @@ export class Search {
   constructor(
     readonly subject: Subject,
     readonly profile: Profile,
-    settings: Settings,
+    readonly settings: Settings,
     head: { readonly file: string; readonly revision: number },
     onProgress: (progress: ProgressView) => void,
   ) {

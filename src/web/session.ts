@@ -3,42 +3,13 @@
  * reloaded finds everything as it was.
  */
 import { AssemblyError } from '../assembler/index.js';
-import type { Debugger } from '../debugger/debugger.js';
-import type { ViewRequest } from '../debugger/view.js';
 import { InputError } from '../errors.js';
-import type { ScheduledEvent } from '../explore/result.js';
-import type { Subject } from '../platforms/subject.js';
-import type { Profile } from '../profiles/profile.js';
+import { Debugging } from './debugging.js';
 import type { CellRequest, Request } from './messages.js';
-import type {
-  ConsoleEntry,
-  DebuggerState,
-  EditorView,
-  Problem,
-  Reply,
-  SearchView,
-  ServerMessage,
-  SessionView,
-} from './protocol.js';
+import { type Opening, openPath } from './open_path.js';
+import type { EditorView, Problem, Reply, SearchView, ServerMessage, SessionView } from './protocol.js';
 import { Search } from './search.js';
 import { choicesOf, FIRST_SETTINGS, profileOf, type Workspace } from './workspace.js';
-
-/** Commands that the console keeps. */
-const MOST_ENTRIES = 200;
-/** Lines around the current one that a page gets unless it asks for others. */
-const AROUND = 40;
-
-/** What a debugger is opened on. */
-export interface Opening {
-  readonly subject: Subject;
-  readonly profile: Profile;
-  /** Empty: at the start of the context. */
-  readonly path: readonly ScheduledEvent[];
-  /** Where it is to stand: at the end of `path`, or where this breaks on it. */
-  readonly property: string | undefined;
-}
-
-export type OpenPath = (opening: Opening) => Debugger | Promise<Debugger>;
 
 export class Session {
   #settings = FIRST_SETTINGS;
@@ -47,17 +18,10 @@ export class Session {
   #search: Search | undefined;
   /** A search that never began, or was given up. */
   #refused: SearchView | undefined;
-  #debugger: Debugger | undefined;
-  #opened = '';
-  #request: ViewRequest = { around: AROUND };
-  #console: ConsoleEntry[] = [];
-  #running: AbortController | undefined;
+  #debugging: Debugging | undefined;
   #tell: (message: ServerMessage) => void = () => undefined;
 
-  constructor(
-    readonly workspace: Workspace,
-    readonly openPath: OpenPath,
-  ) {
+  constructor(readonly workspace: Workspace) {
     this.#check();
   }
 
@@ -67,7 +31,7 @@ export class Session {
 
   close(): void {
     this.#search?.stop();
-    this.#running?.abort();
+    this.#debugging?.interrupt();
   }
 
   view(): SessionView {
@@ -76,7 +40,7 @@ export class Session {
       editor: this.#editor(),
       settings: this.#settings,
       search: this.#searchView() ?? null,
-      debugger: this.#debuggerState() ?? null,
+      debugger: this.#debugging?.state ?? null,
     };
   }
 
@@ -112,15 +76,17 @@ export class Session {
       case 'open':
         return this.#debugCell(request, request.through);
       case 'open-uninterrupted': {
-        const { subject, profile } = this.#finished();
-        const opened = `the context without events, ${request.property}`;
-        return this.#open({ subject, profile, path: [], property: request.property }, opened);
+        const { subject, profile, settings } = this.#finished();
+        const { property } = request;
+        return this.#open({ subject, profile, settings, path: [], property }, 'the context without events');
       }
       case 'interrupt':
-        this.#running?.abort();
+        this.#debugging?.interrupt();
         return null;
       default:
-        return this.#debug(request);
+        if (this.#debugging === undefined)
+          throw new InputError('the debugger is not open; open a cell of the map, or the start');
+        return this.#debugging.handle(request);
     }
   }
 
@@ -205,156 +171,35 @@ export class Session {
 
   // The debugger -------------------------------------------------------------------------------------------------------
 
-  #debuggerState(): DebuggerState | undefined {
-    const { busy, view } = { busy: this.#running !== undefined, view: this.#debugger?.view(this.#request) };
-    if (view === undefined) return undefined;
-    return { opened: this.#opened, busy, request: this.#request, view, console: this.#console };
-  }
-
   #debugStart(): Promise<null> {
-    const profile = profileOf(this.#settings);
-    const subject = this.workspace.subject(this.#settings, profile);
-    const opened = `${this.workspace.file}, context ${this.#settings.context}`;
-    return this.#open({ subject, profile, path: [], property: undefined }, opened);
+    const settings = this.#settings;
+    const profile = profileOf(settings);
+    const subject = this.workspace.subject(settings, profile);
+    const opened = `${this.workspace.file}, context ${settings.context}`;
+    return this.#open({ subject, profile, settings, path: undefined, property: undefined }, opened);
   }
 
   #debugCell(cell: CellRequest, through: { address: string; event: string } | undefined): Promise<null> {
     const search = this.#finished();
     const path = search.schedule(cell, through);
     if (path === undefined) throw new InputError('no schedule with this event there is known');
-    const opened = path.map((e) => `${e.event}@${e.boundary}${e.hit > 1 ? `#${e.hit}` : ''}`).join(', ');
-    const { subject, profile } = search;
-    return this.#open({ subject, profile, path, property: cell.property }, opened);
+    const opened = path.map((e) => `${e.event} at ${e.boundary}${e.hit > 1 ? ` (time ${e.hit})` : ''}`).join(', ');
+    const { subject, profile, settings } = search;
+    return this.#open({ subject, profile, settings, path, property: cell.property }, opened);
   }
 
   async #open(opening: Opening, opened: string): Promise<null> {
-    if (this.#running !== undefined) throw new InputError('the debugger is busy; interrupt it first');
-    this.#debugger = await this.openPath(opening);
-    this.#opened = opened;
-    this.#request = { around: AROUND, ...(this.#request.syntax ? { syntax: this.#request.syntax } : {}) };
-    this.#console = [];
-    this.#tellDebugger();
+    if (this.#debugging?.busy) throw new InputError('the debugger is busy; interrupt it first');
+    const debugging: Debugging = new Debugging(
+      await openPath(opening),
+      opened,
+      () => this.#tell({ type: 'busy', busy: true }),
+      () => this.#tell({ type: 'debugger', debugger: debugging.state }),
+    );
+    this.#debugging = debugging;
+    this.#tell({ type: 'debugger', debugger: debugging.state });
     return null;
   }
-
-  #tellDebugger(): void {
-    this.#tell({ type: 'debugger', debugger: this.#debuggerState()! });
-  }
-
-  async #debug(request: DebugRequest): Promise<Reply> {
-    const target = this.#debugger;
-    if (target === undefined) throw new InputError('the debugger is not open; open a cell of the map, or the start');
-    if (request.type === 'complete') return target.complete(request.line);
-    if (this.#running !== undefined) throw new InputError('the debugger is busy; interrupt it first');
-    if (request.type === 'view') {
-      this.#request = { around: AROUND, ...viewRequest(request.request) };
-      this.#tellDebugger();
-      return null;
-    }
-    const running = new AbortController();
-    this.#running = running;
-    this.#tell({ type: 'busy', busy: true });
-    try {
-      return await this.#perform(target, request, running.signal);
-    } finally {
-      this.#running = undefined;
-      this.#follow();
-      this.#tellDebugger();
-    }
-  }
-
-  /** The source and the timeline that were asked for were those of another place. */
-  #follow(): void {
-    const { file: _, line: __, timeline: ___, ...kept } = this.#request;
-    this.#request = kept;
-  }
-
-  async #perform(target: Debugger, request: DebugRequest, signal: AbortSignal): Promise<Reply> {
-    switch (request.type) {
-      case 'verb':
-        return this.#verb(target, request.verb, request.count, signal);
-      case 'until':
-        return target.until({ kind: request.target }, request.direction, signal);
-      case 'fire':
-        return target.fire(request.event);
-      case 'go':
-        return target.go(request.index, request.branch);
-      case 'toggle':
-        this.#toggle(target, request.address);
-        return null;
-      case 'breakpoint':
-        if (request.action === 'delete') target.deleteBreakpoint(request.number);
-        else target.enableBreakpoint(request.number, request.action === 'enable');
-        return null;
-      case 'command': {
-        const { lines, error, changed, quit } = await target.command(request.line, signal);
-        this.#console = [...this.#console, { command: request.line, lines, error }].slice(-MOST_ENTRIES);
-        return { lines, error, changed, quit };
-      }
-      default:
-        throw new Error(`${request.type} is no request to perform`);
-    }
-  }
-
-  async #verb(target: Debugger, verb: VerbName, count: number | undefined, signal: AbortSignal): Promise<Reply> {
-    switch (verb) {
-      case 'step':
-      case 'reverseStep':
-      case 'next':
-      case 'reverseNext':
-        return target[verb](count ?? 1, signal);
-      case 'skip':
-        return target.skip();
-      default:
-        return target[verb](signal);
-    }
-  }
-
-  #toggle(target: Debugger, address: string): void {
-    const numbers = target
-      .view({ ...this.#request, around: 'all' })
-      .disassembly.filter((i) => i.address === address)
-      .flatMap((i) => i.breakpoints);
-    if (numbers.length === 0) target.addBreakpoint(BigInt(address));
-    for (const number of numbers) target.deleteBreakpoint(number);
-  }
-}
-
-type DebugRequest = Exclude<
-  Request,
-  {
-    type:
-      | 'edit'
-      | 'choose'
-      | 'revert'
-      | 'settings'
-      | 'explore'
-      | 'stop'
-      | 'axis'
-      | 'debug'
-      | 'open'
-      | 'open-uninterrupted'
-      | 'interrupt';
-  }
->;
-type VerbName = Extract<Request, { type: 'verb' }>['verb'];
-
-function viewRequest({
-  syntax,
-  around,
-  file,
-  line,
-  timeline,
-  processor,
-}: Extract<Request, { type: 'view' }>['request']): ViewRequest {
-  return {
-    ...(syntax === undefined ? {} : { syntax }),
-    ...(around === undefined ? {} : { around }),
-    ...(file === undefined ? {} : { file }),
-    ...(line === undefined ? {} : { line }),
-    ...(timeline === undefined ? {} : { timeline }),
-    ...(processor === undefined ? {} : { processor }),
-  };
 }
 
 /** An error as the page shows it; `file` is the one in the editor. */

@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ProgressView, SessionView } from '../../src/web/protocol';
 import { type Ask, Connection, Refusal, type Status } from './connection';
-import { DebuggerPane } from './debugger';
+import { DebuggerPane } from './debugger/pane';
 import { Editor } from './editor';
 import { Results } from './results';
 import { SettingsForm } from './settings';
