@@ -62,6 +62,14 @@ const KNOWN: ReadonlyMap<string, string> = new Map([
   ['f30f01fa', 'mcommit'],
 ]);
 
+/** One for all: it takes 10 MB. */
+let loading: Promise<CapstoneModule> | undefined;
+
+function load(): Promise<CapstoneModule> {
+  const require = createRequire(import.meta.url);
+  return (require('@alexaltea/capstone-js') as () => Promise<CapstoneModule>)();
+}
+
 export class Disassembler {
   private readonly cache = new Map<string, DisassembledInstruction | undefined>();
 
@@ -69,9 +77,8 @@ export class Disassembler {
 
   /** Loads Capstone (about 30 ms). */
   static async create(syntax: 'att' | 'intel' = 'att'): Promise<Disassembler> {
-    const require = createRequire(import.meta.url);
-    const load = require('@alexaltea/capstone-js') as () => Promise<CapstoneModule>;
-    const module = await load();
+    loading ??= load();
+    const module = await loading;
     const engine = new module.Capstone(module.ARCH_X86, module.MODE_64);
     engine.option(module.OPT_SYNTAX, syntax === 'att' ? module.OPT_SYNTAX_ATT : module.OPT_SYNTAX_INTEL);
     return new Disassembler(engine);

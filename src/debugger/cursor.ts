@@ -48,6 +48,11 @@ export class Branch {
     return this.fork + this.log.length;
   }
 
+  /** Whether it begins with an edit. */
+  get forkEdits(): boolean {
+    return this.log.length > 0 && (this.log.row(0, Row.KIND) & Kind.EDIT) !== 0;
+  }
+
   /** The branch, this one or one that it comes from, whose log has transition `index`. */
   holder(index: number): Branch {
     let branch: Branch = this;

@@ -81,8 +81,8 @@ export class Debugger implements Scene {
   readonly stopPoints: StopPoints;
   /** In which the line mode prints instructions. */
   syntax: 'att' | 'intel' = 'att';
-  /** The transition that the last question was answered with. */
-  answer: number | undefined;
+  /** The transitions that the last question was answered with. */
+  answer: readonly number[] = [];
   lastStop: Stop = { reason: 'start', text: 'at the start' };
   #busy = false;
   readonly #listeners = new Set<() => void>();

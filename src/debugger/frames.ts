@@ -26,8 +26,8 @@ export function writerOf(debug: Debugger, history: History, index: number): Writ
   };
 }
 
-/** The first transition, after the delivery, by which others than its handler have written into its frame. */
-function overwriter(debug: Debugger, history: History, delivery: Delivery): WriterView | undefined {
+/** The first transition, after the delivery and before it was given back, by which others than its handler have written into its frame. */
+export function overwriter(debug: Debugger, history: History, delivery: Delivery): WriterView | undefined {
   const { memory } = debug.run.machine;
   const offset = memory.translateAddress(delivery.bottom);
   if (offset < 0 || delivery.bottom === delivery.top) return undefined;
@@ -39,7 +39,8 @@ function overwriter(debug: Debugger, history: History, delivery: Delivery): Writ
     delivery.index + 1,
     (i) => history.owner(i) !== named(debug, delivery),
   );
-  return index === undefined ? undefined : writerOf(debug, history, index);
+  const closed = history.closedAt(delivery);
+  return index === undefined || (closed !== undefined && index >= closed) ? undefined : writerOf(debug, history, index);
 }
 
 /** The delivery as an owner. */

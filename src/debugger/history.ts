@@ -85,6 +85,17 @@ export class History implements Steps {
     return log.deliveries.find((d) => d.index === index);
   }
 
+  /** The state at which a delivery has been given back, or given up; undefined while it is open. */
+  closedAt({ index, processor, name }: Delivery): number | undefined {
+    for (const { log, from, to } of this.#parts) {
+      for (const { local, value } of log.owners) {
+        const at = from + local;
+        if (at > index && at < to && !value.open[processor]!.includes(name)) return at + 1;
+      }
+    }
+    return undefined;
+  }
+
   /** The events that were fired, in their order. */
   get events(): { readonly index: number; readonly event: string }[] {
     const list: { index: number; event: string }[] = [];

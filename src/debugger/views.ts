@@ -11,7 +11,6 @@ import { actionsOf } from './actions.js';
 import type { Debugger } from './debugger.js';
 import { framesOf, openFrames, writerOf } from './frames.js';
 import { History } from './history.js';
-import { Row } from './log.js';
 import { sourceIndex } from './sources.js';
 import { stacksOf } from './stacks.js';
 import { timelineOf } from './timeline.js';
@@ -102,7 +101,8 @@ export function positionOf(debug: Debugger, history: History, { syntax = 'att' }
   };
 }
 
-function sourceOf(debug: Debugger, { around = AROUND, file, line }: ViewRequest): SourceView | undefined {
+/** Source text around a line, or around RIP; undefined where it is not known. */
+export function sourceOf(debug: Debugger, { around = AROUND, file, line }: ViewRequest): SourceView | undefined {
   const here = debug.image.locate(debug.run.rip)?.line?.position;
   const wanted = file ?? here?.file;
   if (wanted === undefined) return undefined;
@@ -349,10 +349,4 @@ function failureOf(debug: Debugger, history: History, broken: Broken): FailureVi
       place: placeOf(debug, cause.step.address),
     },
   };
-}
-
-/** The word BASES of the state at the cursor, for those who print it. */
-export function basesOf(debug: Debugger): { readonly gs: bigint; readonly cr3: bigint } {
-  const { cursor } = debug;
-  return cursor.bases.of(cursor.stateWord(cursor.branch, cursor.index, Row.BASES));
 }

@@ -11,7 +11,7 @@ import { platformNamed } from '../platforms/index.js';
 import { type CodeSettings, isContextFile, loadSubject, type Subject } from '../platforms/subject.js';
 import { type ChosenProfile, checkChanges, chooseProfile } from '../profiles/profile.js';
 import { isProfileFile } from '../profiles/profile_file.js';
-import type { Failure } from './result.js';
+import type { Failure, ScheduledEvent } from './result.js';
 
 function isEvent(name: string): boolean {
   try {
@@ -166,25 +166,36 @@ export function savePaths(directory: string, failures: readonly Failure[], commo
   return failures.map((failure) => {
     const base = `${failure.property}-${failure.event}-${failure.boundary}`.replace(/[^\w.+-]/g, '_');
     const name = join(directory, `${base}.json`);
-    const file: PathFile = {
-      entrace: 'path/1',
-      ...common,
-      files: common.files.map((f) => relativeTo(directory, f)),
-      ...(common.include ? { include: common.include.map((f) => relativeTo(directory, f)) } : {}),
-      ...(common.stubs ? { stubs: common.stubs.map((s) => withFile(s, (f) => relativeTo(directory, f))) } : {}),
-      ...(common.includeFile ? { includeFile: common.includeFile.map((f) => relativeTo(directory, f)) } : {}),
-      context: isContextFile(common.context) ? relativeTo(directory, common.context) : common.context,
-      profile: isProfileFile(common.profile) ? profilePath(directory, common.profile) : common.profile,
-      property: failure.property,
-      path: failure.path.map(({ boundary, hit, event }) => ({ boundary, hit, event })),
-    };
-    try {
-      writeFileSync(name, `${JSON.stringify(file, null, 2)}\n`);
-    } catch (error) {
-      throw new InputError(`--save ${directory}: ${name} cannot be written (${(error as NodeJS.ErrnoException).code})`);
-    }
+    writePath(name, '--save ', common, failure);
     return name;
   });
+}
+
+/** Writes one path file; what it names is relative to it. `option` says in messages who asked for it. */
+export function writePath(
+  name: string,
+  option: string,
+  common: SavedImage,
+  { property, path }: Pick<Failure, 'property'> & { readonly path: readonly Omit<ScheduledEvent, 'address'>[] },
+): void {
+  const directory = dirname(name);
+  const file: PathFile = {
+    entrace: 'path/1',
+    ...common,
+    files: common.files.map((f) => relativeTo(directory, f)),
+    ...(common.include ? { include: common.include.map((f) => relativeTo(directory, f)) } : {}),
+    ...(common.stubs ? { stubs: common.stubs.map((s) => withFile(s, (f) => relativeTo(directory, f))) } : {}),
+    ...(common.includeFile ? { includeFile: common.includeFile.map((f) => relativeTo(directory, f)) } : {}),
+    context: isContextFile(common.context) ? relativeTo(directory, common.context) : common.context,
+    profile: isProfileFile(common.profile) ? profilePath(directory, common.profile) : common.profile,
+    property,
+    path: path.map(({ boundary, hit, event }) => ({ boundary, hit, event })),
+  };
+  try {
+    writeFileSync(name, `${JSON.stringify(file, null, 2)}\n`);
+  } catch (error) {
+    throw new InputError(`${option}${name}: cannot be written (${(error as NodeJS.ErrnoException).code})`);
+  }
 }
 
 /** Makes the directory that an option names, unless it is there. */
