@@ -3,7 +3,7 @@ import type { Failure, SearchResult } from '../explore/result.js';
 import type { LastEvent, ScheduleGraph } from '../explore/schedule_graph.js';
 import type { ScheduleRecord } from '../explore/schedule_recorder.js';
 import type { Image } from '../image/image.js';
-import type { LineRow } from '../image/module.js';
+import type { LineRow, SourcePosition } from '../image/module.js';
 import type { Subject } from '../platforms/subject.js';
 import { hex } from '../properties/describe.js';
 import { shortPath } from '../report/text.js';
@@ -16,15 +16,12 @@ interface Boundary {
 }
 
 export function mapOf(subject: Subject, result: SearchResult, record: ScheduleRecord): MapView {
-  const events = record.kinds;
   const cells = cellsOf(result, record);
   const { image } = subject;
-  const files = [...image.tested, ...modulesOf(image).filter((name) => !image.tested.includes(name))];
-  const sections = files
-    .map((file) => ({ file: shortPath(file), rows: rowsOf(subject, file, cells, image.tested.includes(file)) }))
-    .filter(({ rows }) => rows.some((row) => row.cells !== undefined));
+  const modules = [...image.tested, ...modulesOf(image).filter((name) => !image.tested.includes(name))];
+  const sections = modules.flatMap((module) => sectionsOf(image, module, cells));
   const uninterrupted = result.failures.filter((f) => f.event === 'none').map((f) => f.property);
-  return { events, sections, uninterrupted };
+  return { events: record.kinds, sections, uninterrupted };
 }
 
 /** Modules with code, in the order of their addresses. */
@@ -49,7 +46,7 @@ function cellsOf(result: SearchResult, record: ScheduleRecord): Cells {
   return (address) =>
     record.kinds.map((event, kind) => {
       const properties = broken.get(keyOf(address, event));
-      if (properties) return { state: 'fails', properties };
+      if (properties) return { state: 'fails', properties: record.properties.filter((p) => properties.includes(p)) };
       const at = number.get(address);
       const isFired = at !== undefined && (record.fired[at]! & (1 << kind)) !== 0;
       return { state: stateOf(isFired, at !== undefined, isClosed) };
@@ -62,30 +59,42 @@ function stateOf(isFired: boolean, isReached: boolean, isClosed: boolean): CellS
   return 'open';
 }
 
-/** The lines of a module's file with its boundaries; of a module that is not under test only if something was reached in it. */
-function rowsOf({ image }: Subject, module: string, cells: Cells, isTested: boolean): MapRow[] {
-  const boundaries = boundariesOf(image, module);
+/** The lines of a module's files with its boundaries; of a module that is not under test only those files in which something was reached. */
+function sectionsOf(image: Image, module: string, cells: Cells): MapView['sections'] {
+  const byFile = new Map<string, Boundary[]>([[module, []]]);
+  for (const boundary of boundariesOf(image, module)) {
+    const { file } = placeOf(boundary);
+    const known = byFile.get(file);
+    if (known) known.push(boundary);
+    else byFile.set(file, [boundary]);
+  }
+  const isTested = image.tested.includes(module);
   const isReached = ({ address }: Boundary): boolean =>
     cells(address).some(({ state }) => state !== 'never' && (isTested || state !== 'open'));
-  if (!isTested && !boundaries.some(isReached)) return [];
+  return [...byFile]
+    .filter(([, boundaries]) => boundaries.length > 0 && (isTested || boundaries.some(isReached)))
+    .map(([file, boundaries]) => ({ file: shortPath(file), rows: rowsOf(image, file, boundaries, cells) }));
+}
+
+function rowsOf(image: Image, file: string, boundaries: readonly Boundary[], cells: Cells): MapRow[] {
   const byLine = new Map<number, Boundary[]>();
   for (const boundary of boundaries) {
-    const line = lineOf(boundary.row, module);
+    const { line } = placeOf(boundary);
     byLine.set(line, [...(byLine.get(line) ?? []), boundary]);
   }
   const rows: MapRow[] = [];
-  const text = image.sources.get(module);
-  const lines = text === undefined ? [] : text.replace(/\n$/, '').split('\n');
-  const add = (line: number, source: string, at: readonly Boundary[]): void => {
-    if (at.length === 0) rows.push({ line, text: source });
-    at.forEach(({ address, row }, i) => {
-      const shown = at.length === 1 ? source : i === 0 ? source : row.text.trim();
-      rows.push({ line, text: shown, boundary: image.name(address), address: hex(address), cells: cells(address) });
-    });
+  const add = (line: number, source: string | undefined): void => {
+    const at = byLine.get(line) ?? [];
+    if (at.length === 0 && source !== undefined) rows.push({ line, text: source });
+    for (const [i, { address, row }] of at.entries()) {
+      const text = source !== undefined && i === 0 ? source : row.text.trim();
+      rows.push({ line, text, boundary: image.name(address), address: hex(address), cells: cells(address) });
+    }
   };
-  add(0, '', byLine.get(0) ?? []);
-  for (const [i, source] of lines.entries()) add(i + 1, source, byLine.get(i + 1) ?? []);
-  return text === undefined || byLine.has(0) ? rows.filter((row) => row.cells) : rows;
+  const source = image.sources.get(file)?.replace(/\n$/, '').split('\n');
+  if (source) for (const [i, text] of source.entries()) add(i + 1, text);
+  else for (const line of byLine.keys()) add(line, undefined);
+  return rows;
 }
 
 function boundariesOf(image: Image, module: string): Boundary[] {
@@ -95,10 +104,9 @@ function boundariesOf(image: Image, module: string): Boundary[] {
     .sort((a, b) => (a.address < b.address ? -1 : 1));
 }
 
-/** The line of the file itself: of what a macro or an included file made, the line that asked for it; 0 if there is none. */
-function lineOf(row: LineRow, file: string): number {
-  const places = [...row.expandedFrom, row.position];
-  return places.find((place) => place.file === file)?.line ?? 0;
+/** Where it was written: of what a macro made, the line that asked for it. */
+function placeOf({ row }: Boundary): SourcePosition {
+  return row.expandedFrom[0] ?? row.position;
 }
 
 /** The second axis of a cell. */

@@ -148,7 +148,7 @@ export type ServerMessage =
   | { readonly type: 'editor'; readonly editor: EditorView; readonly settings: Settings }
   | { readonly type: 'search'; readonly search: SearchView }
   | { readonly type: 'progress'; readonly progress: ProgressView }
-  | { readonly type: 'debugger'; readonly debugger: DebuggerState }
+  | { readonly type: 'debugger'; readonly debugger: DebuggerState | null }
   /** A verb has begun or ended. */
   | { readonly type: 'busy'; readonly busy: boolean }
   | { readonly type: 'reply'; readonly id: number; readonly reply: Reply }

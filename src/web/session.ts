@@ -4,7 +4,7 @@
  */
 import { AssemblyError } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { Debugging } from './debugging.js';
+import { type DebugRequest, Debugging } from './debugging.js';
 import type { CellRequest, Request } from './messages.js';
 import { type Opening, openPath } from './open_path.js';
 import type { EditorView, Problem, Reply, SearchView, ServerMessage, SessionView } from './protocol.js';
@@ -84,9 +84,7 @@ export class Session {
         this.#debugging?.interrupt();
         return null;
       default:
-        if (this.#debugging === undefined)
-          throw new InputError('the debugger is not open; open a cell of the map, or the start');
-        return this.#debugging.handle(request);
+        return this.#debug(request);
     }
   }
 
@@ -170,6 +168,19 @@ export class Session {
   }
 
   // The debugger -------------------------------------------------------------------------------------------------------
+
+  async #debug(request: DebugRequest): Promise<Reply> {
+    const debugging = this.#debugging;
+    if (debugging === undefined)
+      throw new InputError('the debugger is not open; open a cell of the map, or debug from the start');
+    const reply = await debugging.handle(request);
+    const isOver = request.type === 'command' && reply !== null && 'quit' in reply && reply.quit;
+    if (isOver) {
+      this.#debugging = undefined;
+      this.#tell({ type: 'debugger', debugger: null });
+    }
+    return reply;
+  }
 
   #debugStart(): Promise<null> {
     const settings = this.#settings;

@@ -5,27 +5,45 @@ import type { Ask } from './connection';
 interface Props {
   readonly axis: AxisView;
   readonly map: MapView;
-  readonly property: string;
+  readonly choose: (property: string) => void;
   readonly open: (request: Ask) => Promise<void>;
   readonly close: () => void;
 }
 
-export function Axis({ axis, map, property, open, close }: Props) {
-  const { address, event, boundary, rows, missing } = axis;
+export function Axis({ axis, map, choose, open, close }: Props) {
+  const { address, event, boundary, property, rows, missing } = axis;
   const cell = map.sections.flatMap((s) => s.rows).find((row) => row.address === address)?.cells?.[
     map.events.indexOf(event)
   ];
-  const fails = cell?.state === 'fails' && (property === '' || cell.properties!.includes(property));
-  const which = { address, event, ...(axis.property === null ? {} : { property: axis.property }) };
+  const fails = property !== null;
+  const which = { address, event, ...(fails ? { property } : {}) };
   const isFired = cell !== undefined && (cell.state === 'fails' || cell.state === 'holds');
   const used = axis.events.filter((_, k) => rows.some((row) => row.cells[k]));
   return (
     <section class="axis" aria-label="Second axis">
       <div class="head">
         <h2>
-          {event} at {boundary}, last:{' '}
-          {fails ? `fails: ${axis.property ?? cell.properties!.join(', ')}` : 'breaks nothing'}
+          {event} at {boundary}
         </h2>
+        <button type="button" aria-label="Close" onClick={close}>
+          ✕
+        </button>
+      </div>
+      {fails ? (
+        <label class="field inline">
+          <span class="bad">✗ breaks</span>
+          <select value={property} onChange={(changed) => choose(changed.currentTarget.value)}>
+            {cell!.properties!.map((name) => (
+              <option key={name} value={name}>
+                {name}
+              </option>
+            ))}
+          </select>
+        </label>
+      ) : (
+        <p>{isFired ? '✓ breaks nothing that is shown' : ''}</p>
+      )}
+      <div>
         <button
           type="button"
           class="primary"
@@ -35,9 +53,6 @@ export function Axis({ axis, map, property, open, close }: Props) {
         >
           Open the shortest path
         </button>
-        <button type="button" aria-label="Close" onClick={close}>
-          ✕
-        </button>
       </div>
       {missing !== null && <p class="note">{missing}</p>}
       {missing === null && rows.length === 0 && (
@@ -45,9 +60,7 @@ export function Axis({ axis, map, property, open, close }: Props) {
       )}
       {rows.length > 0 && (
         <>
-          <p class="note">
-            Events that {fails ? 'failing ' : ''}schedules have before it. Each opens the shortest path through it.
-          </p>
+          <p class="note">Where the events before it lie{fails ? ', if it fails' : ''}. Each opens a path.</p>
           <div class="scroll">
             <table aria-label="Earlier events">
               <thead>

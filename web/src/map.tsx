@@ -12,7 +12,8 @@ interface Props {
   /** Only what breaks this one counts as failing; empty: any. */
   readonly property: string;
   readonly chosen: Cell | undefined;
-  readonly choose: (cell: Cell) => void;
+  /** `about`: the property that the cell fails, if it does. */
+  readonly choose: (cell: Cell, about: string | undefined) => void;
 }
 
 export const SYMBOLS: Readonly<Record<CellState, string>> = {
@@ -106,7 +107,7 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
             <tbody key={file}>
               {rows.length > 0 && (
                 <tr class="file">
-                  <th scope="rowgroup" colSpan={3 + map.events.length}>
+                  <th scope="rowgroup" colSpan={3}>
                     {file}
                   </th>
                 </tr>
@@ -124,7 +125,11 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
                     const state = stateFor(cell, property);
                     const name = `${row.address} ${k}`;
                     const isChosen = chosen?.address === row.address && chosen?.event === event;
-                    const pick = (): void => choose({ address: row.address!, event });
+                    const pick = (): void =>
+                      choose(
+                        { address: row.address!, event },
+                        state === 'fails' ? property || cell.properties![0] : undefined,
+                      );
                     return (
                       <td
                         key={event}

@@ -37,12 +37,12 @@ export function Results({ search, revision, send, open }: Props) {
       </section>
     );
   }
-  const choose = async ({ address, event }: Cell): Promise<void> => {
-    const reply = await send({ type: 'axis', address, event, ...(property === '' ? {} : { property }) });
+  /** `about`: the property whose failures the second axis is for; none for a cell that holds. */
+  const choose = async ({ address, event }: Cell, about: string | undefined): Promise<void> => {
+    const reply = await send({ type: 'axis', address, event, ...(about === undefined ? {} : { property: about }) });
     if (reply) setAxis(reply as AxisView);
   };
   const { map, verdict, problem, windows } = search;
-  const shown = windows.filter((w) => property === '' || w.property === property);
   return (
     <section class="results" aria-label="Result" data-state={search.state}>
       <div class="verdict" aria-live="polite">
@@ -59,10 +59,13 @@ export function Results({ search, revision, send, open }: Props) {
         )}
         {verdict && (
           <>
-            <p class={`badge ${verdict}`} data-verdict={verdict}>
-              {VERDICTS[verdict]}
+            <p class="title">
+              <span class={`badge ${verdict}`} data-verdict={verdict}>
+                {VERDICTS[verdict]}
+              </span>{' '}
+              <b class="mono">{search.file}</b>
             </p>
-            <pre class="report">{search.report}</pre>
+            <pre class="report">{search.report.slice(search.report.indexOf('\n') + 1).replace(/^ {2}/gm, '')}</pre>
           </>
         )}
         {verdict && search.revision !== revision && (
@@ -72,25 +75,31 @@ export function Results({ search, revision, send, open }: Props) {
         )}
       </div>
       {map && windows.length > 0 && (
-        <div class="windows">
-          <label class="field inline">
-            <span>Show</span>
-            <select
-              value={property}
-              onChange={(event) => {
-                setProperty(event.currentTarget.value);
-                setAxis(undefined);
-              }}
-            >
-              <option value="">all properties</option>
-              {windows.map((w) => (
-                <option key={w.property} value={w.property}>
-                  {w.property}
-                </option>
-              ))}
-            </select>
-          </label>
-          <pre class="report">{shown.map((w) => w.text).join('\n')}</pre>
+        <div class="windows" role="radiogroup" aria-label="Property shown in the map">
+          {[{ property: '', text: '' }, ...windows].map((w) => {
+            const [sentence = '', ...where] = w.text.split('\n');
+            return (
+              <label key={w.property} class="window" title={sentence}>
+                <input
+                  type="radio"
+                  name="property"
+                  value={w.property}
+                  checked={property === w.property}
+                  onChange={() => {
+                    setProperty(w.property);
+                    setAxis(undefined);
+                  }}
+                />
+                {w.property === '' ? (
+                  <span>all properties</span>
+                ) : (
+                  <span>
+                    <b class="bad">✗ {w.property}</b> {where.map((text) => text.trim()).join('; ')}
+                  </span>
+                )}
+              </label>
+            );
+          })}
         </div>
       )}
       {map?.uninterrupted.map((name) => (
@@ -101,8 +110,20 @@ export function Results({ search, revision, send, open }: Props) {
           </button>
         </p>
       ))}
-      {axis && map && <Axis axis={axis} map={map} property={property} open={open} close={() => setAxis(undefined)} />}
-      {map && <BoundaryMap map={map} property={property} chosen={axis} choose={(cell) => void choose(cell)} />}
+      {map && (
+        <div class={axis ? 'both' : 'one'}>
+          <BoundaryMap map={map} property={property} chosen={axis} choose={(cell, about) => void choose(cell, about)} />
+          {axis && (
+            <Axis
+              axis={axis}
+              map={map}
+              choose={(about) => void choose(axis, about)}
+              open={open}
+              close={() => setAxis(undefined)}
+            />
+          )}
+        </div>
+      )}
     </section>
   );
 }

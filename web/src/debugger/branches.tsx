@@ -20,9 +20,7 @@ export function Branches({ view, send }: { view: View; send: Send }) {
                       type="checkbox"
                       checked={enabled}
                       aria-label={`breakpoint ${number} is enabled`}
-                      onChange={() =>
-                        void send({ type: 'breakpoint', number, action: enabled ? 'disable' : 'enable' })
-                      }
+                      onChange={() => void send({ type: 'breakpoint', number, action: enabled ? 'disable' : 'enable' })}
                     />
                     {number}
                   </label>

@@ -43,6 +43,11 @@ export function Console({ entries, send }: { entries: readonly ConsoleEntry[]; s
           <div key={i}>
             <div class="typed">&gt; {command}</div>
             <pre class={error ? 'bad' : ''}>{lines.join('\n')}</pre>
+            {!error && command.startsWith('who ') && i === entries.length - 1 && (
+              <button type="button" onClick={() => void send({ type: 'command', line: 'goto who' })}>
+                go there
+              </button>
+            )}
           </div>
         ))}
       </div>

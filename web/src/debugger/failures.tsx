@@ -15,7 +15,7 @@ export function Failures({ failures, position, send }: Props) {
       <div class="body">
         {failures.length === 0 && <p class="good">✓ none</p>}
         {failures.map(({ property, sentence, index, boundary, owner, explanation, differences, cause }) => (
-          <div key={property} class="failure" data-property={property}>
+          <div key={property} class="broken" data-property={property}>
             <div class="head">
               <b class="bad" title={sentence}>
                 ✗ {property}

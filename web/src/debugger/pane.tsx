@@ -27,7 +27,8 @@ export function DebuggerPane({ state, send, visible }: Props) {
       const { state: now, send: tell, visible: isShown } = latest.current;
       if (!isShown || now === null || event.ctrlKey || event.metaKey || event.altKey) return;
       const at = event.composedPath()[0];
-      if (at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement) return;
+      if (at instanceof HTMLInputElement || at instanceof HTMLTextAreaElement || at instanceof HTMLSelectElement)
+        return;
       if (event.key === 'Escape' && now.busy) {
         void tell({ type: 'interrupt' });
         return;
@@ -58,32 +59,37 @@ export function DebuggerPane({ state, send, visible }: Props) {
   const command = (line: string): void => void send({ type: 'command', line });
   return (
     <div class="debugger" data-busy={busy} data-index={position.index} data-branch={position.branch}>
-      <section class="where" aria-label="Position" aria-live="polite">
-        <div class="line">
-          <b class="mono" data-at={position.boundary}>
-            {position.boundary}
-          </b>
-          {position.hit > 1 && <span>time {position.hit}</span>}
-          <span class="owner">{position.owner}</span>
-          {position.processors > 1 && <span>CPU {position.processor}</span>}
-          <code class="instruction">{position.instruction}</code>
-          <span class="faint mono">{position.place}</span>
-          <span class="faint">
-            {position.index} of {position.length}, branch {position.branchName}
-          </span>
-          {position.ahead !== undefined && position.ahead !== 'step' && (
-            <span class="ahead">ahead: {position.ahead}</span>
-          )}
+      <div class="top">
+        <div class="state">
+          <section class="where" aria-label="Position" aria-live="polite">
+            <div class="line">
+              <b class="mono" data-at={position.boundary}>
+                {position.boundary}
+              </b>
+              {position.hit > 1 && <span>time {position.hit}</span>}
+              <span class="owner">{position.owner}</span>
+              {position.processors > 1 && <span>CPU {position.processor}</span>}
+              <code class="instruction">{position.instruction}</code>
+              <span class="faint mono">{position.place}</span>
+              <span class="faint">
+                {position.index} of {position.length}, branch {position.branchName}
+              </span>
+              {position.ahead !== undefined && position.ahead !== 'step' && (
+                <span class="ahead">ahead: {position.ahead}</span>
+              )}
+            </div>
+            <div class={`stop ${position.stop.reason}`} data-stop={position.stop.reason}>
+              {busy ? 'running …' : position.stop.text}
+              {position.ended !== undefined && <span class="ended"> — {position.ended}</span>}
+            </div>
+            <div class="faint opened" title={opened}>
+              {opened}
+            </div>
+          </section>
+          <Toolbar view={view} busy={busy} send={send} />
         </div>
-        <div class={`stop ${position.stop.reason}`} data-stop={position.stop.reason}>
-          {busy ? 'running …' : position.stop.text}
-          {position.ended !== undefined && <span class="ended"> — {position.ended}</span>}
-        </div>
-        <div class="faint opened" title={opened}>
-          {opened}
-        </div>
-      </section>
-      <Toolbar view={view} busy={busy} send={send} />
+        <Failures failures={view.failures} position={position} send={send} />
+      </div>
       <Timeline timeline={view.timeline} request={request} boundary={position.boundary} send={send} />
       <div class="panes">
         <div class="column">
@@ -95,9 +101,6 @@ export function DebuggerPane({ state, send, visible }: Props) {
         </div>
         <div class="column">
           <Processor view={view} command={command} />
-        </div>
-        <div class="column">
-          <Failures failures={view.failures} position={position} send={send} />
           <Branches view={view} send={send} />
           <Console entries={state.console} send={send} />
         </div>

@@ -44,9 +44,13 @@ export function Processor({ view, command }: { view: View; command: (line: strin
             ))}
           </ol>
         )}
-        <div class="flags" role="group" aria-label="Flags">
+        <div class="flags" data-flags>
           {flags.map(({ name, set, changed }) => (
-            <span key={name} class={`${set ? 'set' : ''} ${changed ? 'changed' : ''}`} title={changed ? 'just changed' : ''}>
+            <span
+              key={name}
+              class={`${set ? 'set' : ''} ${changed ? 'changed' : ''}`}
+              title={changed ? 'just changed' : ''}
+            >
               {set ? name.toUpperCase() : name.toLowerCase()}
               {changed ? '*' : ''}
             </span>

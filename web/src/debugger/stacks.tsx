@@ -108,7 +108,7 @@ function Word({ word, slot, command }: { word: StackWordView; slot: string; comm
           class="link"
           title={`${address}: who wrote this word?`}
           aria-label={`who wrote the word at ${address}`}
-          onClick={() => command(`who ${address}`)}
+          onClick={() => command(`who [${address}]`)}
         >
           -{below}
         </button>

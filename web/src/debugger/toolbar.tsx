@@ -15,7 +15,12 @@ interface VerbButton {
 }
 
 const FORWARD: readonly VerbButton[] = [
-  { verb: 'step', key: 's', label: 'Step', title: 'one transition: an instruction, or the event that the branch fires here' },
+  {
+    verb: 'step',
+    key: 's',
+    label: 'Step',
+    title: 'one transition: an instruction, or the event that the branch fires here',
+  },
   { verb: 'next', key: 'n', label: 'Next', title: 'over a handler or a call' },
   { verb: 'finish', key: 'f', label: 'Finish', title: 'to the end of the running handler or function' },
   { verb: 'continue', key: 'c', label: 'Continue', title: 'to the next breakpoint, failure, or the end of the path' },
