@@ -91,9 +91,18 @@ export class Debugger implements Scene {
     this.title = options.title;
     this.subject = options.subject;
     this.profile = options.profile;
-    this.run = new Run(options.subject, options.profile, options.properties);
+    this.run = this.#modelled(() => new Run(options.subject, options.profile, options.properties));
     this.cursor = new Cursor(this.run);
     this.stopPoints = new StopPoints(options.subject.image);
+  }
+
+  /** What `body` comes to; what it does that is not modelled is an error that names its line. */
+  #modelled<T>(body: () => T): T {
+    try {
+      return body();
+    } catch (error) {
+      throw error instanceof NotModelled ? new InputError(error.placed(this.image)) : error;
+    }
   }
 
   /** A verb is under way; every other one is refused. */
@@ -353,7 +362,7 @@ export class Debugger implements Scene {
   }
 
   #doHere(event: string | undefined, text: string): Stop {
-    this.cursor.do(event);
+    this.#modelled(() => this.cursor.do(event));
     const failed = this.#failureAt(this.cursor.index - 1);
     return this.#stopped(failed ?? { reason: 'step', text });
   }
@@ -396,13 +405,13 @@ export class Debugger implements Scene {
               `the path does not apply: at ${firing.where} ${firing.event} cannot be fired: ${reason}`,
             );
           }
-          cursor.do(firing.event);
+          this.#modelled(() => cursor.do(firing.event));
           next++;
           cursor.watchesLoops = next === schedule.length;
         } else if (cursor.branch.ending) {
           if (firing) throw new InputError(`the path does not apply: ${firing.where} is never reached`);
           return;
-        } else cursor.do(undefined);
+        } else this.#modelled(() => cursor.do(undefined));
         hits.set(run.rip, (hits.get(run.rip) ?? 0) + 1);
       }
     } finally {
@@ -554,7 +563,8 @@ export class Debugger implements Scene {
       return undefined;
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
-      return { reason: error instanceof NotModelled ? 'not-modelled' : 'limit', text: error.message };
+      if (error instanceof NotModelled) return { reason: 'not-modelled', text: error.placed(this.image) };
+      return { reason: 'limit', text: error.message };
     }
   }
 

@@ -236,11 +236,8 @@ export class Round {
 
   #located(error: unknown): unknown {
     if (!(error instanceof NotModelled)) return error;
-    const { image } = this.#subject;
-    const line = image.locate(error.address)?.line;
-    const at = line ? `${line.position.file}:${line.position.line}: ` : '';
     const schedule = this.#currentPath().map((e) => `${e.event}@${e.boundary}`);
-    return new InputError(`${at}${image.name(error.address)}: ${error.what}`, [
+    return new InputError(error.placed(this.#subject.image), [
       schedule.length > 0 ? `reached by ${schedule.join(', ')}` : 'reached without any event',
     ]);
   }
