@@ -16,6 +16,14 @@ import type { AxisView, ProgressView, SearchView } from './protocol.js';
 /** Bytes of visited states: as for explore. */
 const MAX_MEMORY = 4096 * 2 ** 20;
 
+/** What the settings ask for; an InputError if it does not go with the subject. */
+export function planOf(settings: Settings, { image, platform }: Subject) {
+  const bound = parseBound(settings.events);
+  const properties = selectProperties(settings.properties.trim() === '' ? undefined : settings.properties);
+  const places = parsePlaces(settings.at.split(/\s+/).filter(Boolean), image, platform, bound);
+  return { bound, properties, places };
+}
+
 export class Search {
   readonly #running: RunningSearch;
   readonly #began = performance.now();
@@ -31,9 +39,7 @@ export class Search {
     head: { readonly file: string; readonly revision: number },
     onProgress: (progress: ProgressView) => void,
   ) {
-    const bound = parseBound(settings.events);
-    const properties = selectProperties(settings.properties.trim() === '' ? undefined : settings.properties);
-    const places = parsePlaces(settings.at.split(/\s+/).filter(Boolean), subject.image, subject.platform, bound);
+    const { bound, properties, places } = planOf(settings, subject);
     const heading: Heading = {
       files: [head.file],
       platform: settings.platform,

@@ -11,7 +11,7 @@ import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { InputError } from '../errors.js';
 import { MAX_MESSAGE, requestSchema } from './messages.js';
 import { CLOSE, type ServerMessage } from './protocol.js';
-import { problemOf, type Session } from './session.js';
+import { isForDebugger, problemOf, type Session } from './session.js';
 import { readStaticFiles, type StaticFile } from './static_files.js';
 
 const HOST = '127.0.0.1';
@@ -201,8 +201,8 @@ class Listener {
         if (this.#client === client) this.#send({ type: 'error', id: request.id, problem: problemOf(error) });
       }
     };
-    // What ends something must not wait for its end.
-    if (request.type === 'stop' || request.type === 'interrupt') {
+    // Verbs wait for each other, as keys that are pressed fast; nothing else waits for a verb, least of all what is to end it.
+    if (!isForDebugger(request)) {
       void handle();
       return;
     }

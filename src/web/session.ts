@@ -4,12 +4,21 @@
  */
 import { AssemblyError } from '../assembler/index.js';
 import { InputError } from '../errors.js';
-import { type DebugRequest, Debugging } from './debugging.js';
+import { Debugging, type DebugRequest } from './debugging.js';
 import type { CellRequest, Request } from './messages.js';
 import { type Opening, openPath } from './open_path.js';
 import type { EditorView, Problem, Reply, SearchView, ServerMessage, SessionView } from './protocol.js';
-import { Search } from './search.js';
+import { planOf, Search } from './search.js';
 import { choicesOf, FIRST_SETTINGS, profileOf, type Workspace } from './workspace.js';
+
+const OTHERS: ReadonlySet<Request['type']> = new Set([
+  ...(['edit', 'choose', 'revert', 'settings', 'explore', 'stop', 'axis', 'interrupt'] as const),
+]);
+
+/** Whether the request waits for the verb that is under way. */
+export function isForDebugger({ type }: Request): boolean {
+  return !OTHERS.has(type);
+}
 
 export class Session {
   #settings = FIRST_SETTINGS;
@@ -104,7 +113,7 @@ export class Session {
 
   #check(): void {
     try {
-      this.workspace.subject(this.#settings, profileOf(this.#settings));
+      planOf(this.#settings, this.workspace.subject(this.#settings, profileOf(this.#settings)));
       this.#problem = null;
     } catch (error) {
       this.#problem = problemOf(error, this.workspace.file);

@@ -97,6 +97,7 @@ export function Editor({ editor, send }: { editor: ServerEditor; send: Send }) {
             ...defaultKeymap,
             ...historyKeymap,
           ]),
+          EditorView.domEventHandlers({ blur: () => flush() }),
           EditorView.updateListener.of((update) => {
             const isTyped = update.transactions.some((t) => t.annotation(Transaction.remote) !== true);
             if (!update.docChanged || !isTyped) return;
