@@ -1,5 +1,8 @@
 /** The library's public face: what a suite of one's own needs to run a search and look at what it found. */
 export { type AssembleOptions, Assembler, AssemblyError } from './assembler/index.js';
+export { Debugger, type Direction, type Target } from './debugger/debugger.js';
+export { type DebugSettings, openDebugger } from './debugger/open.js';
+export type * from './debugger/view.js';
 export { InputError } from './errors.js';
 export { type Bound, type Place, type Places, parseBound, parsePlaces, printBound } from './explore/bound.js';
 export { search } from './explore/explorer.js';

@@ -322,7 +322,11 @@ function list(debug: Debugger, rest: string): Outcome {
   if (at) return { lines: print.sourceLines(sourceOf(debug, { file: at[1]!, line: Number(at[2]), around: 5 })) };
   const position = debug.image.locate(addressOf(debug.image, rest))?.line?.position;
   return {
-    lines: print.sourceLines(position && sourceOf(debug, { file: position.file, line: position.line, around: 5 })),
+    lines: print.sourceLines(
+      position && position.line > 0
+        ? sourceOf(debug, { file: position.file, line: position.line, around: 5 })
+        : undefined,
+    ),
   };
 }
 

@@ -19,7 +19,7 @@ import { Bases, lanesNow } from './lanes.js';
 import { CHANGE, Kind, Log, MONITOR_CHANGE, Row, sparseAt, sparseOf } from './log.js';
 
 /** Transitions that a path may have: what is kept of each takes about 100 bytes. */
-export const MAX_PATH = 2_000_000;
+export const MAX_PATH = 1_000_000;
 
 /** Transitions in a row after which an endless loop is looked for: that takes a copy of all memory. */
 const LOOP_PATIENCE = 256;
@@ -171,27 +171,26 @@ export class Cursor {
     const { log } = holder;
     const local = index - holder.fork;
     const low = forwards ? 3 : 1;
-    const { array: registers } = log.registers;
+    const { registers, memory, monitor: words } = log;
     const [r0, r1] = log.entries(local, Row.REGISTERS_END);
     for (let i = r0; i < r1; i++) {
       const at = i * CHANGE;
-      const word = 2 * registers[at]!;
-      machine.u32[word] = this.#registers[word] = registers[at + low]!;
-      machine.u32[word + 1] = this.#registers[word + 1] = registers[at + low + 1]!;
+      const word = 2 * registers.get(at);
+      machine.u32[word] = this.#registers[word] = registers.get(at + low);
+      machine.u32[word + 1] = this.#registers[word + 1] = registers.get(at + low + 1);
     }
-    const { array: memory } = log.memory;
     const [m0, m1] = log.entries(local, Row.MEMORY_END);
     for (let i = m0; i < m1; i++) {
       const at = i * CHANGE;
-      machine.memory.u32[2 * memory[at]!] = memory[at + low]!;
-      machine.memory.u32[2 * memory[at]! + 1] = memory[at + low + 1]!;
+      const word = 2 * memory.get(at);
+      machine.memory.u32[word] = memory.get(at + low);
+      machine.memory.u32[word + 1] = memory.get(at + low + 1);
     }
-    const { array: words } = log.monitor;
     const [w0, w1] = log.entries(local, Row.MONITOR_END);
     for (let i = w0; i < w1; i++) {
       const at = i * MONITOR_CHANGE;
-      const word = words[at]!;
-      monitor.words[word] = this.#words[word] = words[at + (forwards ? 2 : 1)]!;
+      const word = words.get(at);
+      monitor.words[word] = this.#words[word] = words.get(at + (forwards ? 2 : 1));
     }
     if (!forwards) return;
     // Another branch may have made its own records in the same place.
@@ -305,6 +304,7 @@ export class Cursor {
     if (switched) kind |= Kind.SWITCHED;
     if (instruction) kind |= Kind.INSTRUCTION;
     this.#log(address, kind, event, instruction, readAddress, nextRecord);
+    if (event !== undefined) log.events.push({ local, value: event });
     for (const broken of this.#broken) log.broken.push({ ...broken, step: this.index });
     this.index++;
     this.#end();
@@ -350,20 +350,20 @@ export class Cursor {
       const end = monitor.words[Word.NEXT_RECORD]! * monitor.recordSize;
       log.records.push({ local, value: { at, words: monitor.records.slice(at, end) } });
     }
-    const at = log.rows.extend(Row.SIZE);
-    const { array: rows } = log.rows;
-    rows[at + Row.ADDRESS_LOW] = Number(address & 0xffffffffn);
-    rows[at + Row.ADDRESS_HIGH] = Number(address >> 32n);
-    rows[at + Row.KIND] = kind | (read === undefined ? 0 : Kind.READS);
-    rows[at + Row.EVENT] = event === undefined ? 0 : 1 + this.#eventNumber(event);
-    rows[at + Row.MNEMONIC] = instruction?.mnemonic ?? 0;
-    rows[at + Row.READ_LOW] = Number((read ?? 0n) & 0xffffffffn);
-    rows[at + Row.READ_HIGH] = Number((read ?? 0n) >> 32n);
-    rows[at + Row.LANES] = lanesNow(machine, monitor);
-    rows[at + Row.BASES] = this.bases.now(machine);
-    rows[at + Row.REGISTERS_END] = log.registers.length / CHANGE;
-    rows[at + Row.MEMORY_END] = log.memory.length / CHANGE;
-    rows[at + Row.MONITOR_END] = log.monitor.length / MONITOR_CHANGE;
+    // In the order of Row.
+    const { rows } = log;
+    rows.push(Number(address & 0xffffffffn));
+    rows.push(Number(address >> 32n));
+    rows.push(kind | (read === undefined ? 0 : Kind.READS));
+    rows.push(event === undefined ? 0 : 1 + this.#eventNumber(event));
+    rows.push(instruction?.mnemonic ?? 0);
+    rows.push(Number((read ?? 0n) & 0xffffffffn));
+    rows.push(Number((read ?? 0n) >> 32n));
+    rows.push(lanesNow(machine, monitor));
+    rows.push(this.bases.now(machine));
+    rows.push(log.registers.length / CHANGE);
+    rows.push(log.memory.length / CHANGE);
+    rows.push(log.monitor.length / MONITOR_CHANGE);
   }
 
   #eventNumber(event: string): number {
@@ -376,13 +376,13 @@ export class Cursor {
     const old = this.#registers;
     for (let word = 0; word < u32.length; word += 2) {
       if (u32[word] === old[word] && u32[word + 1] === old[word + 1]) continue;
-      const at = log.registers.extend(CHANGE);
-      const { array } = log.registers;
-      array[at] = word / 2;
-      array[at + 1] = old[word]!;
-      array[at + 2] = old[word + 1]!;
-      array[at + 3] = old[word] = u32[word]!;
-      array[at + 4] = old[word + 1] = u32[word + 1]!;
+      log.registers.push(word / 2);
+      log.registers.push(old[word]!);
+      log.registers.push(old[word + 1]!);
+      old[word] = u32[word]!;
+      old[word + 1] = u32[word + 1]!;
+      log.registers.push(old[word]!);
+      log.registers.push(old[word + 1]!);
     }
   }
 
@@ -392,14 +392,12 @@ export class Cursor {
     const first = log.memory.length;
     next: for (let i = 0; i < memory.journalLength; i++) {
       const word = memory.journalWord[i]!;
-      for (let k = first; k < log.memory.length; k += CHANGE) if (log.memory.array[k] === word) continue next;
-      const at = log.memory.extend(CHANGE);
-      const { array } = log.memory;
-      array[at] = word;
-      array[at + 1] = memory.journalLow[i]!;
-      array[at + 2] = memory.journalHigh[i]!;
-      array[at + 3] = memory.u32[2 * word]!;
-      array[at + 4] = memory.u32[2 * word + 1]!;
+      for (let k = first; k < log.memory.length; k += CHANGE) if (log.memory.get(k) === word) continue next;
+      log.memory.push(word);
+      log.memory.push(memory.journalLow[i]!);
+      log.memory.push(memory.journalHigh[i]!);
+      log.memory.push(memory.u32[2 * word]!);
+      log.memory.push(memory.u32[2 * word + 1]!);
     }
     memory.journalLength = 0;
   }
@@ -409,11 +407,10 @@ export class Cursor {
     const old = this.#words;
     for (let word = 0; word < words.length; word++) {
       if (words[word] === old[word]) continue;
-      const at = log.monitor.extend(MONITOR_CHANGE);
-      const { array } = log.monitor;
-      array[at] = word;
-      array[at + 1] = old[word]!;
-      array[at + 2] = old[word] = words[word]!;
+      log.monitor.push(word);
+      log.monitor.push(old[word]!);
+      log.monitor.push(words[word]!);
+      old[word] = words[word]!;
     }
   }
 
@@ -449,7 +446,7 @@ export class Cursor {
     // It is found behind the transition, and belongs to it.
     const { log } = this.branch;
     if (monitor.changed) this.#logMonitor(log);
-    log.rows.array[(log.length - 1) * Row.SIZE + Row.MONITOR_END] = log.monitor.length / MONITOR_CHANGE;
+    log.rows.set((log.length - 1) * Row.SIZE + Row.MONITOR_END, log.monitor.length / MONITOR_CHANGE);
     for (const broken of this.#broken) {
       const explanation = `${broken.explanation} (from ${here} to ${here}, ${length} transitions)`;
       log.broken.push({ ...broken, explanation, step: this.index - 1 });

@@ -98,15 +98,9 @@ export class History implements Steps {
 
   /** The events that were fired, in their order. */
   get events(): { readonly index: number; readonly event: string }[] {
-    const list: { index: number; event: string }[] = [];
-    for (const { log, from, to } of this.#parts) {
-      const { array } = log.rows;
-      for (let i = 0; i < to - from; i++) {
-        const event = array[i * Row.SIZE + Row.EVENT]!;
-        if (event !== 0) list.push({ index: from + i, event: this.cursor.eventNames[event - 1]! });
-      }
-    }
-    return list;
+    return this.#parts.flatMap(({ log, from, to }) =>
+      log.events.flatMap(({ local, value }) => (from + local < to ? [{ index: from + local, event: value }] : [])),
+    );
   }
 
   /** How many states up to `index`, that one included, stand at its boundary, `address`. */
@@ -115,9 +109,8 @@ export class History implements Steps {
     const high = Number(address >> 32n);
     let hits = 1;
     for (const { log, from, to } of this.#parts) {
-      const { array } = log.rows;
       for (let i = 0; i < Math.min(to, index) - from; i++) {
-        if (array[i * Row.SIZE + Row.ADDRESS_LOW] === low && array[i * Row.SIZE + Row.ADDRESS_HIGH] === high) hits++;
+        if (log.row(i, Row.ADDRESS_LOW) === low && log.row(i, Row.ADDRESS_HIGH) === high) hits++;
       }
     }
     return hits;
@@ -130,12 +123,10 @@ export class History implements Steps {
       const { log, from, to } = this.#parts[p]!;
       const last = Math.min(to, before) - from;
       if (last <= 0) continue;
-      const { array } = log.memory;
-      const { array: rows } = log.rows;
       let local = last - 1;
-      for (let entry = rows[local * Row.SIZE + Row.MEMORY_END]! - 1; entry >= 0; entry--) {
-        while (local > 0 && rows[(local - 1) * Row.SIZE + Row.MEMORY_END]! > entry) local--;
-        const word = array[entry * CHANGE]!;
+      for (let entry = log.row(local, Row.MEMORY_END) - 1; entry >= 0; entry--) {
+        while (local > 0 && log.row(local - 1, Row.MEMORY_END) > entry) local--;
+        const word = log.memory.get(entry * CHANGE);
         if (!found.has(word)) found.set(word, from + local);
       }
     }
@@ -146,19 +137,18 @@ export class History implements Steps {
   wordsWritten(index: number): number[] {
     const { log, local } = this.#part(index);
     const [from, to] = log.entries(local, Row.MEMORY_END);
-    return Array.from({ length: to - from }, (_, i) => log.memory.array[(from + i) * CHANGE]!);
+    return Array.from({ length: to - from }, (_, i) => log.memory.get((from + i) * CHANGE));
   }
 
   /** The first transition from `from` on that wrote one of the words [first, last), and for which `holds`. */
   firstWrite(first: number, last: number, from: number, holds: (index: number) => boolean): number | undefined {
     for (const part of this.#parts) {
       if (part.to <= from) continue;
-      const { array } = part.log.memory;
       const local = Math.max(0, from - part.from);
       let entry = part.log.entries(local, Row.MEMORY_END)[0];
       const end = part.log.row(part.to - part.from - 1, Row.MEMORY_END);
       for (; entry < end; entry++) {
-        const word = array[entry * CHANGE]!;
+        const word = part.log.memory.get(entry * CHANGE);
         if (word < first || word >= last) continue;
         const index = part.from + part.log.transitionOf(entry, Row.MEMORY_END);
         if (holds(index)) return index;
@@ -173,9 +163,8 @@ export class History implements Steps {
       const { log, from, to } = this.#parts[p]!;
       const last = Math.min(to - 1, index) - from;
       if (last < 0) continue;
-      const { array } = log.memory;
       for (let entry = log.row(last, Row.MEMORY_END) - 1; entry >= 0; entry--) {
-        if (array[entry * CHANGE] === word) return from + log.transitionOf(entry, Row.MEMORY_END);
+        if (log.memory.get(entry * CHANGE) === word) return from + log.transitionOf(entry, Row.MEMORY_END);
       }
     }
     return undefined;
@@ -198,9 +187,8 @@ export class History implements Steps {
       const { log, from, to } = this.#parts[p]!;
       const last = Math.min(to - 1, index) - from;
       if (last < 0) continue;
-      const { array } = log.registers;
       for (let entry = log.row(last, Row.REGISTERS_END) - 1; entry >= 0; entry--) {
-        if (array[entry * CHANGE] !== r) continue;
+        if (log.registers.get(entry * CHANGE) !== r) continue;
         const local = log.transitionOf(entry, Row.REGISTERS_END);
         // A switch exchanges all registers of the running processor; none has changed by that.
         if (log.row(local, Row.KIND) & Kind.SWITCHED || this.processor(from + local) !== n) continue;
@@ -217,11 +205,10 @@ export class History implements Steps {
     const change = (history: History, i: number, low: number): void => {
       const { log, local } = history.#part(i);
       const [from, to] = log.entries(local, Row.REGISTERS_END);
-      const { array } = log.registers;
       for (let entry = from; entry < to; entry++) {
         const at = entry * CHANGE;
-        registers[2 * array[at]!] = array[at + low]!;
-        registers[2 * array[at]! + 1] = array[at + low + 1]!;
+        registers[2 * log.registers.get(at)] = log.registers.get(at + low);
+        registers[2 * log.registers.get(at) + 1] = log.registers.get(at + low + 1);
       }
     };
     const here = new History(cursor, cursor.branch, cursor.branch.length);
@@ -251,13 +238,12 @@ export class History implements Steps {
   writes(index: number): Write[] {
     const { log, local } = this.#part(index);
     const [from, to] = log.entries(local, Row.MEMORY_END);
-    const { array } = log.memory;
     const { memory } = this.cursor.run.machine;
     return Array.from({ length: to - from }, (_, i) => {
       const at = (from + i) * CHANGE;
       return {
-        address: memory.addressOf(array[at]! * 8),
-        value: (BigInt(array[at + 4]!) << 32n) | BigInt(array[at + 3]!),
+        address: memory.addressOf(log.memory.get(at) * 8),
+        value: (BigInt(log.memory.get(at + 4)) << 32n) | BigInt(log.memory.get(at + 3)),
       };
     });
   }

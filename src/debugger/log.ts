@@ -76,6 +76,8 @@ export class Log {
   readonly monitor = new Words();
   /** Where it changes: after that transition. */
   readonly owners: Sparse<Owners>[] = [];
+  /** Those that were fired. */
+  readonly events: Sparse<string>[] = [];
   readonly deliveries: Delivery[] = [];
   readonly broken: Broken[] = [];
   /** New records of the monitor: they never change once they are made. */
@@ -89,7 +91,7 @@ export class Log {
   }
 
   row(local: number, word: number): number {
-    return this.rows.array[local * Row.SIZE + word]!;
+    return this.rows.get(local * Row.SIZE + word);
   }
 
   address(local: number): bigint {

@@ -8,8 +8,10 @@ import { allStacks, writerOf } from './frames.js';
 import type { History } from './history.js';
 import type { FrameView, StackView, StackWordView } from './view.js';
 
-/** Words that a view shows of one stack at most; more are left out at its lower end. */
+/** Words that a view shows of one stack at most; more are left out at its lower end, or, where RSP lies lower, at its top. */
 const MAX_WORDS = 256;
+/** How many of them lie below RSP then. */
+const BELOW = 16;
 
 /** The stacks that RSP lies in, that have frames, or that were written to. */
 export function stacksOf(
@@ -32,8 +34,11 @@ export function stacksOf(
     const own = frames.filter((f) => f.open && BigInt(f.top) > base && BigInt(f.top) <= top && f.bottom !== f.top);
     const words: StackWordView[] = [];
     let lowest = 0;
-    const count = Math.min(MAX_WORDS, Number(top - base) / 8);
-    for (let i = 1; i <= count; i++) {
+    // What RSP points to is shown in any case, with what lies above it.
+    const depth = current ? Number(top - rsp) / 8 : 0;
+    const first = Math.max(1, Math.floor(depth) - MAX_WORDS + BELOW);
+    const count = Math.min(first + MAX_WORDS - 1, Number(top - base) / 8);
+    for (let i = first; i <= count; i++) {
       const address = top - BigInt(8 * i);
       const offset = memory.translateAddress(address);
       if (offset < 0) break;
@@ -42,7 +47,7 @@ export function stacksOf(
       const slot = slots.get(address);
       const frame = own.findLast((f) => address >= BigInt(f.bottom) && address < BigInt(f.top));
       const hasRsp = rsp >= address && rsp < address + 8n;
-      if (writer !== undefined || (current && rsp <= address)) lowest = i;
+      if (writer !== undefined || (current && rsp <= address)) lowest = words.length + 1;
       const word = slot?.word ?? (frame ? frameWord(frame, address) : '');
       words.push({
         address: hex(address),

@@ -18,7 +18,6 @@ export type StopReason =
   | 'loop'
   | 'limit'
   | 'not-modelled'
-  | 'not-found'
   | 'interrupted'
   | 'moved';
 

@@ -103,7 +103,9 @@ export function positionOf(debug: Debugger, history: History, { syntax = 'att' }
 
 /** Source text around a line, or around RIP; undefined where it is not known. */
 export function sourceOf(debug: Debugger, { around = AROUND, file, line }: ViewRequest): SourceView | undefined {
-  const here = debug.image.locate(debug.run.rip)?.line?.position;
+  const position = debug.image.locate(debug.run.rip)?.line?.position;
+  // Line 0: of code without line numbers.
+  const here = position && position.line > 0 ? position : undefined;
   const wanted = file ?? here?.file;
   if (wanted === undefined) return undefined;
   const source = sourceIndex(debug.image).file(wanted);
@@ -332,7 +334,19 @@ export function failuresOf(debug: Debugger): FailureView[] {
   return history.broken.map((broken) => failureOf(debug, history, broken));
 }
 
+/** What led to a failure never changes, and takes a walk through its past to find. */
+const explained = new WeakMap<Broken, FailureView>();
+
 function failureOf(debug: Debugger, history: History, broken: Broken): FailureView {
+  let view = explained.get(broken);
+  if (!view) {
+    view = explain(debug, history, broken);
+    explained.set(broken, view);
+  }
+  return view;
+}
+
+function explain(debug: Debugger, history: History, broken: Broken): FailureView {
   const cause = causeOf(history, broken);
   const { step, property, sentence, explanation, differences } = broken;
   return {

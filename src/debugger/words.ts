@@ -1,17 +1,22 @@
-/** An array of 32-bit words that grows. */
-export class Words {
-  array = new Uint32Array(1 << 10);
-  length = 0;
+/** 32-bit words that become more. They lie in blocks, so that none is ever copied: a long path would leave more behind than it needs. */
+const BITS = 14;
+const BLOCK = 1 << BITS;
 
-  /** Makes room for `n` words behind the last one and returns where they begin. */
-  extend(n: number): number {
-    const at = this.length;
-    if (at + n > this.array.length) {
-      const grown = new Uint32Array(Math.max(at + n, 2 * this.array.length));
-      grown.set(this.array);
-      this.array = grown;
-    }
-    this.length = at + n;
-    return at;
+export class Words {
+  length = 0;
+  readonly #blocks: Uint32Array[] = [];
+
+  get(i: number): number {
+    return this.#blocks[i >>> BITS]![i & (BLOCK - 1)]!;
+  }
+
+  set(i: number, value: number): void {
+    this.#blocks[i >>> BITS]![i & (BLOCK - 1)] = value;
+  }
+
+  push(value: number): void {
+    const i = this.length++;
+    if (i >>> BITS === this.#blocks.length) this.#blocks.push(new Uint32Array(BLOCK));
+    this.#blocks[i >>> BITS]![i & (BLOCK - 1)] = value;
   }
 }
