@@ -1,6 +1,6 @@
 /** Progress, verdict, map and second axis. */
-import { useEffect, useState } from 'preact/hooks';
-import type { AxisView, ProgressView, SearchView } from '../../src/web/protocol';
+import { useState } from 'preact/hooks';
+import type { AxisView, MapView, ProgressView, SearchView } from '../../src/web/protocol';
 import type { Send } from './app';
 import { Axis } from './axis';
 import type { Ask } from './connection';
@@ -13,16 +13,18 @@ interface Props {
   readonly open: (request: Ask) => Promise<void>;
 }
 
+/** What is looked at in a map. */
+interface Picked {
+  readonly map: MapView;
+  /** Empty: all. */
+  readonly property: string;
+  readonly axis: AxisView | undefined;
+}
+
 const VERDICTS = { holds: '✓ holds', fails: '✗ FAILS', open: '? open' } as const;
 
 export function Results({ search, revision, send, open }: Props) {
-  const [property, setProperty] = useState('');
-  const [axis, setAxis] = useState<AxisView>();
-  // Of another search.
-  useEffect(() => {
-    setAxis(undefined);
-    setProperty('');
-  }, [search?.map]);
+  const [picked, setPicked] = useState<Picked>();
 
   if (search === null) {
     return (
@@ -37,12 +39,14 @@ export function Results({ search, revision, send, open }: Props) {
       </section>
     );
   }
+  const { map, verdict, problem, windows } = search;
+  // What was picked in the map of another search is gone with it.
+  const { property, axis } = picked !== undefined && picked.map === map ? picked : { property: '', axis: undefined };
   /** `about`: the property whose failures the second axis is for; none for a cell that holds. */
   const choose = async ({ address, event }: Cell, about: string | undefined): Promise<void> => {
     const reply = await send({ type: 'axis', address, event, ...(about === undefined ? {} : { property: about }) });
-    if (reply) setAxis(reply as AxisView);
+    if (reply && map) setPicked({ map, property, axis: reply as AxisView });
   };
-  const { map, verdict, problem, windows } = search;
   return (
     <section class="results" aria-label="Result" data-state={search.state}>
       <div class="verdict" aria-live="polite">
@@ -85,10 +89,7 @@ export function Results({ search, revision, send, open }: Props) {
                   name="property"
                   value={w.property}
                   checked={property === w.property}
-                  onChange={() => {
-                    setProperty(w.property);
-                    setAxis(undefined);
-                  }}
+                  onChange={() => setPicked({ map, property: w.property, axis: undefined })}
                 />
                 {w.property === '' ? (
                   <span>all properties</span>
@@ -119,7 +120,7 @@ export function Results({ search, revision, send, open }: Props) {
               map={map}
               choose={(about) => void choose(axis, about)}
               open={open}
-              close={() => setAxis(undefined)}
+              close={() => setPicked({ map, property, axis: undefined })}
             />
           )}
         </div>

@@ -103,7 +103,7 @@ function Choice({ label, value, of, wide, choose }: ChoiceProps) {
   return (
     <label class={wide ? 'field wide' : 'field'}>
       <span>{label}</span>
-      <select value={value} onChange={(event) => choose(event.currentTarget.value)}>
+      <select aria-label={label} value={value} onChange={(event) => choose(event.currentTarget.value)}>
         {all.map((name) => (
           <option key={name} value={name}>
             {name}
@@ -130,6 +130,7 @@ function Field({ label, value, hint, placeholder, commit }: FieldProps) {
     <label class="field">
       <span>{label}</span>
       <input
+        aria-label={label}
         value={text}
         title={hint}
         placeholder={placeholder ?? ''}
