@@ -1,6 +1,6 @@
 /**
  * Measures, in one run: the binding's floor (write 18 registers, one step, read 18), the search's transitions a second
- * against it, memory for a visited state, growth with the bound, and the start of the command.
+ * against it, memory for a visited state, growth with the bound, the start of the command, and a step back in the debugger.
  */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
@@ -116,6 +116,17 @@ async function main(): Promise<void> {
   line('entrace --help', `${time(7, '--help')} ms   (bar: 150)`);
   const entry = fileURLToPath(new URL('../../downloads/linux/entry_64.i.S', import.meta.url));
   if (existsSync(entry)) line('entrace asm, entry_64.S of Linux 6.1', `${time(3, 'asm', entry)} ms   (bar: 2000)`);
+
+  const measured = execFileSync(process.execPath, [fileURLToPath(new URL('debugger.js', import.meta.url))], {
+    encoding: 'utf8',
+  });
+  const { transitions, median, worst, resident } = JSON.parse(measured) as Record<string, number>;
+  process.stdout.write('\n');
+  line(
+    `debugger: a step back in ${count(transitions!)} and its view`,
+    `${median!.toFixed(1)} ms, ${worst!.toFixed(1)} at worst   (bar: 20)`,
+  );
+  line('debugger: resident memory', `${resident!.toFixed(0)} MiB   (bar: 200)`);
 }
 
 await main();

@@ -18,6 +18,8 @@ export async function debug(
   );
   const opened = await openDebugger(target, debugSettings(options));
   const { stdin, stdout } = process;
+  const terminal = stdin.isTTY === true && stdout.isTTY === true;
+  const screen = terminal && !options.batch;
   // Each Ctrl-C is for the command that runs then.
   let controller = new AbortController();
   const onInterrupt = (): void => {
@@ -28,14 +30,16 @@ export async function debug(
   process.on('SIGINT', onInterrupt);
   const signal = (): AbortSignal => controller.signal;
   try {
-    await printOpening(opened, stdout);
+    if (!screen || scripts.length > 0) await printOpening(opened, stdout);
     let end: LineModeEnd = 'end';
     for (const script of scripts) {
       end = await runLines(opened, Readable.from([script]), stdout, { terminal: false, signal });
       if (end !== 'end') break;
     }
-    const terminal = stdin.isTTY === true && stdout.isTTY === true;
-    if (end === 'end' && (terminal || scripts.length === 0)) {
+    if (end === 'end' && screen) {
+      const { runScreen } = await import('../debugger/tui/screen.js');
+      await runScreen(opened);
+    } else if (end === 'end' && (terminal || scripts.length === 0)) {
       end = await runLines(opened, stdin, stdout, { terminal, signal });
     }
     return end === 'error' ? EXIT.USAGE : EXIT.HOLDS;

@@ -768,6 +768,6 @@ export function complete(debug: Debugger, line: string): string[] {
     rest === undefined
       ? [...ALL.map(({ names }) => names[0]!), ...EVENT_NAMES.filter((name) => !name.includes(':'))]
       : (BY_NAME.get(word!)?.complete?.(debug) ?? []);
-  const last = (rest ?? word!).split(/[\s[(+*-]/).at(-1)!;
+  const last = (rest ?? word!).split(/[\s[(+*]/).at(-1)!;
   return [...new Set(known.filter((name) => name.startsWith(last)))].slice(0, MOST);
 }

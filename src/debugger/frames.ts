@@ -57,6 +57,7 @@ export function framesOf(debug: Debugger, history: History): FrameView[] {
       id,
       owner: named(debug, delivery),
       interrupted: delivery.interrupted,
+      processor: delivery.processor,
       boundary: debug.image.name(delivery.address),
       stack: stackOf(debug, delivery.top)?.name ?? '',
       bottom: hex(delivery.bottom),

@@ -51,5 +51,5 @@ export async function runLines(
 
 /** What readline asks for: the ways to end the last word. */
 function completions(debug: Debugger, line: string): [string[], string] {
-  return [debug.complete(line), /[^\s[(+*-]*$/.exec(line)![0]];
+  return [debug.complete(line), /[^\s[(+*]*$/.exec(line)![0]];
 }

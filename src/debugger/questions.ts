@@ -36,7 +36,7 @@ export function whoWrote(debug: Debugger, address: bigint): Link[] {
 }
 
 function throughRegister(debug: Debugger, history: History, r: number, index: number, hops = HOPS): Link[] {
-  const before = debug.run.machine.processors.count > 1 ? history.registersAt(index) : history.registersBefore(index);
+  const before = history.registersAt(index);
   const after = history.registersAt(index + 1);
   const link = {
     index,

@@ -10,6 +10,8 @@ import type { LaneView, MarkView, Segment, TimelineView, ViewRequest } from './v
 
 /** States around the cursor that are shown without being asked for. */
 const AROUND = 100;
+/** States that are shown at most. */
+const MAX_STATES = 20_000;
 
 interface LaneOf {
   readonly name: string;
@@ -22,7 +24,7 @@ export function timelineOf(debug: Debugger, { timeline }: ViewRequest): Timeline
   const { cursor } = debug;
   const { branch, index } = cursor;
   const from = Math.max(0, Math.min(timeline?.from ?? index - AROUND, branch.length));
-  const to = Math.min(branch.length, Math.max(from, timeline?.to ?? index + AROUND));
+  const to = Math.min(branch.length, from + MAX_STATES, Math.max(from, timeline?.to ?? index + AROUND));
   return {
     from,
     to,

@@ -128,6 +128,7 @@ export interface FrameView {
   readonly owner: string;
   /** Whose code it must give back. */
   readonly interrupted: string;
+  readonly processor: number;
   /** The boundary that was interrupted. */
   readonly boundary: string;
   readonly stack: string;
@@ -290,7 +291,9 @@ export interface ViewRequest {
   /** Another file, or another line of it in the middle, than the current one. */
   readonly file?: string;
   readonly line?: number;
-  /** States of the timeline; without it, about 200 around the cursor. */
+  /** The disassembly around this address instead of the current one. */
+  readonly at?: Hex;
+  /** States of the timeline, 20,000 at most; without it, about 200 around the cursor. */
   readonly timeline?: { readonly from: number; readonly to: number };
   /** Registers and stacks of this processor instead of the running one. */
   readonly processor?: number;

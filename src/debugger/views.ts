@@ -153,8 +153,8 @@ const minimum = (a: bigint, b: bigint): bigint => (a < b ? a : b);
 /** Instructions around an address, or around RIP. */
 export function disassemblyOf(
   debug: Debugger,
-  { around = AROUND, syntax = 'att' }: ViewRequest,
-  address = debug.run.rip,
+  { around = AROUND, syntax = 'att', at }: ViewRequest,
+  address = at === undefined ? debug.run.rip : BigInt(at),
 ): InstructionView[] {
   const { image } = debug;
   const disassembler = debug.options.disassemblers[syntax];
