@@ -265,11 +265,11 @@ function dump(debug: Debugger, rest: string): Outcome {
 }
 
 function branch(debug: Debugger, rest: string): Outcome {
-  const match = /^(\d+|\S+?)(?:\s+#?(\d+))?$/.exec(rest);
-  if (!match) throw new InputError('branch which? branch NUMBER [STATE], or its name; branches lists them');
-  const to = branchOf(debug, match[1]!);
+  if (rest === '') throw new InputError('branch which? branch NUMBER [STATE], or its name; branches lists them');
   const { cursor } = debug;
-  const index = match[2] === undefined ? Math.min(cursor.index, to.length) : Number(match[2]);
+  const numbered = /^(\d+)(?:\s+#?(\d+))?$/.exec(rest);
+  const to = branchOf(debug, numbered?.[1] ?? rest);
+  const index = numbered?.[2] === undefined ? Math.min(cursor.index, to.length) : Number(numbered[2]);
   return moved(debug, debug.go(index, to.id));
 }
 
@@ -762,12 +762,15 @@ function perform(
 /** Entries that are offered at most. */
 const MOST = 200;
 
+/** The word of a line that `complete` ends: an expression has several without a blank between them. */
+export const LAST_WORD = /[^\s[(+*]*$/;
+
 export function complete(debug: Debugger, line: string): string[] {
   const [, word, rest] = /^\s*(\S*)(?:\s+(.*))?$/s.exec(line)!;
   const known =
     rest === undefined
       ? [...ALL.map(({ names }) => names[0]!), ...EVENT_NAMES.filter((name) => !name.includes(':'))]
       : (BY_NAME.get(word!)?.complete?.(debug) ?? []);
-  const last = (rest ?? word!).split(/[\s[(+*]/).at(-1)!;
+  const [last] = LAST_WORD.exec(rest ?? word!)!;
   return [...new Set(known.filter((name) => name.startsWith(last)))].slice(0, MOST);
 }

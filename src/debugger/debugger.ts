@@ -597,13 +597,17 @@ export class Debugger implements Scene {
     const history = this.#crossedHistory(crossed);
     const kind = history.row(crossed, Row.KIND);
     const executed = kind & Kind.INSTRUCTION && !(kind & Kind.DELIVERED);
-    const written: MemoryAccess[] = executed
-      ? []
-      : history.writes(crossed).map(({ address }) => ({ address, size: 8, access: Access.WRITE }));
+    const own = executed ? operands : [];
+    // Microcode (PUSHF, SGDT, VMWRITE) writes without an operand: the words that have changed tell.
+    const stored = own.filter(({ access }) => access & Access.WRITE);
+    const written: MemoryAccess[] = history
+      .writes(crossed)
+      .filter(({ address: word }) => !stored.some((o) => o.address < word + 8n && o.address + BigInt(o.size) > word))
+      .map(({ address }) => ({ address, size: 8, access: Access.WRITE }));
     const before = history.returnKind(crossed);
     const frame = before === 0 ? [] : frameRead(before, registerOf(history.registersBefore(crossed), Reg.RSP));
     const read = frame.map((address) => ({ address, size: 8, access: Access.READ }));
-    return [...(executed ? operands : []), ...written, ...read];
+    return [...own, ...written, ...read];
   }
 
   #hitPoint(

@@ -299,6 +299,10 @@ class LoggedStep implements Step {
     return (this.#kind & Kind.RETURNED) !== 0;
   }
 
+  get edit(): string | undefined {
+    return this.#kind & Kind.EDIT ? this.history.note(this.index) : undefined;
+  }
+
   get vmx(): string | undefined {
     return this.#kind & Kind.EDIT ? undefined : this.history.note(this.index);
   }

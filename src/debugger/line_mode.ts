@@ -1,6 +1,7 @@
 /** The line mode: commands from a file, a pipe or a terminal, and what they print. */
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { LAST_WORD } from './commands.js';
 import type { Debugger } from './debugger.js';
 
 export const PROMPT = '(entrace) ';
@@ -51,5 +52,5 @@ export async function runLines(
 
 /** What readline asks for: the ways to end the last word. */
 function completions(debug: Debugger, line: string): [string[], string] {
-  return [debug.complete(line), /[^\s[(+*]*$/.exec(line)![0]];
+  return [debug.complete(line), LAST_WORD.exec(line)![0]];
 }

@@ -127,9 +127,19 @@ export function sourceLines(source: SourceView | undefined): string[] {
     ...source.lines.map(({ number, text, current, breakpoints, boundaries }) => {
       const sign = current ? HERE : breakpoints.length > 0 ? ' B' : '  ';
       const from = boundaries[0]?.boundary ?? '';
-      return `${sign} ${String(number).padStart(width)}  ${text.replace(/\t/g, '        ').padEnd(56)} ${from}`.trimEnd();
+      return `${sign} ${String(number).padStart(width)}  ${expandTabs(text).padEnd(56)} ${from}`.trimEnd();
     }),
   ];
+}
+
+/** Tab stops are 8 columns apart. */
+function expandTabs(text: string): string {
+  let column = 0;
+  return text.replace(/\t|[^\t]+/g, (part) => {
+    const shown = part === '\t' ? ' '.repeat(8 - (column % 8)) : part;
+    column += shown.length;
+    return shown;
+  });
 }
 
 export function disassemblyLines(instructions: readonly InstructionView[]): string[] {

@@ -44,12 +44,14 @@ function followRegister(trace: Steps, start: number, from: number, own: string):
     const step = trace.lastChange(r, index);
     if (!step) return last;
     const name = REGISTER_NAMES[r]!;
+    if (step.edit !== undefined) return byEdit(step);
     if (step.owner !== own && !step.delivered) return { step, what: `changed ${name}` };
     const source = sourceWord(step, r);
     if (source === undefined) return last ?? { step, what: `changed ${name}` };
     const found = followWord(trace, source, name, step.index - 1, own);
     if (!found) return last;
     last = found;
+    if (found.step.edit !== undefined) return found;
     if (found.step.owner !== own) return last;
     // What was stored there came from a register: follow that one, if the value says which.
     const value = found.step.writes.find((w) => w.address === (source & ~7n))?.value;
@@ -70,6 +72,7 @@ function followWord(trace: Steps, address: bigint, name: string, from: number, o
   for (let hop = 0; hop < HOPS; hop++) {
     const step = trace.lastWrite(at, index);
     if (!step) return last;
+    if (step.edit !== undefined) return byEdit(step);
     const via = last ? 'comes from' : 'is loaded from';
     last = { step, what: `wrote the word at ${hex(at)} that ${name} ${via}` };
     const moved = step.reads[0];
@@ -78,6 +81,10 @@ function followWord(trace: Steps, address: bigint, name: string, from: number, o
     index = step.index - 1;
   }
   return last;
+}
+
+function byEdit(step: Step): Cause {
+  return { step, what: `is an edit: ${step.edit}` };
 }
 
 /** The memory word that a transition loads register `r` from. */
@@ -104,6 +111,7 @@ function changedWords(trace: Steps, broken: Broken): Cause | undefined {
   for (let i = broken.step; i >= 0; i--) {
     const step = trace.step(i)!;
     const write = step.writes.find((w) => w.address >= base && w.address < end);
+    if (write && step.edit !== undefined) return byEdit(step);
     if (write && step.owner !== own) return { step, what: `wrote into the pt_regs at ${hex(write.address)}` };
   }
   return undefined;

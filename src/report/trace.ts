@@ -35,6 +35,8 @@ export interface Step {
   /** What was delivered in this transition: "NMI 2", or undefined. */
   readonly delivered: string | undefined;
   readonly returned: boolean;
+  /** Of a debugger's edit: what it has set; no instruction was executed. */
+  readonly edit?: string | undefined;
   /** What VMX did in this transition: why a guest was left, or why it could not be entered. */
   readonly vmx: string | undefined;
   readonly mnemonic: number;

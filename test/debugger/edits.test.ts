@@ -25,6 +25,21 @@ test('an edit begins a branch, and the other one stays as it was', async () => {
   assert.equal(debug.readRegister('rdi'), 0xfffffe0000006ef8n);
 });
 
+test("what an edit breaks is the edit's fault", async () => {
+  const debug = await rfc();
+  debug.go(84);
+  debug.skip();
+  await debug.until({ kind: 'boundary', address: debug.image.resolve('irq_return')! });
+  debug.writeRegister('rdi', 0x1234n);
+  await debug.continue();
+  const [failure] = debug.view().failures;
+  assert.deepEqual([failure!.property, failure!.cause!.what], ['context', 'is an edit: rdi = 0x1234']);
+  debug.go(50, 0);
+  await printed(debug, 'set [rdi + 112] = 0x99');
+  await debug.continue();
+  assert.match(await printed(debug, 'failures'), /which is an edit: \[0xfffffe0000006f68\], 8 bytes/);
+});
+
 test('memory, byte by byte; a smaller operand leaves the rest alone', async () => {
   const debug = await rfc();
   debug.go(50);

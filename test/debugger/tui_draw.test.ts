@@ -149,6 +149,12 @@ test('what is broken: where, what was found, and who is to blame', () => {
   ]);
 });
 
+test('a narrow pane cuts neither what was expected nor what was found', () => {
+  const rows = pane(failing, 'failures', {}, 58).map((row) => row.trimEnd());
+  const at = rows.findIndex((row) => row.includes('rdi        expected 0x707070707070707'));
+  assert.match(rows[at + 1]!, /^ +found 0xfffffe0000006fa0$/);
+});
+
 test('what the processor remembers, and which deliveries are open', () => {
   const rows = pane(viewAt(SECOND_NMI + 2), 'processor');
   assert.match(rowWith(rows, 'NMI latch'), /^ ! NMI latch .*blocked/);
@@ -175,7 +181,7 @@ test('instructions with their labels; branches; breakpoints; output', () => {
     { text: 'x'.repeat(150), kind: 'text' as const },
   ];
   const printed = pane(view, 'output', { output });
-  assert.deepEqual(printed.slice(0, 3), [':who rdi', 'x'.repeat(100), `    ${'x'.repeat(50)}`]);
+  assert.deepEqual(printed.slice(0, 3), [':who rdi', 'x'.repeat(100), `  ${'x'.repeat(50)}`]);
 });
 
 test('every size: panes within the screen, none over another, all of them reachable', () => {

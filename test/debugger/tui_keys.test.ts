@@ -248,8 +248,10 @@ test('the command line: typed, completed, brought back, and printed into the out
 test('Ctrl-C interrupts what runs, and other keys wait', async () => {
   const screen = new Screen();
   const real = debug.continue;
+  let given: AbortSignal | undefined;
   debug.continue = (signal) =>
     new Promise((resolve) => {
+      given = signal;
       signal!.addEventListener('abort', () => resolve({ reason: 'interrupted', text: 'interrupted' }));
     });
   try {
@@ -258,7 +260,10 @@ test('Ctrl-C interrupts what runs, and other keys wait', async () => {
     has(screen.rows, /^ continue … Ctrl-C interrupts/);
     screen.controller.key('S');
     assert.equal(debug.position.index, FAILURE);
-    const rows = await screen.keys('CTRL_C');
+    assert.equal(given!.aborted, false);
+    screen.controller.key('CTRL_C');
+    assert.equal(given!.aborted, true);
+    const rows = await screen.keys('ESCAPE');
     hasNot(rows, /interrupts$/);
   } finally {
     debug.continue = real;
@@ -361,6 +366,7 @@ test('editing of the command line', () => {
   assert.equal(complete(at('who r'), ['rdi', 'rdx']).text, 'who rd');
   assert.equal(complete(at('who x'), []).text, 'who x');
   assert.equal(complete(at('print [rs'), ['rsp']).text, 'print [rsp ');
+  assert.equal(complete(at('reverse-u'), ['reverse-until']).text, 'reverse-until ');
   assert.deepEqual(complete({ text: 'br nmi', at: 2, candidates: [] }, ['break']), {
     text: 'break  nmi',
     at: 6,

@@ -100,11 +100,16 @@ function pid(): number {
 
 test('a signal, an exception: the terminal is given back, and the status tells', { skip }, async (t) => {
   const tmux = terminal(t, 100, 30);
-  tmux.line('echo before');
-  tmux.line(`(echo $BASHPID > ${COUNTEREXAMPLE}.pid; exec ${COMMAND}); echo status $?`);
-  await tmux.until(/q quit$/m);
-  process.kill(pid(), 'SIGTERM');
-  await isRestored(tmux, 143);
+  for (const [signal, status] of [
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    tmux.line('clear; echo before');
+    tmux.line(`(echo $BASHPID > ${COUNTEREXAMPLE}.pid; exec ${COMMAND}); echo status $?`);
+    await tmux.until(/q quit$/m);
+    process.kill(pid(), signal);
+    await isRestored(tmux, status);
+  }
 
   const boom = join(COUNTEREXAMPLE, '..', 'boom.mjs');
   writeFileSync(boom, "process.on('SIGUSR2', () => { throw new Error('boom'); });\n");

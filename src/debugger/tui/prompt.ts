@@ -1,4 +1,5 @@
 /** Editing of the command line: keys in, text out. */
+import { LAST_WORD } from '../commands.js';
 import type { PromptState } from './state.js';
 
 export const EMPTY_PROMPT: PromptState = { text: '', at: 0, candidates: [] };
@@ -71,9 +72,6 @@ export function edit(prompt: PromptState, key: string): PromptState | undefined 
       return [...key].length === 1 ? to([...chars.slice(0, at), key, ...chars.slice(at)], at + 1) : undefined;
   }
 }
-
-/** The word that is being typed, as Debugger.complete sees it: expressions have several without a blank. */
-const LAST_WORD = /[^\s[(+*-]*$/;
 
 /** The prompt after Tab: what all candidates begin with is filled in for the word that is being typed. */
 export function complete(prompt: PromptState, candidates: readonly string[]): PromptState {

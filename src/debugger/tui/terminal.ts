@@ -8,20 +8,20 @@ import { type Frame, ROLES, type Role, SELECTED } from './frame.js';
 
 type Attributes = NonNullable<termkit.ScreenBuffer.Attributes>;
 
-/** Styles are kept without colour, too: bold, inverse and underlined text still tells. */
+/** Colours that are to be read on a dark and on a light ground; without them bold and inverse text still tells. */
 const STYLES: Readonly<Record<Role, Attributes>> = {
   plain: {},
   dim: { color: 'gray' },
   bold: { bold: true },
-  current: { bold: true, color: 'brightYellow' },
-  changed: { bold: true, color: 'brightMagenta' },
-  bad: { bold: true, color: 'brightRed' },
+  current: { bold: true, color: 'yellow' },
+  changed: { bold: true, color: 'magenta' },
+  bad: { bold: true, color: 'red' },
   good: { color: 'green' },
-  event: { bold: true, color: 'brightCyan' },
+  event: { bold: true, color: 'cyan' },
   frame: { color: 'cyan' },
   label: { color: 'brightBlue' },
   border: { color: 'gray' },
-  focus: { bold: true, color: 'brightWhite' },
+  focus: { bold: true },
   bar: { inverse: true },
 };
 
@@ -30,8 +30,8 @@ export interface TerminalListener {
   mouse(event: MouseEvent): void;
   /** The size has changed, or the screen has been taken back: all is to be drawn. */
   redraw(): void;
-  /** A signal asks for the end; without one, the input has ended. */
-  end(signal?: NodeJS.Signals): void;
+  /** A signal asks for the end; SIGHUP also when the input has ended, for then the terminal has gone. */
+  end(signal: NodeJS.Signals): void;
 }
 
 export class Terminal {
@@ -97,7 +97,7 @@ export class Terminal {
     for (const [signal, handler] of this.#handlers)
       if (!process.listeners(signal).includes(handler)) process.on(signal, handler);
     process.on('exit', this.#onExit);
-    this.#input.open(() => this.#listener.end());
+    this.#input.open(() => this.#listener.end('SIGHUP'));
     this.#terminal.fullscreen(true);
     this.#terminal.hideCursor();
     this.#terminal.grabInput({ mouse: 'button' });

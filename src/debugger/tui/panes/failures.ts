@@ -1,5 +1,5 @@
 /** What is broken on this path, where, and which transition is to blame. */
-import { type Span, span, wrap } from '../frame.js';
+import { type Span, span, widthOf, wrap } from '../frame.js';
 import type { PaneContent, PaneInput, Row } from '../pane.js';
 import { writerText } from './stack.js';
 
@@ -21,11 +21,14 @@ export function failuresPane({ view, width }: PaneInput): PaneContent {
     add([span(`   at ${failure.boundary} in ${failure.owner}, state ${failure.index}${when}`)]);
     for (const text of wrap(failure.explanation, width - 4, 2)) add([span(`   ${text}`)]);
     for (const { what, expected, found } of failure.differences) {
-      add([
-        span(`     ${what.padEnd(10)} `, 'label'),
-        span(`expected ${expected} `),
-        span(`found ${found}`, 'changed'),
-      ]);
+      const name = span(`     ${what.padEnd(10)} `, 'label');
+      const wanted = span(`expected ${expected} `);
+      const is = span(`found ${found}`, 'changed');
+      if (widthOf([name, wanted, is]) <= width) add([name, wanted, is]);
+      else {
+        add([name, wanted]);
+        add([span(' '.repeat(name.text.length + 3)), is]);
+      }
     }
     const { cause } = failure;
     if (cause) {

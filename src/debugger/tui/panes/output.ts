@@ -5,7 +5,8 @@ import type { PaneContent, PaneInput, Row } from '../pane.js';
 export function outputPane({ state, width }: PaneInput): PaneContent {
   const rows: Row[] = [];
   state.output.forEach(({ text, kind }, i) => {
-    for (const line of wrap(text, width, 4)) {
+    // What goes on in the next row stands to the right of where it began.
+    for (const line of wrap(text, width, /^ */.exec(text)![0].length + 2)) {
       rows.push({
         spans: [span(line, kind === 'command' ? 'bold' : kind === 'error' ? 'bad' : 'plain')],
         item: String(i),

@@ -35,7 +35,9 @@ export function registersPane({ view, state, width, height }: PaneInput): PaneCo
   for (const register of others) rows.push({ spans: wide(register, names), item: register.name });
   const note = noteOf(view, state.selection.registers, columns);
   const { processor, processors } = view.position;
-  const cpu = processors > 1 ? `CPU ${processor}` : undefined;
+  const shown = state.processor ?? processor;
+  const other = shown === processor ? '' : ` (CPU ${processor} runs)`;
+  const cpu = processors > 1 ? `CPU ${shown}${other}` : undefined;
   const title = [cpu, note].filter((part) => part !== undefined).join(', ');
   return { rows, anchor: 0, ...(title && { note: title }) };
 }

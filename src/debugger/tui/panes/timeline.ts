@@ -19,12 +19,12 @@ const LETTERS: readonly (readonly [MarkView['kind'], string, string, Role])[] = 
 
 /** States in a column, and columns of a state, that may be chosen. */
 export const COARSEST = 4096;
-export const FINEST = 1 / 4;
+export const FINEST = 1 / 16;
 
 /** The chosen scale; without one, the widest at which the whole path is to be seen, or one state a column. */
 export function scaleOf(chosen: number | undefined, length: number, width: number): number {
   if (chosen !== undefined) return chosen;
-  return [FINEST, 1 / 2].find((scale) => (length + 1) / scale <= width - NAMES - 1) ?? 1;
+  return [FINEST, 1 / 8, 1 / 4, 1 / 2].find((scale) => (length + 1) / scale <= width - NAMES - 1) ?? 1;
 }
 
 /** The states to ask for, so that `middle` stands in the middle; or all, if there is room. It may end behind the path's end. */
