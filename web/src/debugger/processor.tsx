@@ -31,18 +31,18 @@ export function Processor({ view, command }: { view: View; command: (line: strin
             </div>
           ))}
         </dl>
-        <h3>Deliveries to be given back</h3>
-        {deliveries.length === 0 ? (
-          <p class="faint">none</p>
-        ) : (
-          <ol class="deliveries">
-            {deliveries.map(({ id, owner, interrupted, boundary, stack, overwritten }) => (
-              <li key={id}>
-                <b>{owner}</b> on the {stack} stack, interrupted {interrupted} at {boundary}
-                {overwritten && <span class="bad"> ✗ frame overwritten</span>}
-              </li>
-            ))}
-          </ol>
+        {deliveries.length > 0 && (
+          <>
+            <h3>Deliveries to be given back</h3>
+            <ol class="deliveries">
+              {deliveries.map(({ id, owner, interrupted, boundary, stack, overwritten }) => (
+                <li key={id}>
+                  <b>{owner}</b> on the {stack} stack, interrupted {interrupted} at {boundary}
+                  {overwritten && <span class="bad"> ✗ frame overwritten</span>}
+                </li>
+              ))}
+            </ol>
+          </>
         )}
         <div class="flags" data-flags>
           {flags.map(({ name, set, changed }) => (
