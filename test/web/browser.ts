@@ -54,6 +54,8 @@ export async function show(
     await context.close();
     if (server === undefined) await own.close();
   });
+  // Long: a machine that is busy with other tests is slow.
+  context.setDefaultTimeout(120_000);
   const page = await context.newPage();
   const errors: string[] = [];
   const requests: string[] = [];

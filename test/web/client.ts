@@ -106,7 +106,11 @@ export class Client {
       : { refused: (answer as { problem: { message: string } }).problem.message };
   }
 
+  /** How the connection was closed; rejects if something is said instead. */
   async end(): Promise<{ readonly code: number; readonly reason: string }> {
-    return this.wait(() => this.closed);
+    const from = this.received.length;
+    const said = await this.wait(() => this.closed ?? this.received[from]);
+    if ('type' in said) throw new Error(`not closed, but told: ${said.type}`);
+    return said;
   }
 }
