@@ -1,6 +1,7 @@
 /** The C preprocessor, as far as assembler files use it: comments, includes, conditions and macros. */
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
+import { applyOperator, C_OPERATORS } from '../c_operators.js';
 import { InputError } from '../errors.js';
 import { refuseEndless } from '../files.js';
 import { isDigit, isNameStart } from './lexer.js';
@@ -660,70 +661,16 @@ class ConditionParser {
     return condition !== 0n ? yes : no;
   }
 
-  private static readonly LEVELS: readonly (readonly string[])[] = [
-    ['||'],
-    ['&&'],
-    ['|'],
-    ['^'],
-    ['&'],
-    ['==', '!='],
-    ['<', '<=', '>', '>='],
-    ['<<', '>>'],
-    ['+', '-'],
-    ['*', '/', '%'],
-  ];
-
   private binary(level: number): bigint {
-    const operators = ConditionParser.LEVELS[level];
+    const operators = C_OPERATORS[level];
     if (!operators) return this.unary();
     let left = this.binary(level + 1);
     for (;;) {
       const operator = this.tokens[this.at]?.text;
       if (operator === undefined || !operators.includes(operator)) return left;
       this.at++;
-      left = BigInt.asIntN(64, this.apply(operator, left, this.binary(level + 1)));
-    }
-  }
-
-  private apply(operator: string, a: bigint, b: bigint): bigint {
-    const flag = (value: boolean) => (value ? 1n : 0n);
-    switch (operator) {
-      case '||':
-        return flag(a !== 0n || b !== 0n);
-      case '&&':
-        return flag(a !== 0n && b !== 0n);
-      case '|':
-        return a | b;
-      case '^':
-        return a ^ b;
-      case '&':
-        return a & b;
-      case '==':
-        return flag(a === b);
-      case '!=':
-        return flag(a !== b);
-      case '<':
-        return flag(a < b);
-      case '<=':
-        return flag(a <= b);
-      case '>':
-        return flag(a > b);
-      case '>=':
-        return flag(a >= b);
-      case '<<':
-        return b < 0n || b > 63n ? 0n : a << b;
-      case '>>':
-        return a >> (b < 0n || b > 63n ? 63n : b);
-      case '+':
-        return a + b;
-      case '-':
-        return a - b;
-      case '*':
-        return a * b;
-      default:
-        // An operand that is not evaluated in C may divide by zero; the value is then not used.
-        if (b === 0n) return 0n;
-        return operator === '/' ? a / b : a % b;
+      // An operand that is not evaluated in C may divide by zero; the value is then not used.
+      left = BigInt.asIntN(64, applyOperator(operator, left, this.binary(level + 1)) ?? 0n);
     }
   }
 

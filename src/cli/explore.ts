@@ -11,9 +11,8 @@ import { type ChosenProfile, chooseProfiles, parseChanges } from '../profiles/pr
 import { isProfileFile } from '../profiles/profile_file.js';
 import { type Compared, comparison, differencesToJson } from '../report/comparison.js';
 import { toJson } from '../report/json.js';
-import { plural } from '../report/names.js';
 import { searchReport, verdictReport } from '../report/search_report.js';
-import { type Heading, paintFor, shortPath } from '../report/text.js';
+import { type Heading, paintFor, savedNote } from '../report/text.js';
 import { EXIT } from './exit.js';
 import { exploreFeatures } from './explore_features.js';
 import { refuseSource, writeFile } from './output.js';
@@ -82,9 +81,7 @@ export async function explore(files: readonly string[], options: ExploreOptions)
     const folder = folders[i];
     if (folder !== undefined && result.failures.length > 0) {
       const names = saveFailures(folder, plan, subject, chosen, result, codeSettings(options));
-      out.write(
-        `\n${plural(names.length, 'path')} saved in ${shortPath(folder)}; entrace replay ${shortPath(names[0]!)} runs the first\n`,
-      );
+      out.write(`\n${savedNote(names)}\n`);
     }
     if (several) out.write('\n');
     if (interrupted) break;

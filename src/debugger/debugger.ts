@@ -429,9 +429,11 @@ export class Debugger implements Scene {
       throw new InputError(`${name}: is no register of the processor; fire events to change it`);
     if (value < 0n || value >> 64n) throw new InputError(`${name}: ${value} does not fit in 64 bits`);
     const { machine } = this.run;
-    this.cursor.edit(`${name} = ${hex(value)}`, () => {
-      machine.cpu.regs.u64[machine.processors.place(processor, number) / 2] = value;
-    });
+    this.#modelled(() =>
+      this.cursor.edit(`${name} = ${hex(value)}`, () => {
+        machine.cpu.regs.u64[machine.processors.place(processor, number) / 2] = value;
+      }),
+    );
     return this.#stopped({ reason: 'step', text: `${name} is set` });
   }
 
@@ -465,10 +467,15 @@ export class Debugger implements Scene {
   #registerNumber(name: string, processor: number): number {
     const number = registerNamed(name);
     if (number === undefined) throw new InputError(`there is no register '${name}'; 'registers all' lists them`);
-    if (!Number.isInteger(processor) || processor < 0 || processor >= this.run.machine.processors.count) {
-      throw new InputError(`there is no CPU ${processor}; there are ${this.run.machine.processors.count}, from 0`);
-    }
+    this.#requireProcessor(processor);
     return number;
+  }
+
+  #requireProcessor(processor: number): void {
+    const { count } = this.run.machine.processors;
+    if (!Number.isInteger(processor) || processor < 0 || processor >= count) {
+      throw new InputError(`there is no CPU ${processor}; there are ${count}, from 0`);
+    }
   }
 
   /** Undefined where something is not mapped. */
@@ -683,6 +690,7 @@ export class Debugger implements Scene {
   }
 
   view(request: ViewRequest = {}): View {
+    if (request.processor !== undefined) this.#requireProcessor(request.processor);
     return viewOf(this, request);
   }
 

@@ -3,6 +3,7 @@
  * letters (IF, ZF), what only this machine has (latch, pending, cpl, depth, hit, index, cpu), and symbols of the image, which are
  * addresses. `[rsp+8]` is the 8-byte word there, `dword[…]`, `word[…]` and `byte[…]` less of it.
  */
+import { applyOperator, C_OPERATORS } from '../c_operators.js';
 import { Flag, REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { EventState } from '../harness/event_state.js';
@@ -66,20 +67,6 @@ export const PSEUDO: Readonly<Record<string, (scene: Scene) => bigint>> = {
 
 const SIZES: Readonly<Record<string, number>> = { byte: 1, word: 2, dword: 4, qword: 8 };
 
-/** By rank, as in C. */
-const OPERATORS: readonly (readonly string[])[] = [
-  ['||'],
-  ['&&'],
-  ['|'],
-  ['^'],
-  ['&'],
-  ['==', '!='],
-  ['<=', '>=', '<', '>'],
-  ['<<', '>>'],
-  ['+', '-'],
-  ['*', '/', '%'],
-];
-
 const TOKEN = /\s*(0x[0-9a-f]+|\d+|[%$]?[A-Za-z_.][\w.$]*|<<|>>|<=|>=|==|!=|&&|\|\||[-+*/%&|^~!<>()[\]])/iy;
 const MAX_TOKENS = 500;
 
@@ -112,11 +99,11 @@ export function parseExpression(text: string, image: Image): Expression {
   };
 
   const binary = (rank: number): Parsed => {
-    if (rank === OPERATORS.length) return unary();
+    if (rank === C_OPERATORS.length) return unary();
     let left = binary(rank + 1);
     for (;;) {
       const operator = peek();
-      if (operator === undefined || !OPERATORS[rank]!.includes(operator)) return left;
+      if (operator === undefined || !C_OPERATORS[rank]!.includes(operator)) return left;
       next++;
       left = plain(calculate(operator, left.value, binary(rank + 1).value));
     }
@@ -214,49 +201,12 @@ function name(token: string, image: Image): Parsed | undefined {
 }
 
 function calculate(operator: string, left: Value, right: Value): Value {
-  const bool = (value: boolean): bigint => (value ? 1n : 0n);
-  switch (operator) {
-    case '||':
-      return (s) => bool(left(s) !== 0n || right(s) !== 0n);
-    case '&&':
-      return (s) => bool(left(s) !== 0n && right(s) !== 0n);
-    case '==':
-      return (s) => bool(left(s) === right(s));
-    case '!=':
-      return (s) => bool(left(s) !== right(s));
-    case '<=':
-      return (s) => bool(left(s) <= right(s));
-    case '>=':
-      return (s) => bool(left(s) >= right(s));
-    case '<':
-      return (s) => bool(left(s) < right(s));
-    case '>':
-      return (s) => bool(left(s) > right(s));
-    default:
-      return (s) => BigInt.asUintN(64, arithmetic(operator, left(s), right(s)));
-  }
-}
-
-function arithmetic(operator: string, a: bigint, b: bigint): bigint {
-  switch (operator) {
-    case '|':
-      return a | b;
-    case '^':
-      return a ^ b;
-    case '&':
-      return a & b;
-    case '<<':
-      return b > 63n ? 0n : a << b;
-    case '>>':
-      return b > 63n ? 0n : a >> b;
-    case '+':
-      return a + b;
-    case '-':
-      return a - b;
-    case '*':
-      return a * b;
-    default:
-      if (b === 0n) throw new InputError('division by zero');
-      return operator === '/' ? a / b : a % b;
-  }
+  // The right side is not looked at where C would not: rdi != 0 && [rdi] == 1.
+  if (operator === '&&') return (s) => (left(s) !== 0n && right(s) !== 0n ? 1n : 0n);
+  if (operator === '||') return (s) => (left(s) !== 0n || right(s) !== 0n ? 1n : 0n);
+  return (s) => {
+    const result = applyOperator(operator, left(s), right(s));
+    if (result === undefined) throw new InputError('division by zero');
+    return BigInt.asUintN(64, result);
+  };
 }

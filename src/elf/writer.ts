@@ -5,23 +5,8 @@
  */
 import { InputError } from '../errors.js';
 import type { Module, ModuleSection, ModuleSymbol, Relocation } from '../image/module.js';
-import {
-  ABSOLUTE,
-  BINDINGS,
-  EHDR_SIZE,
-  EM_X86_64,
-  ET,
-  EV_CURRENT,
-  IDENT,
-  RELA_SIZE,
-  RELOCATION_TYPES,
-  SHDR_SIZE,
-  SHF,
-  SHN,
-  SHT,
-  SYM_SIZE,
-  TYPES,
-} from './format.js';
+import { elfFile, NameTable, type SectionHeader, symbolHeaders } from './file_layout.js';
+import { ABSOLUTE, BINDINGS, ET, RELA_SIZE, RELOCATION_TYPES, SHF, SHN, SHT, SYM_SIZE, TYPES } from './format.js';
 
 /** Names that imply a type, as gABI, Special Sections, has them. */
 const NAMED_TYPES: readonly (readonly [name: RegExp, type: number])[] = [
@@ -31,41 +16,6 @@ const NAMED_TYPES: readonly (readonly [name: RegExp, type: number])[] = [
   [/^\.fini_array(\..*)?$/, SHT.FINI_ARRAY],
   [/^\.preinit_array(\..*)?$/, SHT.PREINIT_ARRAY],
 ];
-
-interface SectionHeader {
-  readonly name: string;
-  readonly type: number;
-  readonly flags: number;
-  /** In the file; undefined for NOBITS. */
-  readonly data: Uint8Array | undefined;
-  readonly size: number;
-  readonly link: number;
-  readonly info: number;
-  readonly align: number;
-  readonly entrySize: number;
-}
-
-/** gABI, String Table: begins with a NUL; each name once. */
-class StringTable {
-  private readonly offsets = new Map<string, number>([['', 0]]);
-  private readonly parts: Uint8Array[] = [Uint8Array.of(0)];
-  private length = 1;
-
-  add(text: string): number {
-    const known = this.offsets.get(text);
-    if (known !== undefined) return known;
-    const offset = this.length;
-    const bytes = Buffer.from(`${text}\0`);
-    this.parts.push(bytes);
-    this.length += bytes.length;
-    this.offsets.set(text, offset);
-    return offset;
-  }
-
-  bytes(): Uint8Array {
-    return Buffer.concat(this.parts);
-  }
-}
 
 /** A section's type (gABI, Section Types); a module does not say more than the name does. */
 function typeOf(section: ModuleSection): number {
@@ -88,7 +38,7 @@ function flagsOf(section: ModuleSection): number {
 }
 
 /** The symbol table of a module: its bytes, the index of each name, and of the first symbol that is not local. */
-function symbolTable(module: Module, sectionIndex: ReadonlyMap<string, number>, strings: StringTable) {
+function symbolTable(module: Module, sectionIndex: ReadonlyMap<string, number>, strings: NameTable) {
   const isSection = (symbol: ModuleSymbol): boolean => symbol.type === 'section';
   const named = module.symbols.filter((symbol) => symbol.name !== ABSOLUTE && !isSection(symbol));
   const locals = [...named.filter((symbol) => symbol.binding === 'local'), ...module.symbols.filter(isSection)];
@@ -136,10 +86,6 @@ function relocationTable(module: Module, section: ModuleSection, index: Readonly
   return bytes;
 }
 
-function aligned(offset: number, alignment: number): number {
-  return Math.ceil(offset / alignment) * alignment;
-}
-
 /** The bytes of an ELF64 relocatable object: sections in the module's order, each followed by its relocations. */
 export function elfObject(module: Module): Uint8Array {
   const indices = new Map<string, number>();
@@ -155,7 +101,7 @@ export function elfObject(module: Module): Uint8Array {
     );
   }
   const symtabIndex = next;
-  const strings = new StringTable();
+  const strings = new NameTable();
   const symbols = symbolTable(module, indices, strings);
   const headers: SectionHeader[] = [];
   for (const section of module.sections) {
@@ -185,59 +131,6 @@ export function elfObject(module: Module): Uint8Array {
       entrySize: RELA_SIZE,
     });
   }
-  const table = (name: string, type: number, data: Uint8Array, link = 0, info = 0): SectionHeader => ({
-    name,
-    type,
-    flags: 0,
-    data,
-    size: data.length,
-    link,
-    info,
-    align: type === SHT.SYMTAB ? 8 : 1,
-    entrySize: type === SHT.SYMTAB ? SYM_SIZE : 0,
-  });
-  headers.push(table('.symtab', SHT.SYMTAB, symbols.bytes, symtabIndex + 1, symbols.firstGlobal));
-  headers.push(table('.strtab', SHT.STRTAB, strings.bytes()));
-  const names = new StringTable();
-  for (const header of headers) names.add(header.name);
-  names.add('.shstrtab');
-  headers.push(table('.shstrtab', SHT.STRTAB, names.bytes()));
-  return file(headers, names);
-}
-
-/** Lays the file out: header, contents, section headers. */
-function file(headers: readonly SectionHeader[], names: StringTable): Uint8Array {
-  let end = EHDR_SIZE;
-  const offsets = headers.map((header) => {
-    end = aligned(end, Math.max(1, header.align));
-    const offset = end;
-    end += header.data?.length ?? 0;
-    return offset;
-  });
-  const headersAt = aligned(end, 8);
-  const bytes = new Uint8Array(headersAt + (headers.length + 1) * SHDR_SIZE);
-  const view = new DataView(bytes.buffer);
-  bytes.set(IDENT);
-  view.setUint16(16, ET.REL, true);
-  view.setUint16(18, EM_X86_64, true);
-  view.setUint32(20, EV_CURRENT, true);
-  view.setBigUint64(40, BigInt(headersAt), true);
-  view.setUint16(52, EHDR_SIZE, true);
-  view.setUint16(58, SHDR_SIZE, true);
-  view.setUint16(60, headers.length + 1, true);
-  view.setUint16(62, headers.length, true);
-  headers.forEach((header, i) => {
-    if (header.data) bytes.set(header.data, offsets[i]!);
-    const at = headersAt + (i + 1) * SHDR_SIZE;
-    view.setUint32(at, names.add(header.name), true);
-    view.setUint32(at + 4, header.type, true);
-    view.setBigUint64(at + 8, BigInt(header.flags), true);
-    view.setBigUint64(at + 24, BigInt(offsets[i]!), true);
-    view.setBigUint64(at + 32, BigInt(header.size), true);
-    view.setUint32(at + 40, header.link, true);
-    view.setUint32(at + 44, header.info, true);
-    view.setBigUint64(at + 48, BigInt(header.align), true);
-    view.setBigUint64(at + 56, BigInt(header.entrySize), true);
-  });
-  return bytes;
+  headers.push(...symbolHeaders(symbols.bytes, strings, symtabIndex, symbols.firstGlobal));
+  return elfFile(ET.REL, headers);
 }

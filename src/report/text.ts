@@ -1,5 +1,5 @@
 /** The report that a person reads. */
-import { isAbsolute, relative } from 'node:path';
+import { dirname, isAbsolute, relative } from 'node:path';
 import { styleText } from 'node:util';
 import { type Bound, printBound } from '../explore/bound.js';
 import type { Covered, Failure, ScheduledEvent, SearchResult } from '../explore/result.js';
@@ -187,6 +187,12 @@ function place(subject: Subject, address: bigint): string {
 
 function suffix(text: string): string {
   return text ? ` (${text})` : '';
+}
+
+/** Where paths have been saved, and what can be done with them. */
+export function savedNote(files: readonly string[]): string {
+  const first = shortPath(files[0]!);
+  return `${plural(files.length, 'path')} saved in ${shortPath(dirname(files[0]!))}; entrace replay ${first} runs the first, and entrace debug steps through it`;
 }
 
 /** A path relative to the working directory when it lies below it. */

@@ -1,28 +1,13 @@
 /** entrace debug, in the line mode: from a file, from a pipe, and what is wrong with either. */
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import test from 'node:test';
-import { asm, directory, type Ended, entrace, file, MAIN } from './entrace.js';
+import { asm, type Ended, entrace, file } from './entrace.js';
 
 const script = (name: string, ...lines: string[]): string => file(name, `${lines.join('\n')}\n`);
 
-async function debug(args: readonly string[]): Promise<Ended> {
-  return entrace(['debug', ...args]);
-}
-
-/** The same with standard input; `then` is called with the process once the input is written. */
-function piped(args: readonly string[], input: string): Promise<Ended> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [MAIN, 'debug', ...args], { cwd: directory, stdio: 'pipe' });
-    let stdout = '';
-    let stderr = '';
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-    child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-    child.on('error', reject);
-    child.on('close', (status) => resolve({ status, stdout, stderr }));
-    child.stdin.end(input);
-  });
+async function debug(args: readonly string[], input?: string): Promise<Ended> {
+  return entrace(['debug', ...args], input === undefined ? {} : { input });
 }
 
 /** Lines of the output that are not echoes of commands. */
@@ -58,11 +43,11 @@ test("from the RFC's counterexample to the instruction that changed RDI, and on 
 });
 
 test('commands from a pipe are echoed; the first that is wrong ends it with 2', async () => {
-  const ended = await piped([asm('linux_nmi.S')], 'step\n\n# a comment\nnosuch\nstep\n');
+  const ended = await debug([asm('linux_nmi.S')], 'step\n\n# a comment\nnosuch\nstep\n');
   assert.equal(ended.status, 2);
   assert.match(ended.stdout, /^\(entrace\) step\n#1 {2}context {2}context_start\+1 /m);
   assert.match(ended.stdout, /error: there is no command 'nosuch'; 'help' lists them\n$/);
-  const good = await piped([asm('linux_nmi.S')], 'nmi\nlatch\nquit\nstep\n');
+  const good = await debug([asm('linux_nmi.S')], 'nmi\nlatch\nquit\nstep\n');
   assert.equal(good.status, 0);
   assert.match(good.stdout, /NMI latch +blocked\n/);
   assert.ok(!good.stdout.includes('step'));

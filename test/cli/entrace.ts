@@ -26,6 +26,8 @@ export interface Ended {
 
 export interface Ways {
   readonly env?: Readonly<Record<string, string>>;
+  /** What standard input has; nothing, without it. */
+  readonly input?: string;
   /** Called with the process once it runs. */
   readonly started?: (child: ReturnType<typeof spawn>) => void;
 }
@@ -33,9 +35,10 @@ export interface Ways {
 export function entrace(args: readonly string[], ways: Ways = {}): Promise<Ended> {
   return new Promise((resolve, reject) => {
     const env = { ...process.env, NODE_OPTIONS: '', ...ways.env };
-    const child = spawn(process.execPath, [MAIN, ...args], { cwd: directory, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd: directory, env });
     let stdout = '';
     let stderr = '';
+    child.stdin.end(ways.input ?? '');
     child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
     child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
     child.on('error', reject);

@@ -113,7 +113,10 @@ test('--save and replay: a saved path breaks what it was saved for', async () =>
   assert.equal(status, 1);
   const names = readdirSync(join(directory, 'a/b'));
   assert.equal(names.length, 10);
-  assert.match(stdout, /10 paths saved in a\/b; entrace replay a\/b\/\S+ runs the first\n$/);
+  assert.match(
+    stdout,
+    /10 paths saved in a\/b; entrace replay a\/b\/\S+ runs the first, and entrace debug steps through it\n$/,
+  );
   await each([names[0]!, names.at(-1)!, 'context-nmi-entry_SYSCALL_64+1.json'], async (name) => {
     const ended = await entrace(['replay', join('a/b', name)]);
     assert.equal(ended.status, 1, ended.stderr);

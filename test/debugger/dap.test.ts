@@ -424,6 +424,23 @@ test('a scenario begins at its failure, and goes on without stopping if that is 
   assert.equal(end.text, 'the path has ended: the context has come to its end');
 });
 
+test('what the machine does not model stops the run, and says which line', async (t) => {
+  const program = file('time.S', '.globl nmi\n.text\nnmi:\n\tpushq %rax\n\trdtsc\n\tpopq %rax\n\tiretq\n');
+  const client = new DapClient(t);
+  await client.launch({ program, cwd: directory });
+  await client.run('nmi', {});
+  for (let i = 0; i < 2; i++) {
+    const stop = await client.run('continue');
+    assert.equal(stop.reason, 'exception');
+    assert.match(stop.text!, /time\.S:5.*rdtsc/);
+    const info = await client.request<DebugProtocol.ExceptionInfoResponse['body']>('exceptionInfo', { threadId: 1 });
+    assert.deepEqual([info.exceptionId, info.description], ['not modelled', stop.text]);
+    assert.equal(await top(client), 'nmi+1 (NMI 1)');
+  }
+  await client.run('stepBack');
+  assert.equal(await top(client), 'nmi+0 (NMI 1)');
+});
+
 test('without the filter, failures do not stop the run', async (t) => {
   const client = new DapClient(t);
   await client.launch({ program: counterexample() });

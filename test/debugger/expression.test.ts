@@ -26,6 +26,9 @@ test("C's operators, with C's ranks, on 64 bits without a sign", () => {
     ['1 == 2 || !0', 1n],
     ['0x10 % 7 - 10 / 3', 0xffffffffffffffffn],
     ['-1 > 1', 1n],
+    ['-1 >> 64', 0n],
+    ['0 && [0x10]', 0n],
+    ['1 || 1 / 0', 1n],
     ['10 - 4 - 3', 3n],
   ] as const) {
     assert.equal(value(text), expected, text);

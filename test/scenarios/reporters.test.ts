@@ -88,7 +88,7 @@ FAIL  suite/b/wrong # <&>, 10 states, 0.5 s
 
       two\u0001 ]]>
 
-      2 paths saved in p; entrace replay p/context.json runs the first
+      2 paths saved in p; entrace replay p/context.json runs the first, and entrace debug steps through it
 OPEN  suite/b/stopped, 1,234 states, 0.5 s
       not closed: too many states
 ERROR suite/c/file

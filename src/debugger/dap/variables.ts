@@ -114,9 +114,9 @@ export class Variables {
   scopes(frameId: number): DebugProtocol.Scope[] {
     const processor = Math.floor(frameId / FRAMES) - 1;
     const depth = frameId % FRAMES;
-    const { processors } = this.viewOf().position;
-    const frame = this.#deliveries(processor).at(-depth);
-    if (processor < 0 || processor >= processors || (depth > 0 && frame === undefined)) {
+    const isProcessor = processor >= 0 && processor < this.viewOf().position.processors;
+    const frame = isProcessor ? this.#deliveries(processor).at(-depth) : undefined;
+    if (!isProcessor || (depth > 0 && frame === undefined)) {
       throw new InputError(`frame ${frameId}: there is none of this number here`);
     }
     if (depth > 0) {

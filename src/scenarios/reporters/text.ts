@@ -2,7 +2,7 @@
 import { dirname } from 'node:path';
 import { stripVTControlCharacters } from 'node:util';
 import { count, plural } from '../../report/names.js';
-import { type Paint, shortPath } from '../../report/text.js';
+import { type Paint, savedNote } from '../../report/text.js';
 import type { Outcome, Result, Status } from '../outcome.js';
 import { countsOf, failed, passed, type Ran, type Reporter, type SuiteEnd } from './reporter.js';
 
@@ -38,9 +38,7 @@ function lines({ case: one, outcome }: Ran, paint: Paint): string[] {
     list.push('', ...report.split('\n').map((line) => (line === '' ? '' : `      ${line}`)), '');
   }
   if (outcome.saved.length > 0) {
-    list.push(
-      `      ${plural(outcome.saved.length, 'path')} saved in ${shortPath(dirname(outcome.saved[0]!))}; entrace replay ${shortPath(outcome.saved[0]!)} runs the first`,
-    );
+    list.push(`      ${savedNote(outcome.saved)}`);
   }
   return list;
 }
