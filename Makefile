@@ -3,6 +3,7 @@ BIN := node_modules/.bin
 ENTRACE := node build/src/cli/main.js
 CACHE := build/suite
 PAGE := build/web/index.html
+PAGE_SOURCES := $(shell find web src/web/protocol.ts src/web/messages.ts src/debugger/view.ts package-lock.json -type f 2>/dev/null)
 
 .PHONY: build page help setup downloads run test suite catalogue ablation conformance lint format bench clean distclean
 
@@ -13,7 +14,7 @@ build: setup
 # The page of entrace serve: only when something of it has changed.
 page: $(PAGE)
 
-$(PAGE): $(shell find web -type f) src/web/protocol.ts src/web/messages.ts src/debugger/view.ts package-lock.json
+$(PAGE): $(PAGE_SOURCES)
 	@$(BIN)/tsc -p web
 	@$(BIN)/vite build --config web/vite.config.ts --logLevel warn
 

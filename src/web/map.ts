@@ -33,9 +33,10 @@ function modulesOf(image: Image): string[] {
 
 type Cells = (address: bigint) => readonly MapCell[];
 
-/** What is known of each boundary. A search that was stopped tells only what fails. */
+/** What is known of each boundary. A search that is not closed tells only what fails. */
 function cellsOf(result: SearchResult, record: ScheduleRecord): Cells {
-  const isClosed = result.stopped === undefined;
+  // An event that could never be fired opens the verdict, but every placement there is has been explored.
+  const isClosed = result.covered === undefined && result.panicked === undefined;
   const number = new Map(record.addresses.map((address, i) => [address, i]));
   const broken = new Map<string, string[]>();
   const keyOf = (address: bigint, event: string): string => `${event} ${address}`;

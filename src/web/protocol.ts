@@ -46,7 +46,7 @@ export interface EditorView {
 
 /**
  * `fails`: the event, fired here last, breaks something. `holds`: it breaks nothing. `open`: it has broken nothing so far, but the search was
- * stopped. `idle`: the boundary is reached, but this event is never fired there. `never`: no path comes here.
+ * not closed. `idle`: the boundary is reached, but this event is never fired there. `never`: no path comes here.
  */
 export type CellState = 'fails' | 'holds' | 'open' | 'idle' | 'never';
 

@@ -1,6 +1,8 @@
 import { render } from 'preact';
 import { App } from './app';
-import './style.css';
+import './style/page.css';
+import './style/explore.css';
+import './style/debugger.css';
 import { applyTheme, keptTheme } from './theme';
 
 applyTheme(keptTheme());

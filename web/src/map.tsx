@@ -27,7 +27,7 @@ export const SYMBOLS: Readonly<Record<CellState, string>> = {
 const MEANINGS: Readonly<Record<CellState, string>> = {
   fails: 'fails: fired here last, it breaks a property',
   holds: 'holds: fired here, it breaks nothing',
-  open: 'not known: the search was stopped',
+  open: 'not known: the search is not closed',
   idle: 'reached, but never fired here',
   never: 'not reachable',
 };
