@@ -88,7 +88,7 @@ function rowsOf(image: Image, file: string, boundaries: readonly Boundary[], cel
     const at = byLine.get(line) ?? [];
     if (at.length === 0 && source !== undefined) rows.push({ line, text: source });
     for (const [i, { address, row }] of at.entries()) {
-      const text = source !== undefined && i === 0 ? source : row.text.trim();
+      const text = source !== undefined && i === 0 ? source : `\t  ${row.text.trim()}`;
       rows.push({ line, text, boundary: image.name(address), address: hex(address), cells: cells(address) });
     }
   };

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { ScheduleGraph } from '../../src/explore/schedule_graph.js';
+import { ScheduleRecorder } from '../../src/explore/schedule_recorder.js';
 import { profileNamed } from '../../src/profiles/profile.js';
 import { runs } from '../../src/report/names.js';
 import { traceOf } from '../../src/report/path.js';
@@ -95,4 +96,19 @@ test('what is fired where no schedule leads to the window is not among them', ()
       .filter((name) => name.startsWith('nmi_restore')),
     [],
   );
+});
+
+test('of a search that is too large only the places are kept, and what was fired there', () => {
+  const recorder = new ScheduleRecorder();
+  const most = 1 << 20;
+  for (let n = 0; n < most; n++) recorder.enter(0, 0x1000n + BigInt(n & 1), n === 0);
+  recorder.fork(0, 0x1000n, 1, 5, 0);
+  assert.equal(recorder.record(['nmi', 'bp'], []).graph!.place.length, most);
+  recorder.enter(0, 0x2000n, false);
+  recorder.fork(7, 0x2000n, 0, 5, 0);
+  const { graph: kept, addresses, fired } = recorder.record(['nmi', 'bp'], []);
+  assert.equal(kept, undefined);
+  assert.deepEqual(addresses, [0x1000n, 0x1001n, 0x2000n]);
+  assert.deepEqual([...fired], [2, 0, 1]);
+  assert.equal(recorder.chainOf(most), 0, 'the search itself goes on');
 });

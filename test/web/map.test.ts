@@ -36,7 +36,7 @@ test('what a macro makes stands at the line that asks for it, a row for each bou
     own.rows.filter((row) => row.cells).map((row) => [row.line, row.boundary, row.text, row.cells![0]!.state]),
     [
       [8, 'nmi+0', '\ttwice\tcld', 'idle'],
-      [8, 'nmi+1', 'cld', 'idle'],
+      [8, 'nmi+1', '\t  cld', 'idle'],
       [9, 'nmi+2', '\tiretq', 'idle'],
       [10, 'dead+0', 'dead:\tud2', 'never'],
     ],

@@ -16,7 +16,7 @@ const SYMBOLS: Readonly<Record<MarkView['kind'], string>> = {
   return: '↗',
   failure: '✗',
   edit: '✎',
-  fork: '⑂',
+  fork: 'Y',
 };
 
 /** States to both sides when only the neighbourhood is shown. */
