@@ -266,7 +266,7 @@ test(
     await page.getByRole('tab', { name: 'Debugger' }).click();
     const before = await state(page);
     await page.reload();
-    await page.getByRole('tab', { name: 'Debugger' }).click();
+    await page.locator('.debugger').waitFor();
     assert.deepEqual(await state(page), before);
     // Without a word to the server.
     const session = await first.newBrowserCDPSession();

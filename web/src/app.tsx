@@ -22,10 +22,15 @@ const TABS: readonly { readonly id: Tab; readonly title: string }[] = [
 export function App() {
   const [status, setStatus] = useState<Status>('connecting');
   const [session, setSession] = useState<SessionView>();
-  const [tab, setTab] = useState<Tab>('explore');
+  const [tab, showTab] = useState<Tab>(keptTab());
   const [notice, setNotice] = useState<string>();
   const [theme, setTheme] = useState<Theme>(keptTheme());
   const connection = useRef<Connection>(undefined);
+
+  const setTab = (chosen: Tab): void => {
+    sessionStorage.setItem('tab', chosen);
+    showTab(chosen);
+  };
 
   useEffect(() => {
     const change = (part: Partial<SessionView>): void =>
@@ -160,6 +165,11 @@ function withProgress(session: SessionView | undefined, progress: ProgressView):
 function withBusy(session: SessionView | undefined, busy: boolean): SessionView | undefined {
   const state = session?.debugger;
   return session === undefined || !state ? session : { ...session, debugger: { ...state, busy } };
+}
+
+/** A page that is loaded again shows what it has shown. */
+function keptTab(): Tab {
+  return sessionStorage.getItem('tab') === 'debug' ? 'debug' : 'explore';
 }
 
 function moveTab(event: KeyboardEvent, tab: Tab, setTab: (tab: Tab) => void): void {
