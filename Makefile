@@ -2,15 +2,25 @@
 BIN := node_modules/.bin
 ENTRACE := node build/src/cli/main.js
 CACHE := build/suite
+PAGE := build/web/index.html
+PAGE_SOURCES := $(shell find web src/web/protocol.ts src/web/messages.ts src/debugger/view.ts package-lock.json -type f 2>/dev/null)
 
-.PHONY: build help setup downloads run test suite catalogue ablation conformance lint format bench clean distclean
+.PHONY: build page help setup downloads run test suite catalogue ablation conformance lint format bench clean distclean
 
 build: setup
 	@$(BIN)/tsc -b
+	@$(MAKE) --silent --no-print-directory page
+
+# The page of entrace serve: only when something of it has changed.
+page: $(PAGE)
+
+$(PAGE): $(PAGE_SOURCES)
+	@$(BIN)/tsc -p web
+	@$(BIN)/vite build --config web/vite.config.ts --logLevel warn
 
 help:
 	@echo 'make             the same as make build'
-	@echo 'make build       set up, then compile src/, test/, bench/ and conformance/ into build/'
+	@echo 'make build       set up, then compile src/, test/, bench/ and conformance/ into build/, and the page in web/'
 	@echo 'make setup       install what is missing: libunicorn2 (without root: into .setup/), the npm packages'
 	@echo 'make downloads   fetch real entry code from Debian into downloads/: Linux 6.1, Xen 4.17'
 	@echo 'make run         explore asm/linux_nmi.S, whose verdict holds, and asm/linux_nmi_rfc.S, whose verdict fails'

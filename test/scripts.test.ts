@@ -176,6 +176,7 @@ for (const [current, rfc, succeeds] of VERDICTS) {
       'package.json': '{ "type": "module" }',
       'scripts/setup.sh': '#!/bin/sh\n',
       'node_modules/.bin/tsc': '#!/bin/sh\n',
+      'node_modules/.bin/vite': '#!/bin/sh\n',
       'build/src/cli/main.js': `process.exit(process.argv[3] === 'asm/linux_nmi.S' ? ${current} : ${rfc});`,
     });
     const { status } = execute(root, 'make', ['run']);

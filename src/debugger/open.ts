@@ -127,13 +127,19 @@ function chooseCase(file: string, cases: readonly Case[], wanted: string | undef
   );
 }
 
-async function debuggerOf(subject: Subject, profile: Profile, title: string, saved: SavedImage): Promise<Debugger> {
+/** A debugger on a subject, at the start of its context. */
+export async function debuggerOf(
+  subject: Subject,
+  profile: Profile,
+  title: string,
+  saved: SavedImage,
+): Promise<Debugger> {
   const [att, intel] = await Promise.all([Disassembler.create(), Disassembler.create('intel')]);
   return new Debugger({ title, subject, profile, properties: PROPERTIES, disassemblers: { att, intel }, saved });
 }
 
 /** Runs a schedule to its end and goes back to where it first breaks `property`, or anything; to the start if it breaks nothing. */
-function follow(debug: Debugger, path: readonly Scheduled[], property: string | undefined): void {
+export function follow(debug: Debugger, path: readonly Scheduled[], property: string | undefined): void {
   const { cursor, image } = debug;
   debug.play(
     path.map(({ boundary, hit, event }) => ({

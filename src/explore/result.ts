@@ -1,5 +1,6 @@
 /** What a search is asked, and what it answers. */
 import { type Bound, kindsOf, type Places } from './bound.js';
+import type { ScheduleRecord } from './schedule_recorder.js';
 
 /** One event of a schedule: fired when execution stands at `boundary` for the `hit`-th time (counted from 1). */
 export interface ScheduledEvent {
@@ -44,6 +45,8 @@ export interface SearchResult {
   readonly panicked?: string;
   /** All instructions that were executed, or looked at; if it was asked for. */
   readonly code?: readonly { readonly address: bigint; readonly length: number }[];
+  /** Everything that was fired; if it was asked for. */
+  readonly schedules?: ScheduleRecord;
   /** How often the search was run until the table of live words did not grow. */
   readonly rounds: number;
 }
@@ -80,6 +83,8 @@ export interface SearchOptions {
   readonly exact?: boolean;
   /** One failure is enough: a smaller bound that has one is not followed by a larger one. */
   readonly untilFailure?: boolean;
+  /** Keep what is needed to tell all schedules that end at a place (in one thread only). */
+  readonly wantSchedules?: boolean;
   /** Asked every few thousand transitions; a text stops the search and says why. */
   readonly shouldStop?: () => string | undefined;
   readonly onProgress?: (progress: Progress) => void;

@@ -28,6 +28,7 @@ import {
   type SearchOptions,
   type SearchResult,
 } from './result.js';
+import { ScheduleRecorder } from './schedule_recorder.js';
 import { VisitedSet } from './visited.js';
 
 /** More instructions than this between two events: the code does not come back. */
@@ -87,6 +88,8 @@ export class Round {
   readonly #options: SearchOptions;
   readonly #subject: Subject;
   readonly #visited: VisitedSet;
+  /** Gives the states numbers of its own, by which the visited set then knows them; undefined: nobody asked for it. */
+  readonly #recorder: ScheduleRecorder | undefined;
   /** Properties broken when the chain with this number has run to its end. */
   #outcome = new Uint32Array(1 << 6);
   #chains = 0;
@@ -170,6 +173,7 @@ export class Round {
     slots: readonly number[],
   ) {
     this.#visited = new VisitedSet(slots);
+    this.#recorder = options.wantSchedules ? new ScheduleRecorder() : undefined;
     this.#systemEnd = allRegisters ? machine.u32.length : USUAL_END;
     this.#hashedSystem = machine.u32.slice();
     this.#machine = machine;
@@ -218,6 +222,14 @@ export class Round {
       fired: kindsOf(this.#options.bound).filter((_, k) => this.#firedKinds & (1 << k)),
       first: this.#forksDone,
       forks: this.#forks,
+      ...(this.#recorder
+        ? {
+            schedules: this.#recorder.record(
+              kindsOf(this.#options.bound),
+              this.#monitor.properties.map((p) => p.name),
+            ),
+          }
+        : {}),
       bytesPerState: this.#visited.size > 0 ? (this.#visited.bytes + this.#outcome.byteLength) / this.#visited.size : 0,
     };
   }
@@ -646,6 +658,8 @@ export class Round {
     this.#base = base;
     const slowBase = this.#slowTop;
     const chain = this.#chains;
+    const recorder = this.#recorder;
+    const firstNode = recorder === undefined ? 0 : recorder.nodes;
     let outcome: number;
     let runaway = false;
     for (;;) {
@@ -665,8 +679,9 @@ export class Round {
       const a = combine(ra, this.#slowLanes.a, SLOW_A);
       const b = combine(rb, this.#slowLanes.b, SLOW_B);
       const c = combine(rc, this.#slowLanes.c, SLOW_C);
-      const owner = this.#visited.enter(this.#path, a, b, c, chain);
-      if (owner >= 0) {
+      const known = this.#visited.enter(this.#path, a, b, c, recorder === undefined ? chain : recorder.nodes);
+      if (known >= 0) {
+        const owner = recorder === undefined ? known : recorder.reach(known, this.#top === base);
         if (owner === chain && this.#top > base) {
           monitor.failNamed('progress');
           outcome = monitor.failed;
@@ -676,6 +691,7 @@ export class Round {
         break;
       }
       if (this.#top === base) this.#openChain();
+      if (recorder !== undefined) recorder.enter(chain, machine.cpu.regs.u64[Reg.RIP]!, this.#top === base);
       if (slowChanged) this.#keepSlow();
       this.#push(row, ra, rb, rc);
       if (monitor.ended) {
@@ -702,7 +718,7 @@ export class Round {
         this.#forks = this.#top - base;
       }
       // The number of events fired is the same all along a chain.
-      if (!runaway && this.#mayFireMore()) this.#fireAlong(base, outcome, depth);
+      if (!runaway && this.#mayFireMore()) this.#fireAlong(base, outcome, depth, firstNode);
     }
     this.#top = base;
     this.#base = parentBase;
@@ -733,10 +749,12 @@ export class Round {
     this.#chains++;
   }
 
-  #fireAlong(base: number, outcome: number, depth: number): void {
+  /** `firstNode`: the number that a recorder has given to the state at `base`. */
+  #fireAlong(base: number, outcome: number, depth: number, firstNode: number): void {
     const machine = this.#machine;
     const monitor = this.#monitor;
     const { memory } = machine;
+    const recorder = this.#recorder;
     const part = this.#options.part;
     const may = this.#events.map((_, k) => monitor.fired(k) < this.#budgets[k]!);
     // Records that later positions of this chain refer to must outlive what is fired at earlier ones.
@@ -761,7 +779,10 @@ export class Round {
         const known = pending === events ? -1 : this.#findHeld(p, pending, k);
         if (known >= 0) {
           this.#transitions++;
-          this.#blame(this.#outcome[known]! & ~outcome, base, p, event.name);
+          const owner = recorder === undefined ? known : recorder.chainOf(known);
+          const broken = this.#outcome[owner]! & ~outcome;
+          recorder?.fork(firstNode + p - base, this.#ripAt(p), k, known, broken);
+          this.#blame(broken, base, p, event.name);
           continue;
         }
         this.#goTo(p);
@@ -773,7 +794,9 @@ export class Round {
         this.#transitions++;
         this.#firedKinds |= 1 << k;
         this.#schedule.push({ base, position: p, event: event.name });
+        const next = recorder === undefined ? 0 : recorder.nodes;
         const broken = this.#chain(depth + 1) & ~outcome;
+        recorder?.fork(firstNode + p - base, this.#ripAt(p), k, recorder.nodes > next ? next : recorder.known, broken);
         if (broken !== 0) this.#failed(broken, event.name);
         this.#schedule.pop();
         memory.undoTo(this.#journal[p]!);

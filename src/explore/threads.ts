@@ -41,6 +41,8 @@ export interface SearchRequest {
   readonly untilFailure?: boolean;
   /** The result has to say which code it is about. */
   readonly wantCode?: boolean;
+  /** The result has to say what was fired everywhere (SearchOptions.wantSchedules): with one worker. */
+  readonly wantSchedules?: boolean;
 }
 
 interface ThreadData {
@@ -169,7 +171,8 @@ export function searchHere(
   request: SearchRequest,
   options: Pick<SearchOptions, 'part' | 'shouldStop' | 'onProgress'> = {},
 ): SearchResult {
-  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure } = request;
+  const { subject, profile, properties, bound, places, maxStates, maxMemory, exact, untilFailure, wantSchedules } =
+    request;
   const machine = machineFor(subject, profile);
   const result = search(
     machine,
@@ -182,6 +185,7 @@ export function searchHere(
       ...(maxMemory !== undefined ? { maxMemory } : {}),
       exact: exact ?? false,
       untilFailure: untilFailure ?? false,
+      wantSchedules: wantSchedules ?? false,
       ...options,
     },
   );

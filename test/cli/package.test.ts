@@ -1,7 +1,7 @@
 /** The package as another project uses it: installed from its tarball, with a scenario for a patched handler. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { copyFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
@@ -23,6 +23,10 @@ test('npm pack, npm install, a scenario, npx entrace test', () => {
   writeFileSync(join(project, 'package.json'), '{ "name": "patched", "private": true, "type": "module" }\n');
   const installed = run('npm', 'install', '--prefer-offline', '--no-audit', '--no-fund', join(project, filename));
   assert.equal(installed.status, 0, installed.stderr);
+  assert.ok(
+    existsSync(join(project, 'node_modules', 'entrace', 'build', 'web', 'index.html')),
+    'the page of entrace serve',
+  );
 
   // The handler of the project: the one of Linux 4.2, patched.
   const handler = readFileSync(join(ROOT, 'asm', 'linux_nmi.S'), 'utf8');

@@ -5,6 +5,8 @@
 
 import assert from 'node:assert/strict';
 import { type Bound, kindsOf, type Place, type Places, parsePlaces } from '../../src/explore/bound.js';
+import type { SearchResult } from '../../src/explore/result.js';
+import { ScheduleGraph } from '../../src/explore/schedule_graph.js';
 import { Run } from '../../src/hooks/run.js';
 import { onAccess } from '../../src/hooks/triggers.js';
 import { machineFor } from '../../src/platforms/boot.js';
@@ -24,6 +26,8 @@ interface Fired {
 export interface OracleResult {
   /** `property event boundary`, each with the number of events of its shortest schedule. */
   readonly windows: ReadonlyMap<string, number>;
+  /** `event boundary -> property event boundary`: an event that a schedule of a window has before its last one. */
+  readonly earlier: ReadonlySet<string>;
   readonly schedules: number;
 }
 
@@ -42,6 +46,7 @@ export function everySchedule(
   const machine = machineFor(subject, profile);
   const start = machine.snapshot();
   const windows = new Map<string, number>();
+  const earlier = new Set<string>();
   let schedules = 0;
 
   const visit = (schedule: readonly Fired[], brokenBefore: number): void => {
@@ -74,18 +79,19 @@ export function everySchedule(
     properties.forEach((property, i) => {
       if (!(broken & (1 << i))) return;
       const key = `${property.name} ${last?.event ?? 'none'} ${last ? subject.image.name(last.rip) : ''}`;
+      for (const { event, rip } of schedule.slice(0, -1)) earlier.add(`${event} ${subject.image.name(rip)} -> ${key}`);
       windows.set(key, Math.min(windows.get(key) ?? Number.POSITIVE_INFINITY, schedule.length));
     });
     for (const fired of next) visit([...schedule, fired], run.monitor.failed);
   };
 
   visit([], 0);
-  return { windows, schedules };
+  return { windows, earlier, schedules };
 }
 
 /**
- * Asserts that a search finds what every schedule by itself finds, with live words and with all words kept. Fewer
- * than `least` schedules would say nothing.
+ * Asserts that a search finds what every schedule by itself finds, with live words and with all words kept; and that its graph
+ * tells just the earlier events that they have. Fewer than `least` schedules would say nothing.
  */
 export function agreesWithOracle(images: string | readonly string[], setting: Setting, least = 10): void {
   const subject = subjectOf(images, setting);
@@ -95,12 +101,24 @@ export function agreesWithOracle(images: string | readonly string[], setting: Se
   const expected = everySchedule(subject, profile, PROPERTIES, bound, places);
   assert.ok(expected.schedules > least, `${expected.schedules} schedules`);
   for (const exact of [false, true]) {
-    const { result } = explore(images, { ...setting, exact });
+    const { result } = explore(images, { ...setting, exact, wantSchedules: true });
     assert.equal(result.stopped, undefined);
     const found = result.failures.map((f) => [
       `${f.property} ${f.event} ${f.event === 'none' ? '' : f.boundary}`,
       f.path.length,
     ]);
     assert.deepEqual(found.sort(), [...expected.windows].sort(), exact ? 'exact' : 'live words');
+    assert.deepEqual(earlierEvents(subject, result), [...expected.earlier].sort(), exact ? 'exact' : 'live words');
   }
+}
+
+/** For each window the events that its schedules have before the last one, as the oracle has them. */
+function earlierEvents({ image }: Subject, { failures, schedules }: SearchResult): string[] {
+  const graph = new ScheduleGraph(schedules!, schedules!.graph!);
+  const lines = failures.flatMap(({ property, event, boundary, address }) =>
+    graph
+      .earlier({ property, event, address })
+      .map((e) => `${e.event} ${image.name(e.address)} -> ${property} ${event} ${boundary}`),
+  );
+  return lines.sort();
 }

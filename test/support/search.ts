@@ -67,6 +67,7 @@ export interface Setting {
   readonly shouldStop?: () => string | undefined;
   readonly onProgress?: SearchOptions['onProgress'];
   readonly part?: SearchOptions['part'];
+  readonly wantSchedules?: boolean;
   /** What to break in the machine before the search. */
   readonly broken?: (machine: Machine) => void;
 }
@@ -95,7 +96,7 @@ export function explore(images: string | readonly string[], setting: Setting = {
   const subject = subjectOf(images, setting);
   const machine = machineFor(subject, chooseProfile(setting.profile ?? 'intel', setting.knobs).profile);
   setting.broken?.(machine);
-  const { exact, maxStates, maxMemory, shouldStop, onProgress, part } = setting;
+  const { exact, maxStates, maxMemory, shouldStop, onProgress, part, wantSchedules } = setting;
   const result = search(machine, subject, selectProperties(setting.property), {
     bound: boundOf(setting),
     places: parsePlaces(setting.at ?? [], subject.image, subject.platform, boundOf(setting)),
@@ -105,6 +106,7 @@ export function explore(images: string | readonly string[], setting: Setting = {
     ...(shouldStop === undefined ? {} : { shouldStop }),
     ...(onProgress === undefined ? {} : { onProgress }),
     ...(part === undefined ? {} : { part }),
+    ...(wantSchedules === undefined ? {} : { wantSchedules }),
   });
   return { subject, result, windows: windowsOf(result.failures) };
 }
