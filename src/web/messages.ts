@@ -31,6 +31,7 @@ export type Settings = z.infer<typeof settingsSchema>;
 /** A cell of the map: the schedules whose last event it is. */
 const cell = { address, event: name, property: name.optional() };
 
+/** Verbs that need nothing more. */
 export const VERBS = [
   ...(['step', 'reverseStep', 'next', 'reverseNext', 'finish', 'reverseFinish'] as const),
   ...(['continue', 'reverseContinue', 'skip'] as const),
@@ -40,6 +41,7 @@ const target = z.enum([
   ...(['boundary', 'delivery', 'failure', 'masked', 'unmasked', 'latched', 'given-back', 'event'] as const),
 ]);
 
+/** ViewRequest of src/debugger/view.ts. */
 const viewRequest = z.strictObject({
   syntax: z.enum(['att', 'intel']).optional(),
   around: z.union([z.int().min(1).max(10_000), z.literal('all')]).optional(),
@@ -50,7 +52,7 @@ const viewRequest = z.strictObject({
 });
 
 export const requestSchema = z.discriminatedUnion('type', [
-  /** The editor's text; the answer is what is wrong with it. */
+  /** The editor's text. What is wrong with it comes with the editor's state. */
   z.strictObject({ type: z.literal('edit'), id, file: name, text: z.string() }),
   z.strictObject({ type: z.literal('choose'), id, file: name }),
   /** The file's text as it is on the disk. */

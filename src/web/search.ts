@@ -31,7 +31,7 @@ export class Search {
   #done: { readonly result: SearchResult; readonly record: ScheduleRecord } | undefined;
   #graph: ScheduleGraph | undefined;
 
-  /** Throws an InputError for settings that do not go with the subject. `changed`: a view is to be drawn anew; the search is over. */
+  /** Begins the search; throws an InputError for settings that do not go with the subject. `head`: what it is of, for the page. */
   constructor(
     readonly subject: Subject,
     readonly profile: Profile,

@@ -11,6 +11,7 @@ import type { EditorView, Problem, Reply, SearchView, ServerMessage, SessionView
 import { planOf, Search } from './search.js';
 import { choicesOf, FIRST_SETTINGS, profileOf, type Workspace } from './workspace.js';
 
+/** What is no business of the debugger. */
 const OTHERS: ReadonlySet<Request['type']> = new Set([
   ...(['edit', 'choose', 'revert', 'settings', 'explore', 'stop', 'axis', 'interrupt'] as const),
 ]);

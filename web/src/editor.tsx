@@ -45,7 +45,7 @@ const LOOK = EditorView.theme({
   '.cm-panels': { color: 'var(--text)', backgroundColor: 'var(--panel)' },
 });
 
-/** The editor asks for these at the end of the queue of requests. */
+/** GNU as, with comments as entry code has them. */
 const GAS = StreamLanguage.define({ ...gas, languageData: { commentTokens: { block: { open: '/*', close: '*/' } } } });
 
 export function Editor({ editor, send }: { editor: ServerEditor; send: Send }) {
