@@ -24,6 +24,8 @@ export const settingsSchema = z.strictObject({
   at: line,
   /** As --property; empty: all. */
   properties: line,
+  /** As -D, several separated by blanks. */
+  defines: line,
 });
 
 export type Settings = z.infer<typeof settingsSchema>;

@@ -6,6 +6,7 @@ import type { Subject } from '../platforms/subject.js';
 import type { Profile } from '../profiles/profile.js';
 import { shortPath } from '../report/text.js';
 import type { Settings } from './messages.js';
+import { definesOf } from './workspace.js';
 
 export interface Opening {
   readonly subject: Subject;
@@ -22,7 +23,7 @@ export async function openPath({ subject, profile, settings, path, property }: O
   const debug = await debuggerOf(subject, profile, `${files.join(' ')} in context ${settings.context}`, {
     image: subject.image.hash,
     files,
-    defines: {},
+    defines: definesOf(settings),
     platform: settings.platform,
     profile: settings.profile,
     context: settings.context,

@@ -101,13 +101,26 @@ export class Workspace {
     const platform = platformNamed(settings.platform);
     const name = this.#file;
     const includePaths = [ASM_DIRECTORY, join(ASM_DIRECTORY, 'include')];
-    const module = this.assembler.assembleText(this.text, name, { includePaths });
+    const defines = definesOf(settings);
+    const module = this.assembler.assembleText(this.text, name, { includePaths, defines });
     return buildSubject(
       this.assembler,
-      { files: [name], platform, context: settings.context, vendor: profile.vendor },
+      { files: [name], platform, context: settings.context, vendor: profile.vendor, defines },
       new Map([[name, module]]),
     );
   }
+}
+
+/** Macros by their names. */
+export function definesOf({ defines }: Settings): Record<string, string> {
+  const words = defines.split(/\s+/).filter((word) => word !== '');
+  return Object.fromEntries(
+    words.map((word) => {
+      const match = /^(?:-D)?([A-Za-z_]\w*)(?:=(.*))?$/s.exec(word);
+      if (!match) throw new InputError(`-D '${word}': expected NAME or NAME=VALUE; separate several by blanks`);
+      return [match[1]!, match[2] ?? '1'];
+    }),
+  );
 }
 
 export function profileOf(settings: Settings): Profile {
@@ -121,6 +134,7 @@ export const FIRST_SETTINGS: Settings = {
   events: 'nmi=2,bp=1',
   at: '',
   properties: '',
+  defines: '',
 };
 
 export function choicesOf(workspace: Workspace): Choices {

@@ -208,6 +208,29 @@ test('a page that is killed finds text, settings, result and debugger as they we
   again.socket.close();
 });
 
+test('macros are those of -D, and one that is none is named', async () => {
+  const [client, { editor, settings, choices }] = await Client.open(server);
+  const file = choices.files.find((name) => name.endsWith('linux_nmi_3_7.S'))!;
+  await client.ask({ type: 'choose', file });
+  const at = async (defines: string, context = 'ldtss'): Promise<string | undefined> => {
+    const from = client.received.length;
+    await client.ask({ type: 'settings', settings: { ...settings, context, defines } });
+    const told = client.received.slice(from).findLast((m) => m.type === 'editor')!;
+    return told.editor.problem?.message;
+  };
+  assert.equal(await at('ESPFIX64=1 UNUSED'), undefined);
+  assert.equal(await at('1X'), "-D '1X': expected NAME or NAME=VALUE; separate several by blanks");
+  await at('ESPFIX64=1');
+  await client.ask({ type: 'debug' });
+  const { debugger: opened } = await client.until('debugger', (m) => m.debugger !== null);
+  assert.match(opened!.opened, /linux_nmi_3_7\.S, context ldtss$/);
+  const { reply } = (await client.ask({ type: 'command', line: 'until espfix_rip' })) as { reply: { error: boolean } };
+  assert.equal(reply.error, false, 'the label is there with the macro only');
+  await at('', 'kernel');
+  await client.ask({ type: 'choose', file: editor.file });
+  client.socket.close();
+});
+
 test('a search can be stopped, says what it has covered, and is open', async () => {
   const [client, { settings }] = await Client.open(server);
   await client.ask({ type: 'settings', settings: { ...settings, events: 'nmi=6,mc=6', properties: '' } });

@@ -68,6 +68,13 @@ export function SettingsForm({ choices, editor, settings, search, send, debug }:
         placeholder="all"
         commit={(properties) => change({ properties })}
       />
+      <Field
+        label="-D"
+        value={settings.defines}
+        hint="macros for the preprocessor: NAME or NAME=VALUE, separated by blanks"
+        placeholder="NAME=VALUE"
+        commit={(defines) => change({ defines })}
+      />
       <div class="buttons">
         {running ? (
           <button type="button" class="primary" onClick={() => send({ type: 'stop' })}>
