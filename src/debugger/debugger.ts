@@ -198,8 +198,9 @@ export class Debugger implements Scene {
     let within: 'nothing' | 'handler' | 'call' | undefined;
     return (crossed) => {
       if (within === undefined) {
-        const executed = this.history.row(crossed, Row.KIND) & Kind.INSTRUCTION;
-        within = this.depth > depth ? 'handler' : isCall && executed ? 'call' : 'nothing';
+        const kind = this.history.row(crossed, Row.KIND);
+        if (kind & Kind.SWITCHED) within = 'nothing';
+        else within = this.depth > depth ? 'handler' : isCall && kind & Kind.INSTRUCTION ? 'call' : 'nothing';
       }
       if (this.processor !== processor) return within === 'nothing' ? STEPPED : undefined;
       const back =
@@ -219,10 +220,11 @@ export class Debugger implements Scene {
     const rsp = this.register(Reg.RSP);
     let within: 'nothing' | 'handler' | 'call' | undefined;
     return (crossed) => {
-      const row = this.history;
-      const mnemonic = new History(row.cursor, row.branch, crossed + 1).row(crossed, Row.MNEMONIC);
+      const history = this.#crossedHistory(crossed);
+      const mnemonic = history.row(crossed, Row.MNEMONIC);
       if (within === undefined) {
-        if (this.depth > depth) within = 'handler';
+        if (history.row(crossed, Row.KIND) & Kind.SWITCHED) within = 'nothing';
+        else if (this.depth > depth) within = 'handler';
         else within = mnemonic === Mnemonic.Ret && this.depth === depth ? 'call' : 'nothing';
       }
       if (within === 'nothing') return STEPPED;
@@ -258,13 +260,12 @@ export class Debugger implements Scene {
     const depth = this.depth;
     const { processor } = this;
     const rsp = this.register(Reg.RSP);
-    const { branch } = this.cursor;
     return this.#drive(
       -1,
       (crossed) => {
         if (this.processor !== processor) return undefined;
         if (this.depth < depth) return { reason: 'target', text: 'where the handler was entered' };
-        const mnemonic = new History(this.cursor, branch, crossed + 1).row(crossed, Row.MNEMONIC);
+        const mnemonic = this.#crossedHistory(crossed).row(crossed, Row.MNEMONIC);
         const entered = mnemonic === Mnemonic.Call && this.depth === depth && this.register(Reg.RSP) - 8n >= rsp;
         return entered ? { reason: 'target', text: 'where the function was called' } : undefined;
       },
@@ -289,6 +290,8 @@ export class Debugger implements Scene {
     const { cursor } = this;
     /** Bits of the lanes word, before and after the crossed transition. */
     const changed = (crossed: number, bit: number, to: boolean): boolean => {
+      // Another processor has bits of its own.
+      if (this.#crossedHistory(crossed).row(crossed, Row.KIND) & Kind.SWITCHED) return false;
       const lanes = (index: number): number => cursor.stateWord(cursor.branch, index, Row.LANES) & bit;
       return to ? !lanes(crossed) && lanes(crossed + 1) !== 0 : lanes(crossed) !== 0 && !lanes(crossed + 1);
     };
@@ -325,7 +328,9 @@ export class Debugger implements Scene {
         return (crossed) => {
           const before = depthOf(cursor.stateWord(cursor.branch, crossed, Row.LANES));
           const after = depthOf(cursor.stateWord(cursor.branch, crossed + 1, Row.LANES));
-          return before > 0 && after === 0 ? reached('the context is given back') : undefined;
+          // A processor that gives up has nothing open any more either.
+          const returned = this.#crossedHistory(crossed).row(crossed, Row.KIND) & Kind.RETURNED;
+          return returned && before > 0 && after === 0 ? reached('the context is given back') : undefined;
         };
       default:
         return () => {

@@ -228,3 +228,47 @@ context_end:
   await debug.continue();
   assert.equal(debug.position.index, 200_001);
 });
+
+const TWO = `
+	.text
+	.globl	context_start, context_end, context_start_1, context_end_1
+context_start:
+	nop
+	nop
+context_end:
+	jmp	context_end
+context_start_1:
+	nop
+	nop
+context_end_1:
+	jmp	context_end_1
+`;
+
+test('a switch from a processor in a handler to one that is not gives nothing back and unmasks nothing', async () => {
+  const debug = await opened('linux_nmi.S', { context: source(TWO) });
+  debug.fire('nmi');
+  await debug.step(3);
+  debug.fire('switch');
+  await debug.step();
+  debug.fire('switch');
+  assert.equal(where(debug), '7 CPU 0 NMI 1 nmi_from_kernel+0');
+  debug.go(1);
+  assert.equal((await debug.until({ kind: 'unmasked' })).reason, 'target');
+  assert.match(where(debug), /^\d+ CPU 0 context context_start\+0$/);
+  assert.ok(debug.position.index > 7);
+  debug.go(1);
+  assert.equal((await debug.until({ kind: 'given-back' })).reason, 'target');
+  assert.match(where(debug), /^\d+ CPU 0 context context_start\+0$/);
+  debug.go(5);
+  assert.equal((await debug.until({ kind: 'masked' }, -1)).reason, 'target');
+  assert.equal(debug.position.index, 0);
+  // Next and its reverse go over a switch in one step.
+  debug.go(4);
+  await debug.next();
+  assert.equal(debug.position.index, 5);
+  await debug.reverseNext();
+  assert.equal(debug.position.index, 4);
+  debug.go(6);
+  await debug.next();
+  assert.equal(where(debug), '7 CPU 0 NMI 1 nmi_from_kernel+0');
+});
