@@ -47,7 +47,10 @@ function cellsOf(result: SearchResult, record: ScheduleRecord): Cells {
   return (address) =>
     record.kinds.map((event, kind) => {
       const properties = broken.get(keyOf(address, event));
-      if (properties) return { state: 'fails', properties: record.properties.filter((p) => properties.includes(p)) };
+      if (properties) {
+        const sorted = record.properties.filter((p) => properties.includes(p));
+        return { state: 'fails', properties: sorted, otherwise: isClosed ? 'holds' : 'open' };
+      }
       const at = number.get(address);
       const isFired = at !== undefined && (record.fired[at]! & (1 << kind)) !== 0;
       return { state: stateOf(isFired, at !== undefined, isClosed) };

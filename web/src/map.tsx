@@ -165,9 +165,11 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
   );
 }
 
-/** What breaks another property than the one that is shown has, for this one, held. */
+/** What breaks another property than the one that is shown has, for this one, held; if the search is closed. */
 function stateFor(cell: MapCell, property: string): CellState {
-  return cell.state === 'fails' && property !== '' && !cell.properties!.includes(property) ? 'holds' : cell.state;
+  return cell.state === 'fails' && property !== '' && !cell.properties!.includes(property)
+    ? cell.otherwise!
+    : cell.state;
 }
 
 function wordsOf(cell: MapCell, state: CellState): string {
