@@ -39,7 +39,7 @@ test('all that is asked for is the server itself, and nothing is refused by its 
 });
 
 test('an error of the assembler is shown at its line, and goes when it is mended', NEEDS_BROWSER, async (t) => {
-  const { page } = await show(t, browser!);
+  const { page, errors } = await show(t, browser!);
   const problem = page.locator('.code .problem');
   await type(page, '\n\tmovq\t%rax, %xyz\n');
   await problem.waitFor();
@@ -48,6 +48,7 @@ test('an error of the assembler is shown at its line, and goes when it is mended
   await marked.waitFor();
   assert.match(await page.locator('.cm-line', { has: marked }).innerText(), /movq\s+%rax, %xyz/);
   assert.match(await problem.innerText(), new RegExp(`linux_nmi_rfc\\.S:${line}:\\d+: `));
+  assert.equal(await page.locator('.cm-gutter-lint .cm-lint-marker-error').count(), 1);
   await problem.getByRole('button').click();
   assert.equal(
     await page.locator('.cm-lineNumbers .cm-activeLineGutter').innerText(),
@@ -60,6 +61,7 @@ test('an error of the assembler is shown at its line, and goes when it is mended
   assert.equal(await page.locator('[data-verdict]').count(), 0);
   await page.getByRole('button', { name: 'Revert' }).click();
   await problem.waitFor({ state: 'detached' });
+  assert.deepEqual(errors, [], 'its marks need nothing that the policy forbids');
 });
 
 test('the map of linux_nmi_rfc.S: exactly the windows of the report fail', NEEDS_BROWSER, async (t) => {

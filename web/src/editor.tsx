@@ -42,6 +42,10 @@ const LOOK = EditorView.theme({
   },
   '.cm-tooltip': { color: 'var(--text)', backgroundColor: 'var(--panel)', border: '1px solid var(--line)' },
   '.cm-diagnostic-error': { borderLeft: '4px solid var(--bad)' },
+  // CodeMirror's own are images in the style sheet, which the server's policy forbids.
+  '.cm-lintRange-error': { backgroundImage: 'none', textDecoration: 'underline wavy var(--bad)' },
+  '.cm-lint-marker-error': { content: 'normal', color: 'var(--bad)', lineHeight: '1' },
+  '.cm-lint-marker-error::before': { content: '"✗"' },
   '.cm-panels': { color: 'var(--text)', backgroundColor: 'var(--panel)' },
 });
 
