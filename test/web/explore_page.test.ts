@@ -1,5 +1,6 @@
 /** The page in a browser: editor, search, map, second axis; themes, sizes, reloads, other pages. */
 import assert from 'node:assert/strict';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import test, { after } from 'node:test';
 import type { Page } from 'playwright-core';
 import { runs } from '../../src/report/names.js';
@@ -290,6 +291,41 @@ test(
     await again.locator('.cm-line', { hasText: 'typed here' }).waitFor();
   },
 );
+
+test('what is typed while the connection is lost is there when it is back', NEEDS_BROWSER, async (t) => {
+  const server = await serve();
+  const sockets = new Set<Socket>();
+  let isUp = true;
+  const tunnel = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1');
+    for (const [socket, other] of [[near, far] as const, [far, near] as const]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => other.destroy());
+    }
+    if (isUp) near.pipe(far).pipe(near);
+    else near.destroy();
+  });
+  await new Promise<void>((resolve) => tunnel.listen(0, '127.0.0.1', resolve));
+  t.after(async () => {
+    tunnel.close();
+    for (const socket of sockets) socket.destroy();
+    await server.close();
+  });
+  const { port } = tunnel.address() as AddressInfo;
+  const link = server.link.replace(`:${server.port}/`, `:${port}/`);
+  const { page } = await show(t, browser!, {}, { ...server, link });
+  isUp = false;
+  for (const socket of sockets) socket.destroy();
+  await page.locator('.lost').waitFor();
+  await type(page, '\n/* typed meanwhile */\n');
+  await page.getByText('not connected').waitFor();
+  isUp = true;
+  await page.locator('.lost').waitFor({ state: 'detached' });
+  // The server has it: the file can be reverted.
+  await page.getByRole('button', { name: 'Revert' }).and(page.locator(':enabled')).waitFor();
+  assert.match(await page.locator('.editor .cm-content').innerText(), /typed meanwhile/);
+});
 
 test('a wrong token, a second page, a server that ends: each says what to do', NEEDS_BROWSER, async (t) => {
   const server = await serve();
