@@ -214,6 +214,9 @@ test('the timeline: dragged, and by the keyboard', NEEDS_BROWSER, async (t) => {
   await at(page, 39);
   await page.keyboard.press('Home');
   await at(page, 0);
+  // As fast as a key that is held down.
+  await Promise.all(Array.from({ length: 5 }, () => page.keyboard.press('ArrowRight')));
+  await at(page, 5);
   await page.keyboard.press('End');
   await at(page, 188);
   assert.equal(await slider.getAttribute('aria-valuenow'), '188');
