@@ -90,8 +90,10 @@ test('the map of linux_nmi_rfc.S: exactly the windows of the report fail', NEEDS
     /^nested_nmi\+0\.\.\+14, nested_nmi_out\+0\.\.\+1, repeat_nmi\+0\.\.\+6/,
   );
   assert.match(await cells(page, 'nmi', 'never'), /end_repeat_nmi\+0/);
+  await page.locator('[data-cell="nmi@nmi+0"]').focus();
   await page.getByLabel('Lines').selectOption('failing');
   assert.equal(await page.locator('.map tr[class=""]').count(), 3);
+  assert.equal(await page.locator('td[data-cell][tabindex="0"]').count(), 1, 'Tab comes to a cell that is shown');
 });
 
 test('a handler that holds; settings go with the search; what is old says so', NEEDS_BROWSER, async (t) => {

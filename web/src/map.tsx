@@ -45,7 +45,9 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
   );
   const used = useMemo(() => statesOf(map, property), [map, property]);
   const first = states.flatMap((s) => s.rows).find((row) => row.address)?.address;
-  const focused = focus || (first === undefined ? '' : `${first} 0`);
+  // One cell can always be come to with Tab: the last one, unless it is not shown any more.
+  const isThere = states.some((s) => s.rows.some((row) => focus.startsWith(`${row.address} `)));
+  const focused = isThere ? focus : first === undefined ? '' : `${first} 0`;
 
   const move = (event: KeyboardEvent): void => {
     const cells = [...grid.current!.querySelectorAll<HTMLElement>('td[data-cell]')];
