@@ -84,6 +84,11 @@ test('step, back, next, finish and continue, both ways, by buttons and keys', NE
   await at(page, 2, 1);
   await keyboard.press('C');
   await at(page, 0, 1);
+  // Pressed faster than they are carried out: none is lost.
+  await Promise.all(Array.from({ length: 10 }, () => keyboard.press('s')));
+  await at(page, 10, 1);
+  await Promise.all(Array.from({ length: 10 }, () => keyboard.press('S')));
+  await at(page, 0, 1);
   // Over the handler that the branch fires here.
   await keyboard.press('n');
   await page.waitForFunction('Number(document.querySelector(".debugger").dataset.index) > 20');
