@@ -89,6 +89,14 @@ test('step, back, next, finish and continue, both ways, by buttons and keys', NE
   await at(page, 10, 1);
   await Promise.all(Array.from({ length: 10 }, () => keyboard.press('S')));
   await at(page, 0, 1);
+  // A button keeps the focus while its verb runs.
+  await page.locator('[data-verb="step"]').focus();
+  for (let index = 1; index <= 3; index++) {
+    await keyboard.press('Enter');
+    await at(page, index, 1);
+  }
+  await keyboard.press('C');
+  await at(page, 0, 1);
   // Over the handler that the branch fires here.
   await keyboard.press('n');
   await page.waitForFunction('Number(document.querySelector(".debugger").dataset.index) > 20');
