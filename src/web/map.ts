@@ -19,7 +19,8 @@ export function mapOf(subject: Subject, result: SearchResult, record: ScheduleRe
   const cells = cellsOf(result, record);
   const { image } = subject;
   const modules = [...image.tested, ...modulesOf(image).filter((name) => !image.tested.includes(name))];
-  const sections = modules.flatMap((module) => sectionsOf(image, module, cells));
+  const reached = new Set(record.addresses);
+  const sections = modules.flatMap((module) => sectionsOf(image, module, cells, reached));
   const uninterrupted = result.failures.filter((f) => f.event === 'none').map((f) => f.property);
   return { events: record.kinds, sections, uninterrupted };
 }
@@ -47,7 +48,10 @@ function cellsOf(result: SearchResult, record: ScheduleRecord): Cells {
   return (address) =>
     record.kinds.map((event, kind) => {
       const properties = broken.get(keyOf(address, event));
-      if (properties) return { state: 'fails', properties: record.properties.filter((p) => properties.includes(p)) };
+      if (properties) {
+        const sorted = record.properties.filter((p) => properties.includes(p));
+        return { state: 'fails', properties: sorted, otherwise: isClosed ? 'holds' : 'open' };
+      }
       const at = number.get(address);
       const isFired = at !== undefined && (record.fired[at]! & (1 << kind)) !== 0;
       return { state: stateOf(isFired, at !== undefined, isClosed) };
@@ -61,7 +65,7 @@ function stateOf(isFired: boolean, isReached: boolean, isClosed: boolean): CellS
 }
 
 /** The lines of a module's files with its boundaries; of a module that is not under test only those files in which something was reached. */
-function sectionsOf(image: Image, module: string, cells: Cells): MapView['sections'] {
+function sectionsOf(image: Image, module: string, cells: Cells, reached: ReadonlySet<bigint>): MapView['sections'] {
   const byFile = new Map<string, Boundary[]>([[module, []]]);
   for (const boundary of boundariesOf(image, module)) {
     const { file } = placeOf(boundary);
@@ -70,8 +74,7 @@ function sectionsOf(image: Image, module: string, cells: Cells): MapView['sectio
     else byFile.set(file, [boundary]);
   }
   const isTested = image.tested.includes(module);
-  const isReached = ({ address }: Boundary): boolean =>
-    cells(address).some(({ state }) => state !== 'never' && (isTested || state !== 'open'));
+  const isReached = ({ address }: Boundary): boolean => reached.has(address);
   return [...byFile]
     .filter(([, boundaries]) => boundaries.length > 0 && (isTested || boundaries.some(isReached)))
     .map(([file, boundaries]) => ({ file: shortPath(file), rows: rowsOf(image, file, boundaries, cells) }));

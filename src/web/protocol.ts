@@ -54,6 +54,8 @@ export interface MapCell {
   readonly state: CellState;
   /** What it breaks. */
   readonly properties?: readonly string[];
+  /** Of one that fails: what it is for a property that it does not break. A search that is not closed cannot say that it holds. */
+  readonly otherwise?: 'holds' | 'open';
 }
 
 /** A line of source, or one boundary of it. */

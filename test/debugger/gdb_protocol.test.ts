@@ -198,6 +198,18 @@ test('a client that goes while something runs, or in the middle of a packet, lea
   });
 });
 
+test('a page in a browser that sends packets in a request is cut off; gdb is served as before', async () => {
+  const own = await rfc();
+  await served(own, async ({ port }) => {
+    const { index } = own.position;
+    const body = Buffer.concat([packet('bs'), packet(`qRcmd,${Buffer.from('name stolen').toString('hex')}`)]);
+    await assert.rejects(fetch(`http://127.0.0.1:${port}/`, { method: 'POST', body }));
+    await (await client(port)).leave();
+    assert.equal(own.position.index, index);
+    assert.notEqual(own.view().position.branchName, 'stolen');
+  });
+});
+
 test('a second client is told so, while the first is served', () =>
   served(debug, async ({ port }) => {
     const first = await client(port);

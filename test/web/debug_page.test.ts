@@ -84,6 +84,19 @@ test('step, back, next, finish and continue, both ways, by buttons and keys', NE
   await at(page, 2, 1);
   await keyboard.press('C');
   await at(page, 0, 1);
+  // Pressed faster than they are carried out: none is lost.
+  await Promise.all(Array.from({ length: 10 }, () => keyboard.press('s')));
+  await at(page, 10, 1);
+  await Promise.all(Array.from({ length: 10 }, () => keyboard.press('S')));
+  await at(page, 0, 1);
+  // A button keeps the focus while its verb runs.
+  await page.locator('[data-verb="step"]').focus();
+  for (let index = 1; index <= 3; index++) {
+    await keyboard.press('Enter');
+    await at(page, index, 1);
+  }
+  await keyboard.press('C');
+  await at(page, 0, 1);
   // Over the handler that the branch fires here.
   await keyboard.press('n');
   await page.waitForFunction('Number(document.querySelector(".debugger").dataset.index) > 20');
@@ -214,6 +227,9 @@ test('the timeline: dragged, and by the keyboard', NEEDS_BROWSER, async (t) => {
   await at(page, 39);
   await page.keyboard.press('Home');
   await at(page, 0);
+  // As fast as a key that is held down.
+  await Promise.all(Array.from({ length: 5 }, () => page.keyboard.press('ArrowRight')));
+  await at(page, 5);
   await page.keyboard.press('End');
   await at(page, 188);
   assert.equal(await slider.getAttribute('aria-valuenow'), '188');

@@ -1,5 +1,6 @@
 /** The page in a browser: editor, search, map, second axis; themes, sizes, reloads, other pages. */
 import assert from 'node:assert/strict';
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
 import test, { after } from 'node:test';
 import type { Page } from 'playwright-core';
 import { runs } from '../../src/report/names.js';
@@ -39,7 +40,7 @@ test('all that is asked for is the server itself, and nothing is refused by its 
 });
 
 test('an error of the assembler is shown at its line, and goes when it is mended', NEEDS_BROWSER, async (t) => {
-  const { page } = await show(t, browser!);
+  const { page, errors } = await show(t, browser!);
   const problem = page.locator('.code .problem');
   await type(page, '\n\tmovq\t%rax, %xyz\n');
   await problem.waitFor();
@@ -48,6 +49,7 @@ test('an error of the assembler is shown at its line, and goes when it is mended
   await marked.waitFor();
   assert.match(await page.locator('.cm-line', { has: marked }).innerText(), /movq\s+%rax, %xyz/);
   assert.match(await problem.innerText(), new RegExp(`linux_nmi_rfc\\.S:${line}:\\d+: `));
+  assert.equal(await page.locator('.cm-gutter-lint .cm-lint-marker-error').count(), 1);
   await problem.getByRole('button').click();
   assert.equal(
     await page.locator('.cm-lineNumbers .cm-activeLineGutter').innerText(),
@@ -60,6 +62,7 @@ test('an error of the assembler is shown at its line, and goes when it is mended
   assert.equal(await page.locator('[data-verdict]').count(), 0);
   await page.getByRole('button', { name: 'Revert' }).click();
   await problem.waitFor({ state: 'detached' });
+  assert.deepEqual(errors, [], 'its marks need nothing that the policy forbids');
 });
 
 test('the map of linux_nmi_rfc.S: exactly the windows of the report fail', NEEDS_BROWSER, async (t) => {
@@ -87,8 +90,10 @@ test('the map of linux_nmi_rfc.S: exactly the windows of the report fail', NEEDS
     /^nested_nmi\+0\.\.\+14, nested_nmi_out\+0\.\.\+1, repeat_nmi\+0\.\.\+6/,
   );
   assert.match(await cells(page, 'nmi', 'never'), /end_repeat_nmi\+0/);
+  await page.locator('[data-cell="nmi@nmi+0"]').focus();
   await page.getByLabel('Lines').selectOption('failing');
   assert.equal(await page.locator('.map tr[class=""]').count(), 3);
+  assert.equal(await page.locator('td[data-cell][tabindex="0"]').count(), 1, 'Tab comes to a cell that is shown');
 });
 
 test('a handler that holds; settings go with the search; what is old says so', NEEDS_BROWSER, async (t) => {
@@ -109,12 +114,19 @@ test('a long search shows how far it is, and can be stopped', NEEDS_BROWSER, asy
   const { page } = await show(t, browser!);
   await page.getByLabel('Events').fill('nmi=6,mc=6');
   await page.getByLabel('Events').press('Enter');
-  await page.getByText(/of nmi=\d,mc=\d: [\d,]+ states, [\d,]+ transitions/).waitFor();
+  await page.getByText(/of nmi=\d,mc=\d: [\d,]+ states, [\d,]+ transitions, [1-9]\d+ windows/).waitFor();
   await page.getByRole('button', { name: 'Stop' }).click();
   await page.locator('[data-verdict]').waitFor();
   assert.match(await page.locator('.verdict .report').innerText(), /not closed/);
   assert.equal(await cells(page, 'nmi', 'holds'), '');
   assert.equal(await page.getByRole('button', { name: 'Explore', exact: true }).count(), 1);
+  // Each of its windows by itself: what breaks something else has not been shown to hold.
+  const shown = page.locator('input[name=property]:not([value=""])');
+  assert.ok((await shown.count()) > 1);
+  for (const choice of await shown.all()) {
+    await choice.check();
+    assert.equal(await page.locator('td[data-state=holds]').count(), 0);
+  }
 });
 
 test('the second axis: where the earlier events lie; each opens its path', NEEDS_BROWSER, async (t) => {
@@ -281,6 +293,41 @@ test(
     await again.locator('.cm-line', { hasText: 'typed here' }).waitFor();
   },
 );
+
+test('what is typed while the connection is lost is there when it is back', NEEDS_BROWSER, async (t) => {
+  const server = await serve();
+  const sockets = new Set<Socket>();
+  let isUp = true;
+  const tunnel = createServer((near) => {
+    const far = connect(server.port, '127.0.0.1');
+    for (const [socket, other] of [[near, far] as const, [far, near] as const]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+      socket.on('close', () => other.destroy());
+    }
+    if (isUp) near.pipe(far).pipe(near);
+    else near.destroy();
+  });
+  await new Promise<void>((resolve) => tunnel.listen(0, '127.0.0.1', resolve));
+  t.after(async () => {
+    tunnel.close();
+    for (const socket of sockets) socket.destroy();
+    await server.close();
+  });
+  const { port } = tunnel.address() as AddressInfo;
+  const link = server.link.replace(`:${server.port}/`, `:${port}/`);
+  const { page } = await show(t, browser!, {}, { ...server, link });
+  isUp = false;
+  for (const socket of sockets) socket.destroy();
+  await page.locator('.lost').waitFor();
+  await type(page, '\n/* typed meanwhile */\n');
+  await page.getByText('not connected').waitFor();
+  isUp = true;
+  await page.locator('.lost').waitFor({ state: 'detached' });
+  // The server has it: the file can be reverted.
+  await page.getByRole('button', { name: 'Revert' }).and(page.locator(':enabled')).waitFor();
+  assert.match(await page.locator('.editor .cm-content').innerText(), /typed meanwhile/);
+});
 
 test('a wrong token, a second page, a server that ends: each says what to do', NEEDS_BROWSER, async (t) => {
   const server = await serve();

@@ -64,6 +64,15 @@ test('a search that is not closed says of no cell that it holds', () => {
     ['open'],
   );
   assert.ok(states(map('linux_nmi_rfc.S', {}), 'nmi').has('holds'));
+  assert.ok(
+    stopped.sections.some((s) => basename(s.file) === 'kernel.S'),
+    'the context is reached all the same',
+  );
+  // Nor of one that fails, for a property that it does not break.
+  const otherwise = (view: MapView): string[] =>
+    view.sections.flatMap((s) => s.rows.flatMap((row) => row.cells?.flatMap((cell) => cell.otherwise ?? []) ?? []));
+  assert.deepEqual([...new Set(otherwise(stopped))], ['open']);
+  assert.deepEqual([...new Set(otherwise(map('linux_nmi_rfc.S', {})))], ['holds']);
 });
 
 test('what the context breaks without any event', () => {

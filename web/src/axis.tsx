@@ -1,5 +1,5 @@
 /** The second axis of a cell: where the earlier events of its schedules lie; each opens a path through it. */
-import type { AxisView, MapView } from '../../src/web/protocol';
+import type { AxisView, MapCell, MapView } from '../../src/web/protocol';
 import type { Ask } from './connection';
 
 interface Props {
@@ -41,7 +41,7 @@ export function Axis({ axis, map, choose, open, close }: Props) {
           </select>
         </label>
       ) : (
-        <p>{isFired ? '✓ breaks nothing that is shown' : ''}</p>
+        <p>{isFired ? wordsOf(cell) : ''}</p>
       )}
       <div>
         <button
@@ -116,4 +116,11 @@ export function Axis({ axis, map, choose, open, close }: Props) {
       )}
     </section>
   );
+}
+
+/** Of a cell that breaks nothing of what is looked at. */
+function wordsOf(cell: MapCell): string {
+  return cell.otherwise === 'open'
+    ? '? breaks nothing that is shown, so far: the search is not closed'
+    : '✓ breaks nothing that is shown';
 }

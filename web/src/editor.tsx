@@ -42,6 +42,10 @@ const LOOK = EditorView.theme({
   },
   '.cm-tooltip': { color: 'var(--text)', backgroundColor: 'var(--panel)', border: '1px solid var(--line)' },
   '.cm-diagnostic-error': { borderLeft: '4px solid var(--bad)' },
+  // CodeMirror's own are images in the style sheet, which the server's policy forbids.
+  '.cm-lintRange-error': { backgroundImage: 'none', textDecoration: 'underline wavy var(--bad)' },
+  '.cm-lint-marker-error': { content: 'normal', color: 'var(--bad)', lineHeight: '1' },
+  '.cm-lint-marker-error::before': { content: '"✗"' },
   '.cm-panels': { color: 'var(--text)', backgroundColor: 'var(--panel)' },
 });
 
@@ -53,15 +57,25 @@ export function Editor({ editor, send }: { editor: ServerEditor; send: Send }) {
   const view = useRef<EditorView>(undefined);
   const file = useRef(editor.file);
   const timer = useRef<number>(undefined);
+  /** A text that the server has not got, because the connection was lost. */
+  const failed = useRef<string>(undefined);
   const sender = useRef(send);
   sender.current = send;
+
+  /** What fails twice is given up: it may be what the connection is closed for. */
+  const transmit = async (): Promise<void> => {
+    const text = view.current!.state.doc.toString();
+    const isSecond = failed.current === text;
+    const reply = await sender.current({ type: 'edit', file: file.current, text });
+    failed.current = reply === undefined && !isSecond ? text : undefined;
+  };
 
   /** Sends the text now if it is still to be sent. */
   const flush = (): void => {
     if (timer.current === undefined) return;
     clearTimeout(timer.current);
     timer.current = undefined;
-    void sender.current({ type: 'edit', file: file.current, text: view.current!.state.doc.toString() });
+    void transmit();
   };
 
   useEffect(() => {
@@ -123,9 +137,14 @@ export function Editor({ editor, send }: { editor: ServerEditor; send: Send }) {
     if (isOther) {
       clearTimeout(timer.current);
       timer.current = undefined;
+      failed.current = undefined;
     }
     file.current = editor.file;
-    if (timer.current === undefined && current.state.doc.toString() !== editor.text) {
+    const text = current.state.doc.toString();
+    if (timer.current === undefined && failed.current === text && text !== editor.text) {
+      // What was typed while there was no connection is newer.
+      void transmit();
+    } else if (timer.current === undefined && text !== editor.text) {
       current.dispatch({
         changes: { from: 0, to: current.state.doc.length, insert: editor.text },
         annotations: Transaction.remote.of(true),

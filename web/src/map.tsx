@@ -27,7 +27,7 @@ export const SYMBOLS: Readonly<Record<CellState, string>> = {
 const MEANINGS: Readonly<Record<CellState, string>> = {
   fails: 'fails: fired here last, it breaks a property',
   holds: 'holds: fired here, it breaks nothing',
-  open: 'not known: the search is not closed',
+  open: 'not known: the search is not closed, or it is broken without any event',
   idle: 'reached, but never fired here',
   never: 'not reachable',
 };
@@ -39,12 +39,15 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
   const [focus, setFocus] = useState('');
   const grid = useRef<HTMLTableElement>(null);
   const states = useMemo(
-    () => map.sections.map(({ file, rows }) => ({ file, rows: rows.filter((row) => isShown(row, shown, property)) })),
+    () =>
+      map.sections.map(({ file, rows }) => ({ file, rows: rows.filter((row) => isShown(row, shown, property, map)) })),
     [map, shown, property],
   );
   const used = useMemo(() => statesOf(map, property), [map, property]);
   const first = states.flatMap((s) => s.rows).find((row) => row.address)?.address;
-  const focused = focus || (first === undefined ? '' : `${first} 0`);
+  // One cell can always be come to with Tab: the last one, unless it is not shown any more.
+  const isThere = states.some((s) => s.rows.some((row) => focus.startsWith(`${row.address} `)));
+  const focused = isThere ? focus : first === undefined ? '' : `${first} 0`;
 
   const move = (event: KeyboardEvent): void => {
     const cells = [...grid.current!.querySelectorAll<HTMLElement>('td[data-cell]')];
@@ -122,7 +125,7 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
                   {row.cells === undefined && map.events.length > 0 && <td colSpan={map.events.length} />}
                   {row.cells?.map((cell, k) => {
                     const event = map.events[k]!;
-                    const state = stateFor(cell, property);
+                    const state = stateFor(cell, property, map);
                     const name = `${row.address} ${k}`;
                     const isChosen = chosen?.address === row.address && chosen?.event === event;
                     const pick = (): void =>
@@ -165,9 +168,12 @@ export function BoundaryMap({ map, property, chosen, choose }: Props) {
   );
 }
 
-/** What breaks another property than the one that is shown has, for this one, held. */
-function stateFor(cell: MapCell, property: string): CellState {
-  return cell.state === 'fails' && property !== '' && !cell.properties!.includes(property) ? 'holds' : cell.state;
+/** What breaks another property than the one that is shown has, for this one, held; if the search is closed. */
+function stateFor(cell: MapCell, property: string, { uninterrupted }: MapView): CellState {
+  if (property === '' || cell.properties?.includes(property)) return cell.state;
+  const state = cell.state === 'fails' ? cell.otherwise! : cell.state;
+  // Where the path without events breaks it already, no event is to blame, and none has been shown not to be.
+  return state === 'holds' && uninterrupted.includes(property) ? 'open' : state;
 }
 
 function wordsOf(cell: MapCell, state: CellState): string {
@@ -179,15 +185,15 @@ function countOf(cell: MapCell, property: string): string {
   return property === '' && cell.properties!.length > 1 ? String(cell.properties!.length) : '';
 }
 
-function isShown(row: MapRow, shown: Shown, property: string): boolean {
+function isShown(row: MapRow, shown: Shown, property: string, map: MapView): boolean {
   if (shown === 'all') return true;
-  if (shown === 'failing') return row.cells?.some((cell) => stateFor(cell, property) === 'fails') ?? false;
+  if (shown === 'failing') return row.cells?.some((cell) => stateFor(cell, property, map) === 'fails') ?? false;
   return row.cells !== undefined || /^[^\s#/*][^\s]*:/.test(row.text);
 }
 
 function statesOf(map: MapView, property: string): CellState[] {
   const found = new Set(
-    map.sections.flatMap((s) => s.rows.flatMap((row) => row.cells?.map((cell) => stateFor(cell, property)) ?? [])),
+    map.sections.flatMap((s) => s.rows.flatMap((row) => row.cells?.map((cell) => stateFor(cell, property, map)) ?? [])),
   );
   return (Object.keys(SYMBOLS) as CellState[]).filter((state) => found.has(state));
 }

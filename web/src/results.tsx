@@ -105,7 +105,7 @@ export function Results({ search, revision, send, open }: Props) {
       )}
       {map?.uninterrupted.map((name) => (
         <p key={name} class="problem">
-          {name} is broken without any event{' '}
+          {name} is broken without any event; the map says what events break besides{' '}
           <button type="button" onClick={() => void open({ type: 'open-uninterrupted', property: name })}>
             Open this path
           </button>

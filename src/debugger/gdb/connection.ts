@@ -6,6 +6,9 @@ import { type Answer, GdbSession, type SessionOptions } from './session.js';
 /** Packets that may wait. gdb waits for each answer: who sends more has to wait until there is room. */
 const MOST_WAITING = 16;
 
+/** What gdb may say first: an acknowledgement, a packet, ^C. */
+const FIRST = Buffer.from('+-$\x03');
+
 /** Bytes of text in one packet: two digits each. */
 const TEXT_SIZE = PACKET_SIZE / 2 - 8;
 
@@ -20,6 +23,8 @@ export class GdbConnection {
   #fail: (error: unknown) => void = () => undefined;
   #end: 'detach' | 'quit' = 'detach';
   #isClosed = false;
+  /** Nothing has come yet. */
+  #isNew = true;
 
   /** When the client is gone, and nothing of it runs any more. */
   readonly ended = new Promise<'detach' | 'quit'>((resolve, reject) => {
@@ -52,6 +57,12 @@ export class GdbConnection {
   }
 
   #receive(bytes: Buffer): void {
+    // Any page in the user's browser can send a request with packets in it here; it begins with the name of a method.
+    if (this.#isNew && bytes.length > 0 && !FIRST.includes(bytes[0]!)) {
+      this.socket.destroy();
+      return;
+    }
+    this.#isNew = false;
     let isLost = false;
     for (const received of this.#reader.push(bytes)) {
       if (received.kind === 'interrupt') this.#session.interrupt(this.#waiting.length > 0);

@@ -11,6 +11,9 @@ import { Stacks } from './stacks';
 import { Timeline } from './timeline';
 import { Toolbar, verbOfKey } from './toolbar';
 
+/** Milliseconds for which a verb may run and keys still wait for it: those that are pressed fast, not those that find it still running. */
+const PATIENCE = 300;
+
 interface Props {
   readonly state: DebuggerState | null;
   readonly send: Send;
@@ -20,6 +23,9 @@ interface Props {
 export function DebuggerPane({ state, send, visible }: Props) {
   const latest = useRef({ state, send, visible });
   latest.current = { state, send, visible };
+  const busySince = useRef<number>(undefined);
+  if (state?.busy) busySince.current ??= performance.now();
+  else busySince.current = undefined;
 
   // Wherever the focus is, unless something is typed there.
   useEffect(() => {
@@ -39,7 +45,7 @@ export function DebuggerPane({ state, send, visible }: Props) {
         return;
       }
       const verb = verbOfKey(event.key);
-      if (verb === undefined || now.busy) return;
+      if (verb === undefined || performance.now() > (busySince.current ?? Number.POSITIVE_INFINITY) + PATIENCE) return;
       event.preventDefault();
       void tell({ type: 'verb', verb });
     };

@@ -28,12 +28,15 @@ export function Timeline({ timeline, request, boundary, send }: Props) {
   // One request at a time; of those that come meanwhile the last one counts.
   const wanted = useRef<number>(undefined);
   const moving = useRef(false);
+  /** Where the last request goes: keys that are pressed fast count from there. */
+  const aim = useRef(cursor);
   const dragging = useRef(false);
   const states = to - from + 1;
   const percent = (index: number): string => `${(100 * (index - from)) / states}%`;
 
   const go = async (index: number): Promise<void> => {
     wanted.current = Math.min(Math.max(index, 0), length);
+    aim.current = wanted.current;
     if (moving.current) return;
     moving.current = true;
     while (wanted.current !== undefined) {
@@ -52,11 +55,12 @@ export function Timeline({ timeline, request, boundary, send }: Props) {
     void send({ type: 'view', request: { ...kept, ...(range ? { timeline: range } : {}) } });
   };
   const onKey = (event: KeyboardEvent): void => {
+    const at = moving.current ? aim.current : cursor;
     const steps: Readonly<Record<string, number>> = {
-      ArrowLeft: cursor - 1,
-      ArrowRight: cursor + 1,
-      PageDown: cursor - 10,
-      PageUp: cursor + 10,
+      ArrowLeft: at - 1,
+      ArrowRight: at + 1,
+      PageDown: at - 10,
+      PageUp: at + 10,
       Home: 0,
       End: length,
     };

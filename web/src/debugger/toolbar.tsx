@@ -67,8 +67,11 @@ export function Toolbar({ view, busy, send }: { view: View; busy: boolean; send:
       title={`${title} (${key})`}
       aria-label={back ? `${label} back` : label}
       aria-keyshortcuts={key}
-      disabled={disabled}
-      onClick={() => void send({ type: 'verb', verb })}
+      // Not `disabled`: that takes the focus away, each time that a verb runs.
+      aria-disabled={disabled}
+      onClick={() => {
+        if (!disabled) void send({ type: 'verb', verb });
+      }}
     >
       {back && '◂ '}
       {label} <kbd>{key}</kbd>
