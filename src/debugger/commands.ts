@@ -1,6 +1,7 @@
 /** The commands of the line mode; every front end has a way to type one. */
+import { existsSync } from 'node:fs';
 import { InputError } from '../errors.js';
-import { writePath } from '../explore/path_file.js';
+import { isPathFile, writePath } from '../explore/path_file.js';
 import { EVENT_NAMES } from '../harness/events.js';
 import { addressOf, memoryRange } from '../hooks/triggers.js';
 import { hex } from '../properties/describe.js';
@@ -307,6 +308,9 @@ function save(debug: Debugger, rest: string): Outcome {
     const address = history.address(index);
     return { boundary: image.name(address), hit: history.hits(index, address), event };
   });
+  if (existsSync(rest) && !isPathFile(rest)) {
+    throw new InputError(`save ${rest}: is there already, and is no path file; name another file`);
+  }
   const property = history.broken[0]?.property ?? 'context';
   writePath(rest, 'save ', debug.options.saved, { property, path });
   return {

@@ -88,6 +88,17 @@ export function readPathFile(file: string): PathFile {
   };
 }
 
+/** Whether a file is one that can be read; false for everything else. */
+export function isPathFile(file: string): boolean {
+  try {
+    readPathFile(file);
+    return true;
+  } catch (error) {
+    if (error instanceof InputError) return false;
+    throw error;
+  }
+}
+
 /** The fields that say how the sources are read. */
 export function savedSources(
   settings: SourceSettings,

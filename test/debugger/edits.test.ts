@@ -1,6 +1,6 @@
 /** Edits begin branches; branches are saved as path files. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
 import { openDebugger } from '../../src/debugger/open.js';
@@ -81,6 +81,16 @@ test('a branch that is saved opens again, and its events fire where they did', a
   const file = join(directory, 'branch.json');
   assert.match(await printed(debug, `save ${file}`), /: nmi at context_start\+0, bp at do_nmi\+0, mc at do_nmi\+10$/);
   assert.equal(JSON.parse(readFileSync(file, 'utf8')).path.length, 3);
+  // A path file may be written anew; nothing else may.
+  await printed(debug, `save ${file}`);
+  const other = join(directory, 'precious');
+  writeFileSync(other, 'kept');
+  assert.match(
+    (await debug.command(`save ${other}`)).lines[0]!,
+    /precious: is there already, and is no path file; name another file$/,
+  );
+  assert.match((await debug.command(`save ${directory}`)).lines[0]!, /is there already, and is no path file/);
+  assert.equal(readFileSync(other, 'utf8'), 'kept');
   const again = await openDebugger([file], SETTINGS);
   const events = (d: typeof debug): string =>
     d
