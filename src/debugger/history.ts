@@ -1,5 +1,6 @@
 /** The past of a state, read from the logs: what each transition was, who wrote a word or changed a register last. */
 import { lastAt } from '../binary_search.js';
+import type { Instruction } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/subject.js';
@@ -44,6 +45,19 @@ export class History implements Steps {
   address(index: number): bigint {
     const { log, local } = this.#part(index);
     return log.address(local);
+  }
+
+  /** The instruction that a transition has executed, or that has faulted in it. */
+  instruction(index: number): Instruction | undefined {
+    if (!(this.row(index, Row.KIND) & Kind.INSTRUCTION)) return undefined;
+    const { decoder } = this.cursor.run.machine.cpu;
+    return decoder.find(this.row(index, Row.ADDRESS_HIGH), this.row(index, Row.ADDRESS_LOW));
+  }
+
+  /** The address behind that instruction: where a call returns to. */
+  behind(index: number): bigint | undefined {
+    const instruction = this.instruction(index);
+    return instruction && instruction.address + BigInt(instruction.length);
   }
 
   /** The name of the event that was fired. */
