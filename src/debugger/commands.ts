@@ -8,7 +8,7 @@ import { didYouMean } from '../suggestion.js';
 import { actionsOf } from './actions.js';
 import { compareBranches } from './compare.js';
 import type { Debugger, Direction, Target } from './debugger.js';
-import { type Expression, PSEUDO, parseExpression, registerNamed } from './expression.js';
+import { type Expression, PSEUDO, parseExpression, registerNamed, wholeRegister } from './expression.js';
 import { framesOf, openFrames, overwriter } from './frames.js';
 import { History } from './history.js';
 import * as print from './print.js';
@@ -124,7 +124,19 @@ function rangeOf(debug: Debugger, text: string, expression: Expression): Omit<Wa
     return undefined;
   if (debug.image.find(text) === undefined) return undefined;
   const { start, end } = memoryRange(debug.image, text);
-  return { address: start, length: Number(end - start) };
+  const length = Number(end - start);
+  return { address: start, length: Math.min(length, distanceToNext(debug, text) ?? length) };
+}
+
+/** Of a label without a size, as assembly has them: the bytes up to the next one. */
+function distanceToNext(debug: Debugger, name: string): number | undefined {
+  const { image } = debug;
+  const symbol = image.find(name)!;
+  if (symbol.size > 0n) return undefined;
+  const distances = image.symbols
+    .filter((s) => s.module === symbol.module && s.section === symbol.section && s.address > symbol.address)
+    .map((s) => Number(s.address - symbol.address));
+  return distances.length === 0 ? undefined : distances.reduce((a, b) => Math.min(a, b));
 }
 
 function addWatch(debug: Debugger, rest: string, kind: WatchRange['kind']): Outcome {
@@ -191,15 +203,16 @@ function who(debug: Debugger, rest: string): Outcome {
   if (rest === '')
     throw new InputError('who changed what? a register (who rdi), or memory (who [rsp+8], who VARIABLE)');
   const { history } = debug;
-  const register = registerNamed(rest);
+  const register = registerNamed(rest) ?? wholeRegister(rest);
   if (register !== undefined) {
     const links = whoChanged(debug, register);
     debug.answer = links.map(({ index }) => index);
     return { lines: print.linkLines(debug, history, `changed ${rest}`, links) };
   }
   const expression = parseExpression(rest, debug.image);
-  const address = rangeOf(debug, rest, expression)?.address ?? expression.value(debug);
-  const links = whoWrote(debug, address);
+  const range = rangeOf(debug, rest, expression);
+  const address = range?.address ?? expression.value(debug);
+  const links = whoWrote(debug, address, range?.length);
   debug.answer = links.map(({ index }) => index);
   return { lines: print.linkLines(debug, history, `written ${hex(address)}`, links) };
 }
