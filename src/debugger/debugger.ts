@@ -282,10 +282,19 @@ export class Debugger implements Scene {
   #reaches(target: Target): Test {
     const reached = (text: string): Stop => ({ reason: 'target', text });
     const { cursor } = this;
-    /** Bits of the lanes word, before and after the crossed transition. */
+    /** The lanes word before and after the crossed transition, of the processor that runs after it. */
+    const lanesAround = (crossed: number): readonly [number, number] => {
+      const lanes = (index: number): number => cursor.stateWord(cursor.branch, index, Row.LANES);
+      const after = lanes(crossed + 1);
+      let before = crossed;
+      // Behind a switch it is compared with itself, where it ran last: another one's latch has not changed by that.
+      while (before >= 0 && lanes(before) >>> Lane.PROCESSOR_SHIFT !== after >>> Lane.PROCESSOR_SHIFT) before--;
+      return [before < 0 ? after : lanes(before), after];
+    };
+    /** A bit of it. */
     const changed = (crossed: number, bit: number, to: boolean): boolean => {
-      const lanes = (index: number): number => cursor.stateWord(cursor.branch, index, Row.LANES) & bit;
-      return to ? !lanes(crossed) && lanes(crossed + 1) !== 0 : lanes(crossed) !== 0 && !lanes(crossed + 1);
+      const [before, after] = lanesAround(crossed);
+      return to ? !(before & bit) && (after & bit) !== 0 : (before & bit) !== 0 && !(after & bit);
     };
     switch (target.kind) {
       case 'boundary':
@@ -318,8 +327,7 @@ export class Debugger implements Scene {
         return (crossed) => (changed(crossed, Lane.PENDING, true) ? reached('an NMI is latched') : undefined);
       case 'given-back':
         return (crossed) => {
-          const before = depthOf(cursor.stateWord(cursor.branch, crossed, Row.LANES));
-          const after = depthOf(cursor.stateWord(cursor.branch, crossed + 1, Row.LANES));
+          const [before, after] = lanesAround(crossed).map(depthOf) as [number, number];
           return before > 0 && after === 0 ? reached('the context is given back') : undefined;
         };
       default:
