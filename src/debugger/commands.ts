@@ -71,6 +71,19 @@ const MAX_WORDS = 1000;
 const TARGETS =
   'a boundary (LABEL+n [hit N]), delivery [EVENT], failure [PROPERTY], event, masked, unmasked, latched, given-back';
 
+/** One that is not looked at never breaks. */
+function requireProperty(debug: Debugger, name: string): void {
+  const names = debug.options.properties.map((property) => property.name);
+  if (!names.includes(name))
+    throw new InputError(`there is no property '${name}' here; it is one of ${names.join(', ')}`);
+}
+
+function hitOf(text: string): number {
+  const hit = Number(text);
+  if (!Number.isSafeInteger(hit) || hit < 1) throw new InputError(`hit ${text}: the first time is hit 1`);
+  return hit;
+}
+
 /** What `until` is told to run to. */
 function parseTarget(debug: Debugger, text: string): Target {
   const [word, ...rest] = text.split(/\s+/);
@@ -81,6 +94,7 @@ function parseTarget(debug: Debugger, text: string): Target {
     case 'delivery':
       return argument ? { kind: 'delivery', event: argument } : { kind: 'delivery' };
     case 'failure':
+      if (argument) requireProperty(debug, argument);
       return argument ? { kind: 'failure', property: argument } : { kind: 'failure' };
     case 'event':
     case 'masked':
@@ -93,7 +107,7 @@ function parseTarget(debug: Debugger, text: string): Target {
   const match = /^(\S+)(?:\s+hit\s+(\d+))?$/.exec(text);
   if (!match) throw new InputError(`until ${text}: expected ${TARGETS}`);
   const address = addressOf(debug.image, match[1]!);
-  return match[2] === undefined ? { kind: 'boundary', address } : { kind: 'boundary', address, hit: Number(match[2]) };
+  return match[2] === undefined ? { kind: 'boundary', address } : { kind: 'boundary', address, hit: hitOf(match[2]) };
 }
 
 async function until(debug: Debugger, rest: string, direction: Direction, signal?: AbortSignal): Promise<Outcome> {
@@ -113,7 +127,7 @@ function addBreak(debug: Debugger, rest: string): Outcome {
   const address = match[1] ? addressOf(debug.image, match[1]) : debug.run.rip;
   if (debug.image.locate(address) === undefined)
     throw new InputError(`break ${match[1]}: there is no code at ${hex(address)}`);
-  const number = debug.addBreakpoint(address, condition, match[2] === undefined ? undefined : Number(match[2]));
+  const number = debug.addBreakpoint(address, condition, match[2] === undefined ? undefined : hitOf(match[2]));
   return { lines: [`${number}  ${debug.stopPoints.list.at(-1)!.text}`], changed: true };
 }
 

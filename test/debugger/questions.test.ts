@@ -159,3 +159,23 @@ two:	.long	0
   // A return address does not come from the table that the call went through.
   assert.match((await chain('called', '[rsp]')).join(), /^loaded\+0 0x\w+$/);
 });
+
+test('where one branch has no more of the code that they part in, the comparison says so', async () => {
+  const debug = await opened('linux_nmi.S');
+  debug.fire('nmi');
+  await debug.step(3);
+  debug.go(2);
+  debug.fire('mc');
+  assert.match(
+    await printed(debug, 'compare 0 1'),
+    /0 main goes on at nmi\+1 \(#2\); 1 mc at nmi\+1 has nothing more of NMI 1$/,
+  );
+});
+
+test('nothing runs to a property that is not looked at, or to a hit that there cannot be', async () => {
+  const debug = await opened('linux_nmi.S');
+  for (const command of ['until failure contxt', 'until nmi hit 0', 'break nmi hit 0']) {
+    assert.equal((await debug.command(command)).error, true, command);
+  }
+  assert.equal(debug.position.index, 0);
+});
