@@ -421,9 +421,8 @@ export class Cpu {
     return this.access(high >>> 0, low >>> 0, operand.size, operand.access, user, operand.stack);
   }
 
-  /** The address of a memory operand, as the registers are now; for those who watch. */
-  addressOf(operand: MemoryOperand): bigint {
-    const u64 = this.regs.u64;
+  /** The address of a memory operand, as the registers are now, or were; for those who watch. */
+  addressOf(operand: MemoryOperand, u64: BigUint64Array = this.regs.u64): bigint {
     let address = (BigInt(operand.displacementHigh) << 32n) + BigInt(operand.displacementLow);
     if (operand.base >= 0) address += u64[operand.base]!;
     if (operand.segmentBase >= 0) address += u64[operand.segmentBase]!;

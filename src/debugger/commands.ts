@@ -9,7 +9,7 @@ import { didYouMean } from '../suggestion.js';
 import { actionsOf } from './actions.js';
 import { compareBranches } from './compare.js';
 import type { Debugger, Direction, Target } from './debugger.js';
-import { type Expression, PSEUDO, parseExpression, registerNamed } from './expression.js';
+import { type Expression, PSEUDO, parseExpression, registerNamed, wholeRegister } from './expression.js';
 import { framesOf, openFrames, overwriter } from './frames.js';
 import { History } from './history.js';
 import * as print from './print.js';
@@ -72,6 +72,19 @@ const MAX_WORDS = 1000;
 const TARGETS =
   'a boundary (LABEL+n [hit N]), delivery [EVENT], failure [PROPERTY], event, masked, unmasked, latched, given-back';
 
+/** One that is not looked at never breaks. */
+function requireProperty(debug: Debugger, name: string): void {
+  const names = debug.options.properties.map((property) => property.name);
+  if (!names.includes(name))
+    throw new InputError(`there is no property '${name}' here; it is one of ${names.join(', ')}`);
+}
+
+function hitOf(text: string): number {
+  const hit = Number(text);
+  if (!Number.isSafeInteger(hit) || hit < 1) throw new InputError(`hit ${text}: the first time is hit 1`);
+  return hit;
+}
+
 /** What `until` is told to run to. */
 function parseTarget(debug: Debugger, text: string): Target {
   const [word, ...rest] = text.split(/\s+/);
@@ -82,6 +95,7 @@ function parseTarget(debug: Debugger, text: string): Target {
     case 'delivery':
       return argument ? { kind: 'delivery', event: argument } : { kind: 'delivery' };
     case 'failure':
+      if (argument) requireProperty(debug, argument);
       return argument ? { kind: 'failure', property: argument } : { kind: 'failure' };
     case 'event':
     case 'masked':
@@ -94,7 +108,7 @@ function parseTarget(debug: Debugger, text: string): Target {
   const match = /^(\S+)(?:\s+hit\s+(\d+))?$/.exec(text);
   if (!match) throw new InputError(`until ${text}: expected ${TARGETS}`);
   const address = addressOf(debug.image, match[1]!);
-  return match[2] === undefined ? { kind: 'boundary', address } : { kind: 'boundary', address, hit: Number(match[2]) };
+  return match[2] === undefined ? { kind: 'boundary', address } : { kind: 'boundary', address, hit: hitOf(match[2]) };
 }
 
 async function until(debug: Debugger, rest: string, direction: Direction, signal?: AbortSignal): Promise<Outcome> {
@@ -114,7 +128,7 @@ function addBreak(debug: Debugger, rest: string): Outcome {
   const address = match[1] ? addressOf(debug.image, match[1]) : debug.run.rip;
   if (debug.image.locate(address) === undefined)
     throw new InputError(`break ${match[1]}: there is no code at ${hex(address)}`);
-  const number = debug.addBreakpoint(address, condition, match[2] === undefined ? undefined : Number(match[2]));
+  const number = debug.addBreakpoint(address, condition, match[2] === undefined ? undefined : hitOf(match[2]));
   return { lines: [`${number}  ${debug.stopPoints.list.at(-1)!.text}`], changed: true };
 }
 
@@ -125,7 +139,19 @@ function rangeOf(debug: Debugger, text: string, expression: Expression): Omit<Wa
     return undefined;
   if (debug.image.find(text) === undefined) return undefined;
   const { start, end } = memoryRange(debug.image, text);
-  return { address: start, length: Number(end - start) };
+  const length = Number(end - start);
+  return { address: start, length: Math.min(length, distanceToNext(debug, text) ?? length) };
+}
+
+/** Of a label without a size, as assembly has them: the bytes up to the next one. */
+function distanceToNext(debug: Debugger, name: string): number | undefined {
+  const { image } = debug;
+  const symbol = image.find(name)!;
+  if (symbol.size > 0n) return undefined;
+  const distances = image.symbols
+    .filter((s) => s.module === symbol.module && s.section === symbol.section && s.address > symbol.address)
+    .map((s) => Number(s.address - symbol.address));
+  return distances.length === 0 ? undefined : distances.reduce((a, b) => Math.min(a, b));
 }
 
 function addWatch(debug: Debugger, rest: string, kind: WatchRange['kind']): Outcome {
@@ -192,15 +218,16 @@ function who(debug: Debugger, rest: string): Outcome {
   if (rest === '')
     throw new InputError('who changed what? a register (who rdi), or memory (who [rsp+8], who VARIABLE)');
   const { history } = debug;
-  const register = registerNamed(rest);
+  const register = registerNamed(rest) ?? wholeRegister(rest);
   if (register !== undefined) {
     const links = whoChanged(debug, register);
     debug.answer = links.map(({ index }) => index);
     return { lines: print.linkLines(debug, history, `changed ${rest}`, links) };
   }
   const expression = parseExpression(rest, debug.image);
-  const address = rangeOf(debug, rest, expression)?.address ?? expression.value(debug);
-  const links = whoWrote(debug, address);
+  const range = rangeOf(debug, rest, expression);
+  const address = range?.address ?? expression.value(debug);
+  const links = whoWrote(debug, address, range?.length);
   debug.answer = links.map(({ index }) => index);
   return { lines: print.linkLines(debug, history, `written ${hex(address)}`, links) };
 }

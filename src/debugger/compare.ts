@@ -29,6 +29,8 @@ export interface Comparison {
   /** Instructions that both have executed and that were compared. */
   readonly instructions: number;
   readonly differences: readonly BranchDifference[];
+  /** Which of the two goes on in that code where the other one has no more of it, and from where. */
+  readonly further: { readonly which: 0 | 1; readonly boundary: string; readonly state: number } | undefined;
 }
 
 /** Instructions that are compared at most. */
@@ -102,7 +104,7 @@ function differencesOf(
   debug: Debugger,
   first: readonly Moment[],
   second: readonly Moment[],
-): Pick<Comparison, 'instructions' | 'differences'> {
+): Pick<Comparison, 'instructions' | 'differences' | 'further'> {
   const found = new Map<string, BranchDifference>();
   const { image } = debug;
   let instructions = 0;
@@ -127,7 +129,11 @@ function differencesOf(
     if (a.latch !== b.latch) note('latch', 'NMI latch', [latchText(a.latch), latchText(b.latch)]);
     noteStack(a, b, note);
   }
-  return { instructions, differences: [...found.values()] };
+  const which = first.length > second.length ? 0 : 1;
+  const next = [first, second][which]![instructions];
+  const parted = found.has('control flow rip') || first.length === second.length || next === undefined;
+  const further = parted ? undefined : ({ which, boundary: image.name(next.address), state: next.index } as const);
+  return { instructions, differences: [...found.values()], further };
 }
 
 /** Only the first word of the stack that differs: what comes after it follows. */

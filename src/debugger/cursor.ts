@@ -315,10 +315,17 @@ export class Cursor {
     const { machine } = this.run;
     machine.memory.journalLength = 0;
     const address = this.run.rip;
-    const nextRecord = this.run.monitor.words[Word.NEXT_RECORD]!;
+    const { monitor } = this.run;
+    const nextRecord = monitor.words[Word.NEXT_RECORD]!;
+    monitor.changed = false;
     try {
       change();
       machine.replaced();
+      // The context had come to its end; with another RIP it goes on.
+      if (monitor.words[Word.END] === End.CONTEXT) {
+        monitor.words[Word.END] = End.NONE;
+        monitor.changed = true;
+      }
     } catch (error) {
       this.#takeBack();
       throw error;

@@ -19,6 +19,7 @@ import { Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
 import { frameRead } from '../report/trace.js';
 import { reasonAgainst } from './actions.js';
+import { CallsAhead, CallsBehind } from './calls.js';
 import { complete, runCommand } from './commands.js';
 import { type Branch, Cursor } from './cursor.js';
 import { parseExpression, registerNamed, type Scene } from './expression.js';
@@ -190,17 +191,17 @@ export class Debugger implements Scene {
 
   /** After one transition; if that has begun a handler or a call, when it is over. */
   #overCalls(): Test {
-    const depth = this.depth;
-    const { processor } = this;
-    const rsp = this.register(Reg.RSP);
-    const call = this.run.machine.peek();
-    const isCall = call?.mnemonic === Mnemonic.Call;
+    const { depth, processor } = this;
+    const calls = new CallsAhead(this);
+    const start = this.run.rip;
     let within: 'nothing' | 'handler' | 'call' | undefined;
     return (crossed) => {
+      calls.cross(crossed);
       if (within === undefined) {
-        const kind = this.history.row(crossed, Row.KIND);
-        if (kind & Kind.SWITCHED) within = 'nothing';
-        else within = this.depth > depth ? 'handler' : isCall && kind & Kind.INSTRUCTION ? 'call' : 'nothing';
+        // Another processor has handlers and calls of its own.
+        if (this.history.row(crossed, Row.KIND) & Kind.SWITCHED) within = 'nothing';
+        else if (this.depth > depth) within = 'handler';
+        else within = calls.count > 0 ? 'call' : 'nothing';
       }
       if (this.processor !== processor) return within === 'nothing' ? STEPPED : undefined;
       const back =
@@ -208,48 +209,45 @@ export class Debugger implements Scene {
           ? this.depth <= depth
           : within === 'nothing' ||
             this.depth < depth ||
-            (this.depth === depth && this.register(Reg.RSP) >= rsp && this.run.rip !== call!.address);
+            (this.depth === depth && calls.count === 0 && this.run.rip !== start);
       return back ? STEPPED : undefined;
     };
   }
 
   /** Back over one transition; if that was the end of a handler or a call, to where that was entered. */
   #beforeReturn(): Test {
-    const depth = this.depth;
-    const { processor } = this;
+    const { depth, processor } = this;
+    const { branch } = this.cursor;
     const rsp = this.register(Reg.RSP);
+    const calls = new CallsBehind(this);
     let within: 'nothing' | 'handler' | 'call' | undefined;
     return (crossed) => {
-      const history = this.#crossedHistory(crossed);
-      const mnemonic = history.row(crossed, Row.MNEMONIC);
+      const history = new History(this.cursor, branch, crossed + 1);
+      const call = calls.cross(crossed, history);
       if (within === undefined) {
+        const returned = history.row(crossed, Row.MNEMONIC) === Mnemonic.Ret && this.depth === depth;
         if (history.row(crossed, Row.KIND) & Kind.SWITCHED) within = 'nothing';
         else if (this.depth > depth) within = 'handler';
-        else within = mnemonic === Mnemonic.Ret && this.depth === depth ? 'call' : 'nothing';
+        else within = returned ? 'call' : 'nothing';
       }
       if (within === 'nothing') return STEPPED;
       if (this.processor !== processor) return undefined;
       if (within === 'handler') return this.depth <= depth ? STEPPED : undefined;
-      const entered = mnemonic === Mnemonic.Call && this.depth === depth && this.register(Reg.RSP) === rsp;
+      const entered = call && (call.pending === 0 || this.register(Reg.RSP) === rsp);
       return entered ? STEPPED : undefined;
     };
   }
 
   /** To the end of the running handler or function. */
   async finish(signal?: AbortSignal): Promise<Stop> {
-    const depth = this.depth;
-    const { processor } = this;
-    const rsp = this.register(Reg.RSP);
+    const { depth, processor } = this;
+    const calls = new CallsAhead(this);
     return this.#drive(
       1,
       (crossed) => {
+        const returned = calls.cross(crossed);
         if (this.processor !== processor) return undefined;
-        const left =
-          this.depth < depth ||
-          (this.depth === depth &&
-            this.history.row(crossed, Row.MNEMONIC) === Mnemonic.Ret &&
-            this.register(Reg.RSP) > rsp);
-        return left ? { reason: 'target', text: 'finished' } : undefined;
+        return this.depth < depth || returned ? { reason: 'target', text: 'finished' } : undefined;
       },
       signal,
     );
@@ -257,17 +255,16 @@ export class Debugger implements Scene {
 
   /** To where the running handler or function was entered. */
   async reverseFinish(signal?: AbortSignal): Promise<Stop> {
-    const depth = this.depth;
-    const { processor } = this;
-    const rsp = this.register(Reg.RSP);
+    const { depth, processor } = this;
+    const { branch } = this.cursor;
+    const calls = new CallsBehind(this);
     return this.#drive(
       -1,
       (crossed) => {
+        const call = calls.cross(crossed, new History(this.cursor, branch, crossed + 1));
         if (this.processor !== processor) return undefined;
         if (this.depth < depth) return { reason: 'target', text: 'where the handler was entered' };
-        const mnemonic = this.#crossedHistory(crossed).row(crossed, Row.MNEMONIC);
-        const entered = mnemonic === Mnemonic.Call && this.depth === depth && this.register(Reg.RSP) - 8n >= rsp;
-        return entered ? { reason: 'target', text: 'where the function was called' } : undefined;
+        return call?.entered ? { reason: 'target', text: 'where the function was called' } : undefined;
       },
       signal,
     );
@@ -288,12 +285,19 @@ export class Debugger implements Scene {
   #reaches(target: Target): Test {
     const reached = (text: string): Stop => ({ reason: 'target', text });
     const { cursor } = this;
-    /** Bits of the lanes word, before and after the crossed transition. */
+    /** The lanes word before and after the crossed transition, of the processor that runs after it. */
+    const lanesAround = (crossed: number): readonly [number, number] => {
+      const lanes = (index: number): number => cursor.stateWord(cursor.branch, index, Row.LANES);
+      const after = lanes(crossed + 1);
+      let before = crossed;
+      // Behind a switch it is compared with itself, where it ran last: another one's latch has not changed by that.
+      while (before >= 0 && lanes(before) >>> Lane.PROCESSOR_SHIFT !== after >>> Lane.PROCESSOR_SHIFT) before--;
+      return [before < 0 ? after : lanes(before), after];
+    };
+    /** A bit of it. */
     const changed = (crossed: number, bit: number, to: boolean): boolean => {
-      // Another processor has bits of its own.
-      if (this.#crossedHistory(crossed).row(crossed, Row.KIND) & Kind.SWITCHED) return false;
-      const lanes = (index: number): number => cursor.stateWord(cursor.branch, index, Row.LANES) & bit;
-      return to ? !lanes(crossed) && lanes(crossed + 1) !== 0 : lanes(crossed) !== 0 && !lanes(crossed + 1);
+      const [before, after] = lanesAround(crossed);
+      return to ? !(before & bit) && (after & bit) !== 0 : (before & bit) !== 0 && !(after & bit);
     };
     switch (target.kind) {
       case 'boundary':
@@ -326,8 +330,7 @@ export class Debugger implements Scene {
         return (crossed) => (changed(crossed, Lane.PENDING, true) ? reached('an NMI is latched') : undefined);
       case 'given-back':
         return (crossed) => {
-          const before = depthOf(cursor.stateWord(cursor.branch, crossed, Row.LANES));
-          const after = depthOf(cursor.stateWord(cursor.branch, crossed + 1, Row.LANES));
+          const [before, after] = lanesAround(crossed).map(depthOf) as [number, number];
           // A processor that gives up has nothing open any more either.
           const returned = this.#crossedHistory(crossed).row(crossed, Row.KIND) & Kind.RETURNED;
           return returned && before > 0 && after === 0 ? reached('the context is given back') : undefined;

@@ -79,6 +79,12 @@ export function registerNamed(name: string): number | undefined {
   return number < 0 ? undefined : number;
 }
 
+/** The register that eax, ecx and so on are the lower half of. */
+export function wholeRegister(name: string): number | undefined {
+  const short = /^[%$]?e(ax|bx|cx|dx|si|di|bp|sp)$/i.exec(name);
+  return short ? registerNamed(`r${short[1]}`) : undefined;
+}
+
 /** Reads an expression; an InputError that shows where it is wrong otherwise. */
 export function parseExpression(text: string, image: Image): Expression {
   const tokens: { readonly text: string; readonly at: number }[] = [];
@@ -184,11 +190,8 @@ function operand(address: Value, size: number): Parsed {
 function name(token: string, image: Image): Parsed | undefined {
   const register = registerNamed(token);
   if (register !== undefined) return { value: (scene) => scene.register(register), register, place: undefined };
-  const short = /^[%$]?e(ax|bx|cx|dx|si|di|bp|sp)$/i.exec(token);
-  if (short) {
-    const whole = registerNamed(`r${short[1]}`)!;
-    return plain((scene) => scene.register(whole) & 0xffffffffn);
-  }
+  const whole = wholeRegister(token);
+  if (whole !== undefined) return plain((scene) => scene.register(whole) & 0xffffffffn);
   if (FLAGS.has(token)) {
     const bit = BigInt(Flag[token as keyof typeof Flag]);
     return plain((scene) => (scene.register(Reg.RFLAGS) & bit ? 1n : 0n));

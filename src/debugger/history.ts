@@ -1,5 +1,6 @@
 /** The past of a state, read from the logs: what each transition was, who wrote a word or changed a register last. */
 import { lastAt } from '../binary_search.js';
+import { Access, type Instruction } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/subject.js';
@@ -44,6 +45,19 @@ export class History implements Steps {
   address(index: number): bigint {
     const { log, local } = this.#part(index);
     return log.address(local);
+  }
+
+  /** The instruction that a transition has executed, or that has faulted in it. */
+  instruction(index: number): Instruction | undefined {
+    if (!(this.row(index, Row.KIND) & Kind.INSTRUCTION)) return undefined;
+    const { decoder } = this.cursor.run.machine.cpu;
+    return decoder.find(this.row(index, Row.ADDRESS_HIGH), this.row(index, Row.ADDRESS_LOW));
+  }
+
+  /** The address behind that instruction: where a call returns to. */
+  behind(index: number): bigint | undefined {
+    const instruction = this.instruction(index);
+    return instruction && instruction.address + BigInt(instruction.length);
   }
 
   /** The name of the event that was fired. */
@@ -174,6 +188,43 @@ export class History implements Steps {
     const offset = this.cursor.run.machine.memory.translateAddress(address);
     const found = offset < 0 ? undefined : this.#lastWriteTo(offset >>> 3, index);
     return found === undefined ? undefined : this.step(found);
+  }
+
+  /**
+   * The last transition up to `index` that wrote one of these bytes. The log has words: what an instruction has written of one, its
+   * operand says.
+   */
+  lastWriteOf(address: bigint, length: number, index: number): number | undefined {
+    const { memory } = this.cursor.run.machine;
+    const [first, last] = [memory.translateAddress(address), memory.translateAddress(address + BigInt(length) - 1n)];
+    if (first < 0) return undefined;
+    const to = last - first === length - 1 ? last >>> 3 : first >>> 3;
+    for (let p = this.#parts.length - 1; p >= 0; p--) {
+      const part = this.#parts[p]!;
+      const end = Math.min(part.to - 1, index) - part.from;
+      if (end < 0) continue;
+      for (let entry = part.log.row(end, Row.MEMORY_END) - 1; entry >= 0; entry--) {
+        const word = part.log.memory.get(entry * CHANGE);
+        if (word < first >>> 3 || word > to) continue;
+        const found = part.from + part.log.transitionOf(entry, Row.MEMORY_END);
+        if (this.#wrote(found, memory.addressOf(word * 8), address, length)) return found;
+      }
+    }
+    return undefined;
+  }
+
+  /** Whether what transition `index` wrote into `word` is part of these bytes; true where nothing tells. */
+  #wrote(index: number, word: bigint, address: bigint, length: number): boolean {
+    if (address <= word && address + BigInt(length) >= word + 8n) return true;
+    const instruction = this.row(index, Row.KIND) & Kind.DELIVERED ? undefined : this.instruction(index);
+    if (!instruction || instruction.repeat) return true;
+    const registers = new BigUint64Array(this.registersAt(index).buffer);
+    const { cpu } = this.cursor.run.machine;
+    const stored = instruction.memory
+      .filter(({ access }) => access & Access.WRITE)
+      .map((operand) => ({ from: cpu.addressOf(operand, registers), size: BigInt(operand.size) }))
+      .filter(({ from, size }) => from < word + 8n && from + size > word);
+    return stored.length === 0 || stored.some((s) => s.from < address + BigInt(length) && s.from + s.size > address);
   }
 
   lastChange(r: number, index: number): Step | undefined {

@@ -228,14 +228,20 @@ export function linkLines(debug: Debugger, history: History, subject: string, li
 }
 
 export function comparisonLines(names: readonly [string, string], result: Comparison): string[] {
-  const { fork, owner, instructions, differences } = result;
+  const { fork, owner, instructions, differences, further } = result;
   const lines = [
     `they part at #${fork}; compared in ${owner}, ${plural(instructions, 'instruction')} that both execute there`,
   ];
-  if (differences.length === 0) return [...lines, 'no difference in control flow, registers, latch and stack'];
+  if (differences.length === 0) {
+    lines.push(`no difference in ${further ? '' : 'control flow, '}registers, latch and stack`);
+  }
   for (const { kind, what, boundary, states, values } of differences) {
     lines.push(`${kind} ${what}: first at ${boundary} (#${states[0]}, #${states[1]})`);
     lines.push(`    ${names[0]}: ${values[0]}`, `    ${names[1]}: ${values[1]}`);
+  }
+  if (further) {
+    const { which, boundary, state } = further;
+    lines.push(`${names[which]} goes on at ${boundary} (#${state}); ${names[1 - which]} has nothing more of ${owner}`);
   }
   return lines;
 }

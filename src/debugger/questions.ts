@@ -1,10 +1,12 @@
 /** Questions about the past: who wrote this last, and what is this address. */
+import { Mnemonic, OpKind } from 'iced-x86';
+import { Access, type Instruction, registerNumber } from '../cpu/decoder.js';
 import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { hex } from '../properties/describe.js';
 import { sourceWord } from '../report/cause.js';
 import { slotNames } from '../report/stack.js';
-import { register } from '../report/trace.js';
+import { register, type Step } from '../report/trace.js';
 import type { Debugger } from './debugger.js';
 import { allStacks, overwriter } from './frames.js';
 import type { History } from './history.js';
@@ -27,12 +29,17 @@ export function whoChanged(debug: Debugger, r: number, processor = debug.process
   return index === undefined ? [] : throughRegister(debug, history, r, index);
 }
 
-/** The same for the 8-byte word that a byte of memory lies in. */
-export function whoWrote(debug: Debugger, address: bigint): Link[] {
+/** The same for `length` bytes of memory. */
+export function whoWrote(debug: Debugger, address: bigint, length = 8): Link[] {
   const { history } = debug;
   if (debug.run.machine.memory.translateAddress(address) < 0)
     throw new InputError(`${hex(address)}: nothing is mapped there`);
-  return throughWord(debug, history, address, debug.cursor.index - 1, HOPS);
+  return throughMemory(debug, history, { address, length }, debug.cursor.index - 1, HOPS);
+}
+
+interface Bytes {
+  readonly address: bigint;
+  readonly length: number;
 }
 
 function throughRegister(debug: Debugger, history: History, r: number, index: number, hops = HOPS): Link[] {
@@ -43,28 +50,68 @@ function throughRegister(debug: Debugger, history: History, r: number, index: nu
     what: `changed ${REGISTER_NAMES[r]} from ${hex(register(before, r))} to ${hex(register(after, r))}`,
   };
   const step = history.step(index)!;
-  const source = step.delivered === undefined ? sourceWord(step, r) : undefined;
-  return source === undefined || hops === 0
-    ? [link]
-    : [link, ...throughWord(debug, history, source, index - 1, hops - 1)];
+  const address = step.delivered === undefined ? sourceWord(step, r) : undefined;
+  if (address === undefined || hops === 0) return [link];
+  const length = step.returned ? 8 : readSize(history.instruction(index));
+  return [link, ...throughMemory(debug, history, { address, length }, index - 1, hops - 1)];
 }
 
-function throughWord(debug: Debugger, history: History, address: bigint, from: number, hops: number): Link[] {
-  const step = from < 0 ? undefined : history.lastWrite(address, from);
-  if (!step) return [];
-  const value = step.writes.find((write) => write.address === (address & ~7n))?.value ?? 0n;
-  const named = nameOfWord(debug, address & ~7n);
-  const edited = history.row(step.index, Row.KIND) & Kind.EDIT;
-  const link = { index: step.index, what: `wrote ${hex(value)} to ${hex(address & ~7n)}${named ? ` (${named})` : ''}` };
-  if (hops === 0 || step.delivered !== undefined || edited) return [link];
-  // One word to another one (PUSH and POP of memory): the word before. A register that was stored: who changed that.
-  const moved = step.reads[0];
-  if (moved !== undefined) return [link, ...throughWord(debug, history, moved, step.index - 1, hops - 1)];
-  const registers = history.registersBefore(step.index);
-  const stored = [...Array(16).keys()].find((i) => i !== Reg.RSP && register(registers, i) === value);
+function readSize(instruction: Instruction | undefined): number {
+  return instruction?.memory.find(({ access }) => access & Access.READ)?.size ?? 8;
+}
+
+function throughMemory(debug: Debugger, history: History, bytes: Bytes, from: number, hops: number): Link[] {
+  const index = from < 0 ? undefined : history.lastWriteOf(bytes.address, bytes.length, from);
+  if (index === undefined) return [];
+  const step = history.step(index)!;
+  const link = { index, what: whatWasWritten(debug, step, bytes) };
+  const edited = history.row(index, Row.KIND) & Kind.EDIT;
+  const instruction = history.instruction(index);
+  if (hops === 0 || step.delivered !== undefined || edited || !instruction) return [link];
+  // One word to another one: the word before. A register that was stored: who changed that. All else is computed here.
+  const moved =
+    MOVES.has(instruction.mnemonic) && storedRegister(instruction) === undefined ? step.reads[0] : undefined;
+  if (moved !== undefined) {
+    const source = { address: moved, length: readSize(instruction) };
+    return [link, ...throughMemory(debug, history, source, index - 1, hops - 1)];
+  }
+  const stored = storedRegister(instruction);
   const changed =
-    stored === undefined ? undefined : history.lastChangeOf(stored, step.index - 1, history.processor(step.index));
+    stored === undefined || stored === Reg.RSP
+      ? undefined
+      : history.lastChangeOf(stored, index - 1, history.processor(index));
   return changed === undefined ? [link] : [link, ...throughRegister(debug, history, stored!, changed, hops - 1)];
+}
+
+/** Those that leave a value as it is. */
+const MOVES: ReadonlySet<Mnemonic> = new Set([
+  Mnemonic.Push,
+  Mnemonic.Pop,
+  Mnemonic.Movsb,
+  Mnemonic.Movsw,
+  Mnemonic.Movsd,
+  Mnemonic.Movsq,
+]);
+
+/** The register whose value an instruction puts into memory as it is. */
+function storedRegister({ iced, mnemonic }: Instruction): number | undefined {
+  if (mnemonic !== Mnemonic.Push && mnemonic !== Mnemonic.Mov && mnemonic !== Mnemonic.Xchg) return undefined;
+  const operand = mnemonic === Mnemonic.Push ? 0 : 1;
+  const number = iced.opKind(operand) === OpKind.Register ? registerNumber(iced.opRegister(operand)) : -1;
+  return number < 0 ? undefined : number;
+}
+
+/** Of bytes that lie in one word, those; else the word. */
+function whatWasWritten(debug: Debugger, step: Step, { address, length }: Bytes): string {
+  const first = address & ~7n;
+  const end = address + BigInt(length);
+  const write = step.writes.find((w) => w.address + 8n > address && w.address < end);
+  const value = write?.value ?? 0n;
+  const part = end <= first + 8n;
+  const at = part ? address : (write?.address ?? first);
+  const shown = part ? BigInt.asUintN(8 * length, value >> (8n * (address - first))) : value;
+  const named = nameOfWord(debug, at & ~7n);
+  return `wrote ${hex(shown)} to ${hex(at)}${named ? ` (${named})` : ''}`;
 }
 
 /** "pt_regs rdi", "RIP of the frame of NMI 2", "thread stack top-16"; undefined for what has no name. */

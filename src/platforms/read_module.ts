@@ -43,10 +43,10 @@ function isBinary(bytes: Buffer): boolean {
 
 /** The first bytes of a file; none of what is no file, which can be read only once, or cannot be read: who reads it says why. */
 function firstBytes(path: string, count: number): Buffer {
-  if (!statSync(path, { throwIfNoEntry: false })?.isFile()) return Buffer.alloc(0);
   const bytes = Buffer.alloc(count);
   let file: number;
   try {
+    if (!statSync(path).isFile()) return Buffer.alloc(0);
     file = openSync(path, 'r');
   } catch {
     return Buffer.alloc(0);

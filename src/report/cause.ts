@@ -93,8 +93,10 @@ export function sourceWord(step: Step, r: number): bigint | undefined {
     const place = [Reg.RIP, Reg.CS, Reg.RFLAGS, Reg.RSP, Reg.SS].indexOf(r as never);
     return place >= 0 ? step.reads.at(-5 + place) : undefined;
   }
-  const loads = step.mnemonic === Mnemonic.Mov || step.mnemonic === Mnemonic.Pop || step.mnemonic === Mnemonic.Ret;
-  return loads ? step.reads[0] : undefined;
+  // Beside what they load, they change these two in passing.
+  if (r === Reg.RIP) return step.mnemonic === Mnemonic.Ret ? step.reads[0] : undefined;
+  if (r === Reg.RSP && register(step.after, r) === (step.reads[0] ?? 0n) + 8n) return undefined;
+  return step.mnemonic === Mnemonic.Mov || step.mnemonic === Mnemonic.Pop ? step.reads[0] : undefined;
 }
 
 function lastReturn(trace: Steps, from: number): Step | undefined {

@@ -34,6 +34,7 @@ test('files that are not there, or cannot be read', async () => {
   mkdirSync(join(directory, 'dir.S'));
   await refused([
     [['explore', 'missing.S'], /^entrace: missing\.S: no such file$/],
+    [['explore', 'a'.repeat(5000)], /^entrace: a+: no such file$/],
     [['explore', 'dir.S'], /^entrace: dir\.S: is a directory; expected an assembler file$/],
     [['explore', NMI, 'missing.S'], /^entrace: missing\.S: no such file$/],
     // Reading its first page fails, whoever asks.

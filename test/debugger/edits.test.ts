@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { openDebugger } from '../../src/debugger/open.js';
 import { InputError } from '../../src/errors.js';
+import { addressOf } from '../../src/hooks/triggers.js';
 import { opened, printed, rfc, where } from '../support/debugger.js';
 import { directory } from '../support/search.js';
 
@@ -118,4 +119,15 @@ test('the registers of SMM, of another processor and of the debug facility are r
   debug.writeRegister('kernel_gs_base', 0x1000n);
   assert.equal(debug.readRegister('dr0'), 0xffffffff81000000n);
   assert.equal(debug.view().registers.find(({ name }) => name === 'kernel_gs_base')!.value, '0x1000');
+});
+
+test('a context that has come to its end goes on where another RIP is set', async () => {
+  const debug = await opened('linux_nmi.S');
+  await debug.continue();
+  const end = debug.position.index;
+  debug.writeRegister('rip', addressOf(debug.image, 'context_start'));
+  assert.equal((await debug.step(2)).reason, 'step');
+  await debug.reverseStep(2);
+  assert.equal((await debug.continue()).reason, 'end');
+  assert.equal(where(debug), `${2 * end + 1} context context_end+0`);
 });

@@ -5,6 +5,7 @@ import { Reg } from '../../src/cpu/registers.js';
 import { compareBranches } from '../../src/debugger/compare.js';
 import { whoChanged, whoWrote } from '../../src/debugger/questions.js';
 import { opened, play, printed, rfc, where } from '../support/debugger.js';
+import { source } from '../support/search.js';
 
 test('who changed RDI: the pop, the save, and the LEA in nested_nmi where the value began', async () => {
   const debug = await rfc();
@@ -114,4 +115,67 @@ test('two branches that go different ways say where', async () => {
   debug.writeRegister('rip', debug.image.resolve('nmi_restore')!);
   await debug.step();
   assert.match(await printed(debug, 'compare 0 1'), /control flow rip: first at /);
+});
+
+test('who follows what an instruction has done, not values that happen to be equal or words that lie beside', async () => {
+  const handler = source(`
+	.globl	nmi, one, two, pushed, counted, loaded, popped, called
+	.text
+nmi:	movl	$5, %eax
+	pushq	$5
+pushed:	popq	%rax
+popped:	movl	$1, one
+	movl	$2, two
+	incl	one
+counted: movl	two, %eax
+loaded:	call	*table
+	iretq
+f:
+called:	ret
+	.data
+table:	.quad	f
+one:	.long	0
+two:	.long	0
+`);
+  const debug = await opened(handler);
+  debug.fire('nmi');
+  const chain = async (label: string, what: string): Promise<string[]> => {
+    debug.go(1);
+    await printed(debug, `until ${label}`);
+    const text = await printed(debug, `who ${what}`);
+    return [...text.matchAll(/^\d+\. #\d+ {2}(\S+) .*?(?:wrote (\S+) to|changed)/gm)].map(
+      (m) => `${m[1]} ${m[2] ?? ''}`,
+    );
+  };
+  // RAX holds 5 as well.
+  assert.deepEqual(await chain('pushed', '[rsp]'), ['nmi+1 0x5']);
+  // What POP loads is neither the new RSP nor the new RIP.
+  assert.deepEqual(await chain('popped', 'rax'), ['nmi+0 ']);
+  assert.deepEqual(await chain('popped', 'rsp'), ['pushed+0 ']);
+  assert.deepEqual(await chain('popped', 'rip'), ['pushed+0 ']);
+  // Two variables in one word; INC makes a value, it does not move one.
+  assert.deepEqual(await chain('counted', 'one'), ['popped+2 0x2']);
+  assert.deepEqual(await chain('loaded', 'eax'), ['counted+0 ', 'popped+1 0x2']);
+  // A return address does not come from the table that the call went through.
+  assert.match((await chain('called', '[rsp]')).join(), /^loaded\+0 0x\w+$/);
+});
+
+test('where one branch has no more of the code that they part in, the comparison says so', async () => {
+  const debug = await opened('linux_nmi.S');
+  debug.fire('nmi');
+  await debug.step(3);
+  debug.go(2);
+  debug.fire('mc');
+  assert.match(
+    await printed(debug, 'compare 0 1'),
+    /0 main goes on at nmi\+1 \(#2\); 1 mc at nmi\+1 has nothing more of NMI 1$/,
+  );
+});
+
+test('nothing runs to a property that is not looked at, or to a hit that there cannot be', async () => {
+  const debug = await opened('linux_nmi.S');
+  for (const command of ['until failure contxt', 'until nmi hit 0', 'break nmi hit 0']) {
+    assert.equal((await debug.command(command)).error, true, command);
+  }
+  assert.equal(debug.position.index, 0);
 });

@@ -385,3 +385,11 @@ test('the history keeps what is being typed', () => {
   assert.equal(history.move(1, 'two'), 'draft');
   assert.equal(history.move(1, 'draft'), undefined);
 });
+
+test('Tab on a screen that is too small goes nowhere, and the pane is still there when it is larger again', async () => {
+  const screen = new Screen();
+  screen.controller.draw({ width: 20, height: 5 });
+  screen.controller.key('TAB');
+  screen.controller.key('SHIFT_TAB');
+  has(await screen.keys('z'), /1 source/);
+});

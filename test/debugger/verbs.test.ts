@@ -1,10 +1,11 @@
 /** Verbs, forwards and backwards, and the branches that events begin. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import test from 'node:test';
 import { InputError } from '../../src/errors.js';
 import { addressOf } from '../../src/hooks/triggers.js';
 import { opened, play, rfc, where } from '../support/debugger.js';
-import { source } from '../support/search.js';
+import { asm, source } from '../support/search.js';
 
 test('a step is one transition, an event included, and a step back undoes it', async () => {
   const debug = await rfc();
@@ -271,4 +272,21 @@ test('a switch from a processor in a handler to one that is not gives nothing ba
   debug.go(6);
   await debug.next();
   assert.equal(where(debug), '7 CPU 0 NMI 1 nmi_from_kernel+0');
+});
+
+test('a switch to another processor neither unblocks NMIs nor gives a context back', async () => {
+  const debug = await opened('xen_kexec.S', {
+    platform: 'xen',
+    context: join(asm('.'), '..', 'scenarios/xen-kexec/panic.S'),
+  });
+  debug.fire('nmi');
+  debug.fire('switch');
+  assert.equal(where(debug), '2 CPU 1 context context_start_1+0');
+  for (const kind of ['unmasked', 'given-back'] as const) {
+    debug.go(1);
+    await debug.until({ kind });
+    assert.match(where(debug), /CPU 0 context context_start\+0$/);
+    await debug.until({ kind: 'masked' }, -1);
+    assert.equal(where(debug), '0 CPU 0 context context_start+0');
+  }
 });

@@ -450,6 +450,8 @@ export class Controller {
   #nextPane(by: 1 | -1): void {
     if (!this.#drawing) return;
     const panes = PANES.filter((pane) => this.#state.zoom || reachable(this.#drawing!).includes(pane));
+    // On a screen that is too small there are none.
+    if (panes.length === 0) return;
     const at = panes.indexOf(this.#state.focus);
     this.#focus(panes[(at + by + panes.length) % panes.length]!);
   }
