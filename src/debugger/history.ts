@@ -358,8 +358,8 @@ class LoggedStep implements Step {
     return this.#kind & Kind.EDIT ? undefined : this.history.note(this.index);
   }
 
-  get mnemonic(): number {
-    return this.history.row(this.index, Row.MNEMONIC);
+  get instruction(): Instruction | undefined {
+    return this.history.instruction(this.index);
   }
 
   get line(): LineRow | undefined {

@@ -1,10 +1,10 @@
 /** Questions about the past: who wrote this last, and what is this address. */
-import { Mnemonic, OpKind } from 'iced-x86';
-import { Access, type Instruction, registerNumber } from '../cpu/decoder.js';
+import { Access, type Instruction } from '../cpu/decoder.js';
 import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { InputError } from '../errors.js';
 import { hex } from '../properties/describe.js';
 import { sourceWord } from '../report/cause.js';
+import { movesMemory, storedRegister } from '../report/moves.js';
 import { slotNames } from '../report/stack.js';
 import { register, type Step } from '../report/trace.js';
 import type { Debugger } from './debugger.js';
@@ -69,8 +69,7 @@ function throughMemory(debug: Debugger, history: History, bytes: Bytes, from: nu
   const instruction = history.instruction(index);
   if (hops === 0 || step.delivered !== undefined || edited || !instruction) return [link];
   // One word to another one: the word before. A register that was stored: who changed that. All else is computed here.
-  const moved =
-    MOVES.has(instruction.mnemonic) && storedRegister(instruction) === undefined ? step.reads[0] : undefined;
+  const moved = movesMemory(instruction) ? step.reads[0] : undefined;
   if (moved !== undefined) {
     const source = { address: moved, length: readSize(instruction) };
     return [link, ...throughMemory(debug, history, source, index - 1, hops - 1)];
@@ -81,24 +80,6 @@ function throughMemory(debug: Debugger, history: History, bytes: Bytes, from: nu
       ? undefined
       : history.lastChangeOf(stored, index - 1, history.processor(index));
   return changed === undefined ? [link] : [link, ...throughRegister(debug, history, stored!, changed, hops - 1)];
-}
-
-/** Those that leave a value as it is. */
-const MOVES: ReadonlySet<Mnemonic> = new Set([
-  Mnemonic.Push,
-  Mnemonic.Pop,
-  Mnemonic.Movsb,
-  Mnemonic.Movsw,
-  Mnemonic.Movsd,
-  Mnemonic.Movsq,
-]);
-
-/** The register whose value an instruction puts into memory as it is. */
-function storedRegister({ iced, mnemonic }: Instruction): number | undefined {
-  if (mnemonic !== Mnemonic.Push && mnemonic !== Mnemonic.Mov && mnemonic !== Mnemonic.Xchg) return undefined;
-  const operand = mnemonic === Mnemonic.Push ? 0 : 1;
-  const number = iced.opKind(operand) === OpKind.Register ? registerNumber(iced.opRegister(operand)) : -1;
-  return number < 0 ? undefined : number;
 }
 
 /** Of bytes that lie in one word, those; else the word. */

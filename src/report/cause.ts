@@ -5,6 +5,7 @@
 import { Mnemonic } from 'iced-x86';
 import { REGISTER_NAMES, Reg } from '../cpu/registers.js';
 import { hex } from '../properties/describe.js';
+import { movesMemory, storedRegister } from './moves.js';
 import { type Broken, register, type Step, type Steps } from './trace.js';
 
 export interface Cause {
@@ -53,11 +54,10 @@ function followRegister(trace: Steps, start: number, from: number, own: string):
     last = found;
     if (found.step.edit !== undefined) return found;
     if (found.step.owner !== own) return last;
-    // What was stored there came from a register: follow that one, if the value says which.
-    const value = found.step.writes.find((w) => w.address === (source & ~7n))?.value;
-    const registers = trace.registersBefore(found.step.index);
-    const stored = [...Array(16).keys()].find((i) => i !== Reg.RSP && register(registers, i) === value);
-    if (stored === undefined) return last;
+    // What was stored there came from a register: follow that one.
+    const { instruction } = found.step;
+    const stored = instruction && storedRegister(instruction);
+    if (stored === undefined || stored === Reg.RSP) return last;
     r = stored;
     index = found.step.index - 1;
   }
@@ -75,7 +75,7 @@ function followWord(trace: Steps, address: bigint, name: string, from: number, o
     if (step.edit !== undefined) return byEdit(step);
     const via = last ? 'comes from' : 'is loaded from';
     last = { step, what: `wrote the word at ${hex(at)} that ${name} ${via}` };
-    const moved = step.reads[0];
+    const moved = step.instruction && movesMemory(step.instruction) ? step.reads[0] : undefined;
     if (step.owner !== own || step.delivered || moved === undefined) return last;
     at = moved;
     index = step.index - 1;
@@ -93,10 +93,11 @@ export function sourceWord(step: Step, r: number): bigint | undefined {
     const place = [Reg.RIP, Reg.CS, Reg.RFLAGS, Reg.RSP, Reg.SS].indexOf(r as never);
     return place >= 0 ? step.reads.at(-5 + place) : undefined;
   }
+  const mnemonic = step.instruction?.mnemonic;
   // Beside what they load, they change these two in passing.
-  if (r === Reg.RIP) return step.mnemonic === Mnemonic.Ret ? step.reads[0] : undefined;
+  if (r === Reg.RIP) return mnemonic === Mnemonic.Ret ? step.reads[0] : undefined;
   if (r === Reg.RSP && register(step.after, r) === (step.reads[0] ?? 0n) + 8n) return undefined;
-  return step.mnemonic === Mnemonic.Mov || step.mnemonic === Mnemonic.Pop ? step.reads[0] : undefined;
+  return mnemonic === Mnemonic.Mov || mnemonic === Mnemonic.Pop ? step.reads[0] : undefined;
 }
 
 function lastReturn(trace: Steps, from: number): Step | undefined {

@@ -1,5 +1,5 @@
 /** A trace: everything that a run did, transition by transition, so that a failure can be followed back to its cause. */
-import { Access } from '../cpu/decoder.js';
+import { Access, type Instruction } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import { FredFrame } from '../harness/fred.js';
 import { type Happened, Return } from '../harness/machine.js';
@@ -39,7 +39,8 @@ export interface Step {
   readonly edit?: string | undefined;
   /** What VMX did in this transition: why a guest was left, or why it could not be entered. */
   readonly vmx: string | undefined;
-  readonly mnemonic: number;
+  /** What was executed, or has faulted; undefined if none was. */
+  readonly instruction: Instruction | undefined;
   readonly line: LineRow | undefined;
   readonly reads: readonly bigint[];
   readonly writes: readonly Write[];
@@ -107,7 +108,7 @@ export class Trace implements Observer, Steps {
   #owners: Owners;
   #address = 0n;
   #reads: bigint[] = [];
-  #mnemonic = 0;
+  #instruction: Instruction | undefined;
   #row: LineRow | undefined;
   #pending: Omit<Broken, 'step'>[] = [];
 
@@ -129,12 +130,12 @@ export class Trace implements Observer, Steps {
     const { machine, subject } = run;
     this.#address = run.rip;
     this.#reads = [];
-    this.#mnemonic = 0;
+    this.#instruction = undefined;
     this.#row = undefined;
     if (event !== undefined || takesPending(machine, machine.u32[2 * Reg.EVENTS]!)) return;
     const instruction = machine.peek();
     if (!instruction) return;
-    this.#mnemonic = instruction.mnemonic;
+    this.#instruction = instruction;
     this.#row = subject.image.locate(instruction.address)?.line;
     for (const operand of instruction.memory) {
       if (operand.access & Access.READ) this.#reads.push(machine.cpu.addressOf(operand));
@@ -170,7 +171,7 @@ export class Trace implements Observer, Steps {
       delivered,
       returned: happened.returned !== Return.NONE,
       vmx: vmxNote(happened),
-      mnemonic: this.#mnemonic,
+      instruction: this.#instruction,
       line: this.#row,
       reads,
       writes,

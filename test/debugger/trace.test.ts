@@ -13,7 +13,7 @@ const att = await Disassembler.create();
 
 /** Everything that a step says, in one comparable form. */
 function said(step: Step): object {
-  const { index, address, processor, owner, fired, switchedTo, delivered, returned, vmx, mnemonic, line } = step;
+  const { index, address, processor, owner, fired, switchedTo, delivered, returned, vmx, instruction, line } = step;
   const writes = step.writes.map((w) => `${w.address.toString(16)}=${w.value.toString(16)}`).sort();
   return {
     index,
@@ -25,7 +25,7 @@ function said(step: Step): object {
     delivered,
     returned,
     vmx,
-    mnemonic,
+    mnemonic: instruction?.mnemonic,
     line: line?.position.line,
     frame: returned ? step.reads.slice(-5) : [],
     read: step.reads[0],
