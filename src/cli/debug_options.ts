@@ -9,6 +9,8 @@ export interface DebugOptions extends SourceOptions, CodeOptions {
   readonly knob?: readonly string[];
   readonly context: string;
   readonly case?: string;
+  /** Flags of these that were given. */
+  readonly given: readonly string[];
 }
 
 export function debugSettings(options: DebugOptions): DebugSettings {
@@ -20,5 +22,6 @@ export function debugSettings(options: DebugOptions): DebugSettings {
     sources: sourceSettings(options),
     code: codeSettings(options),
     ...(options.case === undefined ? {} : { case: options.case }),
+    given: options.given,
   };
 }

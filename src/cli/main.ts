@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
 import { InputError } from '../errors.js';
+import { printable } from '../printable.js';
 import { EXIT } from './exit.js';
 
 function collect(value: string, previous: readonly string[] = []): string[] {
@@ -27,11 +28,6 @@ function define(value: string, previous: Readonly<Record<string, string>> = {}):
   const match = /^([A-Za-z_]\w*)(?:=(.*))?$/s.exec(value);
   if (!match) throw new InvalidArgumentError('expected NAME or NAME=VALUE.');
   return { ...previous, [match[1]!]: match[2] ?? '1' };
-}
-
-/** Messages quote their input, which may be anything: nothing in them may move the cursor. */
-function printable(text: string): string {
-  return text.replace(/[^\P{Cc}\t]/gu, (c) => `\\x${c.codePointAt(0)!.toString(16).padStart(2, '0')}`);
 }
 
 /** The options of SourceOptions: how assembly files are read. */
@@ -212,21 +208,29 @@ function debugOptions(command: Command): Command {
     .option('--case <name>', 'of a scenario with several contexts or profiles: the one to open');
 }
 
+/** The flags that say what an image is run with, and that were given: a scenario or a path file says it itself. */
+function given(command: Command): string[] {
+  const own = new Set(['--case', '--batch', '--commands', '--port']);
+  return command.options
+    .filter((option) => command.getOptionValueSource(option.attributeName()) === 'cli' && !own.has(option.long!))
+    .map((option) => option.long!);
+}
+
 debugOptions(program.command('debug'))
   .description('step through entry code, forwards and backwards, and fire events by hand')
   .option('--batch', 'read commands from a file or a pipe instead of drawing the screen')
   .option('-x, --commands <file>', 'run the commands in this file first (repeatable)', collect)
-  .action(async (target: string[], options) => {
+  .action(async (target: string[], options, command: Command) => {
     const { debug } = await import('./debug.js');
-    process.exitCode = await debug(target, options);
+    process.exitCode = await debug(target, { ...options, given: given(command) });
   });
 
 debugOptions(program.command('gdb'))
   .description('serve the debugger to gdb, on 127.0.0.1: target remote, with reverse execution')
   .option('--port <n>', 'the port to listen on (a free one, by default)', port)
-  .action(async (target: string[], options) => {
+  .action(async (target: string[], options, command: Command) => {
     const { gdb } = await import('./gdb.js');
-    process.exitCode = await gdb(target, options);
+    process.exitCode = await gdb(target, { ...options, given: given(command) });
   });
 
 program

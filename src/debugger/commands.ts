@@ -4,6 +4,7 @@ import { InputError } from '../errors.js';
 import { isPathFile, writePath } from '../explore/path_file.js';
 import { EVENT_NAMES } from '../harness/events.js';
 import { addressOf, memoryRange } from '../hooks/triggers.js';
+import { printable } from '../printable.js';
 import { hex } from '../properties/describe.js';
 import { didYouMean } from '../suggestion.js';
 import { actionsOf } from './actions.js';
@@ -715,7 +716,9 @@ const GROUPS: readonly Group[] = [
         help: 'latch, CPL, GS, CR3, stack, body and owner by state, and what happened',
         run: (debug, rest) => {
           const match = /^(?:#?(\d+)-#?(\d+))?$/.exec(rest);
-          if (!match) throw new InputError(`timeline ${rest}: expected timeline FROM-TO, as 0-200`);
+          if (!match || Number(match[1]) > Number(match[2])) {
+            throw new InputError(`timeline ${rest}: expected timeline FROM-TO, as 0-200`);
+          }
           const timeline = match[1] === undefined ? {} : { timeline: { from: Number(match[1]), to: Number(match[2]) } };
           return { lines: print.timelineLines(timelineOf(debug, timeline)) };
         },
@@ -762,11 +765,11 @@ export async function runCommand(debug: Debugger, line: string, signal?: AbortSi
   try {
     const [, word, rest] = /^(\S+)\s*(.*)$/s.exec(text)!;
     const { lines, changed = false, quit = false } = await perform(debug, word!, rest!, signal);
-    return { lines, error: false, changed, quit };
+    return { lines: lines.map(printable), error: false, changed, quit };
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return {
-      lines: [error.message, ...error.notes.map((note) => `  ${note}`)],
+      lines: [error.message, ...error.notes.map((note) => `  ${note}`)].map(printable),
       error: true,
       changed: false,
       quit: false,
@@ -781,7 +784,10 @@ function perform(
   signal: AbortSignal | undefined,
 ): Outcome | Promise<Outcome> {
   const command = BY_NAME.get(word);
-  if (command) return command.run(debug, rest, signal);
+  if (command) {
+    if (rest !== '' && command.usage === command.names[0]) throw new InputError(`${word}: '${rest}' is too much`);
+    return command.run(debug, rest, signal);
+  }
   // An event's name fires it.
   if (EVENT_KINDS.has(word.split(':')[0]!)) {
     if (rest !== '') throw new InputError(`${word}: '${rest}' is too much`);

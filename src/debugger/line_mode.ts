@@ -1,6 +1,7 @@
 /** The line mode: commands from a file, a pipe or a terminal, and what they print. */
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
+import { printable } from '../printable.js';
 import { LAST_WORD } from './commands.js';
 import type { Debugger } from './debugger.js';
 
@@ -37,7 +38,7 @@ export async function runLines(
   if (terminal) lines.prompt();
   try {
     for await (const line of lines) {
-      if (!terminal && line.trim() !== '') output.write(`${PROMPT}${line}\n`);
+      if (!terminal && line.trim() !== '') output.write(`${PROMPT}${printable(line)}\n`);
       const result = await debug.command(line, signal());
       if (result.lines.length > 0) output.write(`${result.error ? 'error: ' : ''}${result.lines.join('\n')}\n`);
       if (result.error && !terminal) return 'error';

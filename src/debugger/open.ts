@@ -35,6 +35,8 @@ export interface DebugSettings {
   readonly code: CodeSettings;
   /** Of a scenario with several contexts, profiles or features: the name, or a part of it, of one. */
   readonly case?: string;
+  /** Flags that were given, for messages: a scenario and a path file know better. */
+  readonly given?: readonly string[];
 }
 
 /** A place of a schedule, as path files have it. */
@@ -49,6 +51,12 @@ export async function openDebugger(target: readonly string[], settings: DebugSet
   const other = target.find((name) => /\.(json|ya?ml)$/i.test(name));
   if (other !== undefined && target.length > 1) {
     throw new InputError(`${other}: a scenario or a path file is opened by itself; name it alone`);
+  }
+  const [flag] = settings.given ?? [];
+  if (single && flag !== undefined) {
+    throw new InputError(
+      `${flag}: ${file} says that itself; leave it out (--case chooses among a scenario's contexts and profiles)`,
+    );
   }
   if (single?.[1]?.toLowerCase() === 'json') return openPath(file);
   return single ? openScenario(file, settings.case) : openImage(target, settings);

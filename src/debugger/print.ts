@@ -122,6 +122,7 @@ export function stackLines(stacks: readonly StackView[]): string[] {
 export function sourceLines(source: SourceView | undefined): string[] {
   if (!source) return ['the source of this code is not known; dis shows the instructions'];
   const width = String(source.total).length;
+  if (source.lines.length === 0) return [`${source.file}: has ${plural(source.total, 'line')}`];
   return [
     source.file,
     ...source.lines.map(({ number, text, current, breakpoints, boundaries }) => {

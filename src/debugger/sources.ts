@@ -1,5 +1,5 @@
 /** Source files of an image by line: which boundaries come from each. */
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import type { Image } from '../image/image.js';
 
 export interface SourceFile {
@@ -17,8 +17,14 @@ export class SourceIndex {
   /** A file by its name, as the line map or as a person writes it; undefined where its text is not known. */
   file(name: string): SourceFile | undefined {
     const key = resolve(name);
-    if (!this.#files.has(key)) this.#files.set(key, this.#read(key));
+    if (!this.#files.has(key)) this.#files.set(key, this.#read(key) ?? this.#inSomeFolder(name));
     return this.#files.get(key);
+  }
+
+  /** For a name without a folder: the only file that is called so. */
+  #inSomeFolder(name: string): SourceFile | undefined {
+    const same = [...this.image.sources.keys()].filter((path) => basename(path) === name);
+    return same.length === 1 ? this.#read(resolve(same[0]!)) : undefined;
   }
 
   #read(key: string): SourceFile | undefined {

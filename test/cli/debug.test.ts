@@ -53,6 +53,12 @@ test('commands from a pipe are echoed; the first that is wrong ends it with 2', 
   assert.ok(!good.stdout.includes('step'));
 });
 
+test('what is typed moves no cursor, and what is too much is refused', async () => {
+  const ended = await debug([asm('linux_nmi.S')], '\x1b[2Jfoo\n');
+  assert.match(ended.stdout, /^\(entrace\) \\x1b\[2Jfoo\nerror: there is no command '\\x1b\[2Jfoo'/m);
+  assert.match((await debug([asm('linux_nmi.S')], 'continue 3\n')).stdout, /error: continue: '3' is too much\n$/);
+});
+
 test('several command files run one after the other, and quit ends all', async () => {
   const ended = await debug([
     asm('linux_nmi.S'),
@@ -80,6 +86,7 @@ test('what is wrong with files and flags is one line, and 2', async () => {
     [['nosuch.S'], /^entrace: nosuch\.S: no such file\n$/],
     [[asm('linux_nmi.S'), '-x', 'nosuch'], /^entrace: --commands nosuch: there is no such file\n$/],
     [[asm('linux_nmi.S'), '-x', '/dev/zero'], /is a device/],
+    [['x.yaml', '--context', 'user'], /^entrace: --context: x\.yaml says that itself; leave it out/],
     [[asm('linux_nmi.S'), '--profile', 'nosuch'], /^entrace: .*nosuch/],
     [[asm('linux_nmi.S'), '--platform', 'nosuch'], /^entrace: .*nosuch/],
     [[], /missing required argument/],
