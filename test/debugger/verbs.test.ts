@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import test from 'node:test';
 import { InputError } from '../../src/errors.js';
 import { addressOf } from '../../src/hooks/triggers.js';
-import { opened, play, rfc, where } from '../support/debugger.js';
+import { opened, play, rfc, TWO_PROCESSORS, where } from '../support/debugger.js';
 import { asm, source } from '../support/search.js';
 
 test('a step is one transition, an event included, and a step back undoes it', async () => {
@@ -230,23 +230,8 @@ context_end:
   assert.equal(debug.position.index, 200_001);
 });
 
-const TWO = `
-	.text
-	.globl	context_start, context_end, context_start_1, context_end_1
-context_start:
-	nop
-	nop
-context_end:
-	jmp	context_end
-context_start_1:
-	nop
-	nop
-context_end_1:
-	jmp	context_end_1
-`;
-
 test('a switch from a processor in a handler to one that is not gives nothing back and unmasks nothing', async () => {
-  const debug = await opened('linux_nmi.S', { context: source(TWO) });
+  const debug = await opened('linux_nmi.S', { context: source(TWO_PROCESSORS) });
   debug.fire('nmi');
   await debug.step(3);
   debug.fire('switch');

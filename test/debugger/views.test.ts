@@ -2,23 +2,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import type { View } from '../../src/debugger/view.js';
-import { opened, play, printed, rfc, where } from '../support/debugger.js';
+import { opened, play, printed, rfc, TWO_PROCESSORS, where } from '../support/debugger.js';
 import { source } from '../support/search.js';
-
-const TWO = `
-	.text
-	.globl	context_start, context_end, context_start_1, context_end_1
-context_start:
-	nop
-	nop
-context_end:
-	jmp	context_end
-context_start_1:
-	nop
-	nop
-context_end_1:
-	jmp	context_end_1
-`;
 
 test('a view is plain data: it comes back from JSON as it was', async () => {
   const debug = await rfc();
@@ -199,7 +184,7 @@ test('events that cannot be fired say why', async () => {
 });
 
 test('several processors: whose turn it is, and the registers of the others', async () => {
-  const debug = await opened('linux_nmi.S', { context: source(TWO) });
+  const debug = await opened('linux_nmi.S', { context: source(TWO_PROCESSORS) });
   assert.equal(debug.view().position.processors, 2);
   const rip = debug.readRegister('rip', 1);
   assert.equal(debug.image.name(rip), 'context_start_1+0');

@@ -51,3 +51,19 @@ export async function printed(debug: Debugger, command: string): Promise<string>
   if (error) throw new Error(`${command}: ${lines.join('\n')}`);
   return lines.join('\n');
 }
+
+/** A context for each of two processors. */
+export const TWO_PROCESSORS = `
+	.text
+	.globl	context_start, context_end, context_start_1, context_end_1
+context_start:
+	nop
+	nop
+context_end:
+	jmp	context_end
+context_start_1:
+	nop
+	nop
+context_end_1:
+	jmp	context_end_1
+`;
