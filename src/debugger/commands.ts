@@ -6,6 +6,7 @@ import { EVENT_NAMES } from '../harness/events.js';
 import { addressOf, memoryRange } from '../hooks/triggers.js';
 import { printable } from '../printable.js';
 import { hex } from '../properties/describe.js';
+import { DELIVERY_NAMES, isDeliveryName } from '../report/owners.js';
 import { didYouMean } from '../suggestion.js';
 import { actionsOf } from './actions.js';
 import { compareBranches } from './compare.js';
@@ -86,6 +87,15 @@ function hitOf(text: string): number {
   return hit;
 }
 
+/** A delivery as the debugger calls it; `pf` is #PF too. */
+function deliveryNamed(text: string): string {
+  const name = [text, `#${text}`].find(isDeliveryName);
+  if (name !== undefined) return name;
+  throw new InputError(
+    `until delivery ${text}: there is none of that name; names are ${DELIVERY_NAMES.join(', ')}, IRQ 0x20, INT 0x80`,
+  );
+}
+
 /** What `until` is told to run to. */
 function parseTarget(debug: Debugger, text: string): Target {
   const [word, ...rest] = text.split(/\s+/);
@@ -94,7 +104,7 @@ function parseTarget(debug: Debugger, text: string): Target {
     case '':
       throw new InputError(`until what? ${TARGETS}`);
     case 'delivery':
-      return argument ? { kind: 'delivery', event: argument } : { kind: 'delivery' };
+      return argument ? { kind: 'delivery', event: deliveryNamed(argument) } : { kind: 'delivery' };
     case 'failure':
       if (argument) requireProperty(debug, argument);
       return argument ? { kind: 'failure', property: argument } : { kind: 'failure' };

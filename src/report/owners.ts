@@ -42,6 +42,16 @@ function kindOf(vector: number, origin: number): string {
   return VECTOR_NAMES[vector] ?? `vector ${vector}`;
 }
 
+/** The names that deliveries begin with, besides those with a vector: `IRQ 0x20`, `INT 0x80`, `vector 42`. */
+export const DELIVERY_NAMES: readonly string[] = Object.values(VECTOR_NAMES);
+
+/** Whether a delivery can be called so, with its number or without; in any case of letters. */
+export function isDeliveryName(text: string): boolean {
+  const name = text.toLowerCase().replace(/ \d+$/, '');
+  const known = DELIVERY_NAMES.some((n) => n.toLowerCase() === name || n.toLowerCase() === text.toLowerCase());
+  return known || /^(irq|int) 0x[0-9a-f]{1,2}$/.test(name) || /^vector \d+( \d+)?$/i.test(text);
+}
+
 /** A value: what follows a transition is a new one, unless nothing has changed. */
 export class Owners {
   private constructor(

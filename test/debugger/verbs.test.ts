@@ -120,6 +120,19 @@ test('until knows deliveries, the latch, the boundaries by their hits, and the r
   assert.equal(await to({ kind: 'delivery', event: 'nmi 1' }, -1), 'target 0 context context_start+0');
 });
 
+test('a delivery that has no such name is refused, and pf is #PF', async () => {
+  const debug = await rfc();
+  const { error, lines } = await debug.command('until delivery XX');
+  assert.ok(error);
+  assert.match(lines[0]!, /^until delivery XX: there is none of that name; names are #DE, #DB, NMI/);
+  assert.equal((await debug.command('until delivery bp')).lines[0], 'delivery of #BP 1');
+  assert.equal((await debug.command('until delivery NMI 2')).lines[0], 'delivery of NMI 2');
+  for (const name of ['irq 0x20', 'INT 0x80', 'vm exit', 'vector 42', '#pf 3', 'smi']) {
+    debug.go(0);
+    assert.equal((await debug.command(`until delivery ${name}`)).error, false, name);
+  }
+});
+
 test('the NMI that comes while they are blocked is latched, and delivered by the IRET', async () => {
   const debug = await opened('linux_nmi.S');
   debug.fire('nmi');
