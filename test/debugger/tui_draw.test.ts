@@ -42,7 +42,7 @@ function rowWith(rows: readonly string[], part: string): string {
 
 test('at the failure: who runs, where, what broke, and the current line', () => {
   const { rows } = screen(failing, 80, 24);
-  assert.match(rows[0]!, /^ context {2}context_start\+0 \(hit 2\) {2}pushq %rbx .*175\/188/);
+  assert.match(rows[0]!, /^ context {2}context_start\+0 \(time 2\) {2}pushq %rbx .*175\/188/);
   assert.match(rows[1]!, /^ FAILURE: context is broken: rdi is not what it was/);
   assert.match(rows[2]!, /^─\[1 source\]─+ asm\/contexts\/kernel\.S:12 ─$/);
   assert.match(rowWith(rows, '►'), /^ 12 ► +pushq +%rbx +context_start\+0$/);

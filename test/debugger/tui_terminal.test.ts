@@ -33,7 +33,7 @@ test('the counterexample: at its failure, backwards, another way, to the end; th
   await tmux.until(/^before$/m);
   tmux.line(`${COMMAND}; echo status $?`);
   let screen = await tmux.until(/q quit$/m);
-  assert.match(screen, /^ context {2}context_start\+0 \(hit 2\) .*175\/188/);
+  assert.match(screen, /^ context {2}context_start\+0 \(time 2\) .*175\/188/);
   assert.match(screen, /^ FAILURE: context is broken: rdi is not what it was$/m);
   assert.match(screen, /context BROKEN/);
   assert.deepEqual(tmux.modes, { alternate: true, mouse: true, cursor: false });

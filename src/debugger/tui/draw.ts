@@ -50,7 +50,7 @@ function drawTop(frame: Frame, view: View, state: ScreenState, signs: Signs): vo
   const left = [
     span(` ${position.owner} `, 'bar'),
     span(` ${position.boundary}`, 'current'),
-    span(position.hit > 1 ? ` (hit ${position.hit})` : '', 'dim'),
+    span(position.hit > 1 ? ` (time ${position.hit})` : '', 'dim'),
     span(`  ${position.instruction}`, 'bold'),
   ];
   if (position.ahead !== undefined && position.ahead !== 'step')
