@@ -1,7 +1,7 @@
 /** What the searches of explore have in common: their request, their heading, how one is run, and how its failures are saved. */
 import { InputError } from '../errors.js';
 import { type Bound, describePlaces, parseBound, parsePlaces } from '../explore/bound.js';
-import { savedCode, savedSources, savePaths } from '../explore/path_file.js';
+import { savedCode, savedRules, savedSources, savePaths } from '../explore/path_file.js';
 import type { SearchResult } from '../explore/result.js';
 import { type SearchRequest, startSearch } from '../explore/threads.js';
 import type { CodeSettings, Subject } from '../platforms/subject.js';
@@ -70,7 +70,7 @@ export function saveFailures(
   folder: string,
   { files, options }: SearchPlan,
   { image }: Subject,
-  { given, changes, rules }: ChosenProfile,
+  chosen: ChosenProfile,
   { failures }: SearchResult,
   code: CodeSettings,
 ): string[] {
@@ -80,9 +80,7 @@ export function saveFailures(
     ...savedSources(sourceSettings(options)),
     ...savedCode(code),
     platform: options.platform,
-    profile: given,
-    ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
-    ...(rules === undefined ? {} : { rules }),
+    ...savedRules(chosen),
     context: options.context,
   });
 }

@@ -7,6 +7,7 @@ import { addressOf, memoryRange } from '../hooks/triggers.js';
 import { printable } from '../printable.js';
 import { hex } from '../properties/describe.js';
 import { DELIVERY_NAMES, isDeliveryName } from '../report/owners.js';
+import { brokenText } from '../report/trace.js';
 import { didYouMean } from '../suggestion.js';
 import { actionsOf } from './actions.js';
 import { compareBranches } from './compare.js';
@@ -196,12 +197,13 @@ function goTo(debug: Debugger, rest: string): Outcome {
     case 'end':
       return moved(debug, debug.go(cursor.branch.length));
     case 'failure': {
-      const [first] = failuresOf(debug);
+      const failures = failuresOf(debug);
+      const [first] = failures;
       if (!first) throw new InputError('nothing is broken on this branch');
-      const next = failuresOf(debug).find(({ index }) => index > cursor.index) ?? first;
+      const next = failures.find(({ index }) => index > cursor.index) ?? first;
       debug.go(next.index);
       return {
-        lines: [`${next.property} is broken: ${next.explanation}`, ...moved(debug).lines.slice(-1)],
+        lines: [brokenText(next), ...moved(debug).lines.slice(-1)],
         changed: true,
       };
     }

@@ -17,7 +17,7 @@ import type { Profile } from '../profiles/profile.js';
 import { hex } from '../properties/describe.js';
 import { Word } from '../properties/monitor.js';
 import type { Property } from '../properties/property.js';
-import { frameRead } from '../report/trace.js';
+import { brokenText, frameRead, register } from '../report/trace.js';
 import { reasonAgainst } from './actions.js';
 import { CallsAhead, CallsBehind } from './calls.js';
 import { complete, runCommand } from './commands.js';
@@ -217,12 +217,11 @@ export class Debugger implements Scene {
   /** Back over one transition; if that was the end of a handler or a call, to where that was entered. */
   #beforeReturn(): Test {
     const { depth, processor } = this;
-    const { branch } = this.cursor;
     const rsp = this.register(Reg.RSP);
     const calls = new CallsBehind(this);
     let within: 'nothing' | 'handler' | 'call' | undefined;
     return (crossed) => {
-      const history = new History(this.cursor, branch, crossed + 1);
+      const history = this.#crossedHistory(crossed);
       const call = calls.cross(crossed, history);
       if (within === undefined) {
         const returned = history.row(crossed, Row.MNEMONIC) === Mnemonic.Ret && this.depth === depth;
@@ -256,12 +255,11 @@ export class Debugger implements Scene {
   /** To where the running handler or function was entered. */
   async reverseFinish(signal?: AbortSignal): Promise<Stop> {
     const { depth, processor } = this;
-    const { branch } = this.cursor;
     const calls = new CallsBehind(this);
     return this.#drive(
       -1,
       (crossed) => {
-        const call = calls.cross(crossed, new History(this.cursor, branch, crossed + 1));
+        const call = calls.cross(crossed, this.#crossedHistory(crossed));
         if (this.processor !== processor) return undefined;
         if (this.depth < depth) return { reason: 'target', text: 'where the handler was entered' };
         return call?.entered ? { reason: 'target', text: 'where the function was called' } : undefined;
@@ -319,7 +317,7 @@ export class Debugger implements Scene {
         return (crossed) => {
           const broken = this.#crossedHistory(crossed).broken.filter(({ step }) => step === crossed);
           const found = broken.find((b) => target.property === undefined || b.property === target.property);
-          return found && { reason: 'failure', text: `${found.property} is broken: ${found.explanation}` };
+          return found && { reason: 'failure', text: brokenText(found) };
         };
       case 'masked':
         return (crossed) => (changed(crossed, Lane.BLOCKED, true) ? reached('NMIs are blocked') : undefined);
@@ -593,7 +591,7 @@ export class Debugger implements Scene {
     if (log.broken.length === 0 || crossed < fork) return undefined;
     const broken = log.broken.filter(({ step }) => step === crossed);
     if (broken.length === 0) return undefined;
-    const text = broken.map((b) => `${b.property} is broken: ${b.explanation}`).join('; ');
+    const text = broken.map(brokenText).join('; ');
     return { reason: 'failure', text };
   }
 
@@ -620,7 +618,7 @@ export class Debugger implements Scene {
       .filter(({ address: word }) => !stored.some((o) => o.address < word + 8n && o.address + BigInt(o.size) > word))
       .map(({ address }) => ({ address, size: 8, access: Access.WRITE }));
     const before = history.returnKind(crossed);
-    const frame = before === 0 ? [] : frameRead(before, registerOf(history.registersBefore(crossed), Reg.RSP));
+    const frame = before === 0 ? [] : frameRead(before, register(history.registersBefore(crossed), Reg.RSP));
     const read = frame.map((address) => ({ address, size: 8, access: Access.READ }));
     return [...own, ...written, ...read];
   }
@@ -720,7 +718,3 @@ export class Debugger implements Scene {
 }
 
 const STEPPED: Stop = { reason: 'step', text: 'stepped' };
-
-function registerOf(registers: Uint32Array, r: number): bigint {
-  return (BigInt(registers[2 * r + 1]!) << 32n) | BigInt(registers[2 * r]!);
-}

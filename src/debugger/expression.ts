@@ -34,21 +34,9 @@ export interface Expression {
   readonly place: { readonly address: (scene: Scene) => bigint; readonly size: number } | undefined;
 }
 
-const FLAGS: ReadonlySet<string> = new Set([
-  'CF',
-  'PF',
-  'AF',
-  'ZF',
-  'SF',
-  'TF',
-  'IF',
-  'DF',
-  'OF',
-  'NT',
-  'RF',
-  'AC',
-  'ID',
-]);
+/** Flags of RFLAGS that have names. */
+export const FLAG_NAMES = ['CF', 'PF', 'AF', 'ZF', 'SF', 'TF', 'IF', 'DF', 'OF', 'NT', 'RF', 'AC', 'ID'] as const;
+const FLAGS: ReadonlySet<string> = new Set(FLAG_NAMES);
 
 const event = (bit: number) => (scene: Scene) => (scene.register(Reg.EVENTS) & BigInt(bit) ? 1n : 0n);
 

@@ -4,8 +4,8 @@ import { Access, type Instruction } from '../cpu/decoder.js';
 import { Reg } from '../cpu/registers.js';
 import type { LineRow } from '../image/module.js';
 import type { Subject } from '../platforms/subject.js';
-import { type Broken, frameRead, type Step, type Steps, type Write } from '../report/trace.js';
-import type { Branch, Cursor } from './cursor.js';
+import { type Broken, frameRead, register, type Step, type Steps, type Write } from '../report/trace.js';
+import { type Branch, type Cursor, commonFork } from './cursor.js';
 import { Lane } from './lanes.js';
 import { CHANGE, type Delivery, Kind, type Log, Row, sparseOf } from './log.js';
 
@@ -263,18 +263,11 @@ export class History implements Steps {
       }
     };
     const here = new History(cursor, cursor.branch, cursor.branch.length);
-    const common = Math.min(cursor.index, this.branch === cursor.branch ? cursor.index : this.#common(cursor.branch));
+    const common = Math.min(cursor.index, commonFork(this.branch, cursor.branch));
     let i = cursor.index;
     while (i > Math.min(common, index)) change(here, --i, 1);
     while (i < index) change(this, i++, 3);
     return registers;
-  }
-
-  #common(other: Branch): number {
-    let i = 0;
-    const end = Math.min(this.length, other.length);
-    while (i < end && this.branch.holder(i) === other.holder(i)) i++;
-    return i;
   }
 
   registersBefore(index: number): Uint32Array {
@@ -370,8 +363,7 @@ class LoggedStep implements Step {
     const read = this.history.readAddress(this.index);
     const operands = read === undefined ? [] : [read];
     if (!this.returned) return operands;
-    const before = this.history.registersBefore(this.index);
-    const rsp = (BigInt(before[2 * Reg.RSP + 1]!) << 32n) | BigInt(before[2 * Reg.RSP]!);
+    const rsp = register(this.history.registersBefore(this.index), Reg.RSP);
     return [...operands, ...frameRead(this.history.returnKind(this.index), rsp)];
   }
 

@@ -2,18 +2,14 @@
 import { Reg } from '../cpu/registers.js';
 import { EventState } from '../harness/event_state.js';
 import type { Machine } from '../harness/machine.js';
-import { CallWord, type Monitor, Word } from '../properties/monitor.js';
+import { BODY, C_PART, CallWord, type Monitor, Word } from '../properties/monitor.js';
 
 /** Bits of Row.LANES; its bytes 1 and 2 are the stack in use (the monitor's number) and the open deliveries. */
 export const Lane = {
   BLOCKED: 1 << 0,
   PENDING: 1 << 1,
-  STI_SHADOW: 1 << 2,
-  MOV_SS_SHADOW: 1 << 3,
   /** Two bits. */
   CPL_SHIFT: 4,
-  SMM: 1 << 6,
-  HALTED: 1 << 7,
   STACK_SHIFT: 8,
   DEPTH_SHIFT: 16,
   /** The C part of a handler runs, and it is the body. */
@@ -21,9 +17,6 @@ export const Lane = {
   BODY: 1 << 25,
   PROCESSOR_SHIFT: 28,
 } as const;
-
-const C_PART = 1;
-const BODY = 2;
 
 export function lanesNow(machine: Machine, monitor: Monitor): number {
   const { u32 } = machine;
@@ -33,10 +26,6 @@ export function lanesNow(machine: Machine, monitor: Monitor): number {
   let lanes = 0;
   if (events & EventState.NMI_BLOCKED) lanes |= Lane.BLOCKED;
   if (events & EventState.NMI_PENDING) lanes |= Lane.PENDING;
-  if (events & EventState.STI_SHADOW) lanes |= Lane.STI_SHADOW;
-  if (events & EventState.MOV_SS_SHADOW) lanes |= Lane.MOV_SS_SHADOW;
-  if (events & EventState.SMM) lanes |= Lane.SMM;
-  if (events & (EventState.HALTED | EventState.SHUTDOWN)) lanes |= Lane.HALTED;
   lanes |= (u32[2 * Reg.CS]! & 3) << Lane.CPL_SHIFT;
   lanes |= (w[Word.STACK]! & 0xff) << Lane.STACK_SHIFT;
   lanes |= Math.min(depth, 0xff) << Lane.DEPTH_SHIFT;

@@ -8,6 +8,7 @@ import {
   type SavedImage,
   savedCode,
   savedProfile,
+  savedRules,
   savedSources,
   subjectOf as subjectOfPath,
 } from '../explore/path_file.js';
@@ -19,6 +20,7 @@ import { type CodeSettings, loadSubject, type Subject } from '../platforms/subje
 import { type Changes, chooseProfile, type Profile } from '../profiles/profile.js';
 import { PROPERTIES } from '../properties/index.js';
 import { shortPath } from '../report/text.js';
+import { brokenText } from '../report/trace.js';
 import { resultOf, savedCase } from '../scenarios/run_case.js';
 import { type Case, casesOf } from '../scenarios/scenario.js';
 import { readScenario } from '../scenarios/scenario_file.js';
@@ -72,16 +74,13 @@ async function openImage(files: readonly string[], settings: DebugSettings): Pro
     ...settings.sources,
     ...settings.code,
   });
-  const { profile, given, changes, rules } = chosen;
-  return debuggerOf(subject, profile, `${files.map(shortPath).join(' ')} in context ${settings.context}`, {
+  return debuggerOf(subject, chosen.profile, `${files.map(shortPath).join(' ')} in context ${settings.context}`, {
     image: subject.image.hash,
     files: [...files],
     ...savedSources(settings.sources),
     ...savedCode(settings.code),
     platform: settings.platform,
-    profile: given,
-    ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
-    ...(rules === undefined ? {} : { rules }),
+    ...savedRules(chosen),
     context: settings.context,
   });
 }
@@ -162,6 +161,6 @@ export function follow(debug: Debugger, path: readonly Scheduled[], property: st
   const failure = broken.find((b) => b.property === property) ?? broken[0];
   cursor.goTo(cursor.branch, failure ? failure.step + 1 : 0);
   debug.lastStop = failure
-    ? { reason: 'failure', text: `${failure.property} is broken: ${failure.explanation}` }
+    ? { reason: 'failure', text: brokenText(failure) }
     : { reason: 'start', text: 'at the start: every property holds on this path' };
 }

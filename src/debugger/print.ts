@@ -5,6 +5,7 @@ import type { Debugger } from './debugger.js';
 import type { History } from './history.js';
 import { Kind, Row } from './log.js';
 import type { Link } from './questions.js';
+import { expandTabs } from './tabs.js';
 import type {
   ActionView,
   BranchView,
@@ -131,16 +132,6 @@ export function sourceLines(source: SourceView | undefined): string[] {
       return `${sign} ${String(number).padStart(width)}  ${expandTabs(text).padEnd(56)} ${from}`.trimEnd();
     }),
   ];
-}
-
-/** Tab stops are 8 columns apart. */
-function expandTabs(text: string): string {
-  let column = 0;
-  return text.replace(/\t|[^\t]+/g, (part) => {
-    const shown = part === '\t' ? ' '.repeat(8 - (column % 8)) : part;
-    column += shown.length;
-    return shown;
-  });
 }
 
 export function disassemblyLines(instructions: readonly InstructionView[]): string[] {

@@ -106,6 +106,10 @@ export class StopPoints {
     return point;
   }
 
+  has(number: number): boolean {
+    return this.#points.has(number);
+  }
+
   delete(number: number): void {
     this.#point(number);
     this.#points.delete(number);

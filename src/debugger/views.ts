@@ -6,9 +6,10 @@ import { hex } from '../properties/describe.js';
 import { causeOf } from '../report/cause.js';
 import { symbolic } from '../report/names.js';
 import { shortPath } from '../report/text.js';
-import type { Broken } from '../report/trace.js';
+import { type Broken, register } from '../report/trace.js';
 import { actionsOf } from './actions.js';
 import type { Debugger } from './debugger.js';
+import { FLAG_NAMES } from './expression.js';
 import { framesOf, openFrames, writerOf } from './frames.js';
 import { History } from './history.js';
 import { sourceIndex } from './sources.js';
@@ -215,20 +216,17 @@ function registersBeforeLast(debug: Debugger, history: History): Uint32Array {
   return index === 0 ? debug.run.machine.u32 : history.registersAt(index - 1);
 }
 
-function valueAt(registers: Uint32Array, word: number): bigint {
-  return (BigInt(registers[word + 1]!) << 32n) | BigInt(registers[word]!);
-}
-
 export function registersOf(debug: Debugger, history: History, processor: number): RegisterView[] {
   const { machine } = debug.run;
   const before = registersBeforeLast(debug, history);
   const ranBefore = before[2 * Reg.PROCESSOR]!;
   const bank = machine.processors;
-  return REGISTER_NAMES.flatMap((name, register): RegisterView[] => {
-    if (register === Reg.EVENTS || register === Reg.PROCESSOR) return [];
-    const value = valueAt(machine.u32, bank.place(processor, register));
+  return REGISTER_NAMES.flatMap((name, r): RegisterView[] => {
+    if (r === Reg.EVENTS || r === Reg.PROCESSOR) return [];
+    const place = bank.place(processor, r) / 2;
+    const value = register(machine.u32, place);
     // A switch has moved the banks: nothing has changed by that.
-    const old = ranBefore === bank.running ? valueAt(before, bank.place(processor, register)) : value;
+    const old = ranBefore === bank.running ? register(before, place) : value;
     const text = symbolic(debug.subject, name === 'rip' ? 'rip' : `r ${name}`, value)
       .split(' ')
       .slice(1)
@@ -236,7 +234,7 @@ export function registersOf(debug: Debugger, history: History, processor: number
     return [
       {
         name,
-        group: groupOf(register),
+        group: groupOf(r),
         value: hex(value),
         note: text || undefined,
         before: old === value ? undefined : hex(old),
@@ -244,8 +242,6 @@ export function registersOf(debug: Debugger, history: History, processor: number
     ];
   });
 }
-
-const FLAG_NAMES = ['CF', 'PF', 'AF', 'ZF', 'SF', 'TF', 'IF', 'DF', 'OF', 'NT', 'RF', 'AC', 'ID'] as const;
 
 export function flagsOf(debug: Debugger, history: History, processor: number): FlagView[] {
   const flags = registersOf(debug, history, processor).find(({ group }) => group === 'flags')!;

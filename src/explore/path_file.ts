@@ -127,6 +127,15 @@ export function savedCode({
   };
 }
 
+/** The fields that say by which rules of the silicon the path runs. */
+export function savedRules({ given, changes, rules }: ChosenProfile): Pick<PathFile, 'profile' | 'knobs' | 'rules'> {
+  return {
+    profile: given,
+    ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
+    ...(rules === undefined ? {} : { rules }),
+  };
+}
+
 /** What a path file says of how real code is run. */
 function codeOf({ features, stubs = [], through = [] }: PathFile): CodeSettings {
   return { features, stubs: stubs.map(({ name, file }) => ({ name, file })), through };

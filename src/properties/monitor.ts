@@ -141,8 +141,8 @@ export const CallWord = {
 /** Bytes below RSP that user code may use (System V AMD64 ABI, 3.2.2). */
 const RED_ZONE = 128;
 
-const C_PART = 1;
-const BODY = 2;
+export const C_PART = 1;
+export const BODY = 2;
 const CALLED = 4;
 const SLEEPER = 8;
 /** It serves an NMI, and is not the body. */

@@ -91,6 +91,11 @@ export function brokenNow(monitor: Monitor, owners: Owners, property: Property):
   };
 }
 
+/** `context is broken: rdi is not what it was` */
+export function brokenText({ property, explanation }: Pick<Broken, 'property' | 'explanation'>): string {
+  return `${property} is broken: ${explanation}`;
+}
+
 /** The addresses of the words that a return has read, by RSP before it; none if there was no return by a frame. */
 export function frameRead(returned: number, rsp: bigint): bigint[] {
   const fred = returned === Return.ERETU || returned === Return.ERETS;

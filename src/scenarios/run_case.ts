@@ -2,7 +2,7 @@
 import { type Mutant, mutated } from '../ablation/mutants.js';
 import { InputError, located } from '../errors.js';
 import { describePlaces, parsePlaces } from '../explore/bound.js';
-import { type SavedImage, savedCode, savedSources, savePaths } from '../explore/path_file.js';
+import { type SavedImage, savedCode, savedRules, savedSources, savePaths } from '../explore/path_file.js';
 import { type Failure, type SearchResult, unchecked } from '../explore/result.js';
 import type { SearchRequest } from '../explore/threads.js';
 import { addressOf } from '../hooks/triggers.js';
@@ -182,20 +182,14 @@ function save(one: Case, subject: Subject, chosen: ChosenProfile, result: Result
 }
 
 /** What a path file says of a case. */
-export function savedCase(
-  { scenario, features, context }: Case,
-  subject: Subject,
-  { given, changes, rules }: ChosenProfile,
-): SavedImage {
+export function savedCase({ scenario, features, context }: Case, subject: Subject, chosen: ChosenProfile): SavedImage {
   return {
     image: subject.image.hash,
     files: [...scenario.files],
     ...savedSources(scenario.sources),
     ...savedCode({ ...scenario.code, features }),
     platform: scenario.platform,
-    profile: given,
-    ...(Object.keys(changes).length > 0 ? { knobs: changes } : {}),
-    ...(rules === undefined ? {} : { rules }),
+    ...savedRules(chosen),
     context,
   };
 }

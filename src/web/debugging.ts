@@ -116,9 +116,7 @@ export class Debugging {
 
   /** Sets a breakpoint, or takes away those that are there. */
   #toggle(address: string): void {
-    const { disassembly, source } = this.target.view(this.#request);
-    const line = source?.lines.find(({ boundaries }) => boundaries.some((b) => b.address === address));
-    const numbers = disassembly.find((i) => i.address === address)?.breakpoints ?? line?.breakpoints ?? [];
+    const numbers = this.target.stopPoints.at(BigInt(address));
     if (numbers.length === 0) this.target.addBreakpoint(BigInt(address));
     for (const number of numbers) this.target.deleteBreakpoint(number);
   }

@@ -73,7 +73,7 @@ export class Breakpoints {
 
   #delete(number: number): void {
     // A command may have deleted it.
-    if (this.target.view().breakpoints.some((b) => b.number === number)) this.target.deleteBreakpoint(number);
+    if (this.target.stopPoints.has(number)) this.target.deleteBreakpoint(number);
   }
 }
 

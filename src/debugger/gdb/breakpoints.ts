@@ -52,7 +52,7 @@ export class GdbBreakpoints {
 
   /** A monitor command may have deleted it. */
   #exists(number: number): boolean {
-    return this.debug.stopPoints.list.some((point) => point.number === number);
+    return this.debug.stopPoints.has(number);
   }
 
   /** `swbreak:` or `watch:ADDRESS`, if gdb's own breakpoint at `rip` or watchpoint stopped the debugger; else undefined. */

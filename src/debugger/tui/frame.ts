@@ -123,15 +123,3 @@ export function wrap(text: string, width: number, indent = 2): string[] {
   lines.push(rest);
   return lines;
 }
-
-/** Tabs as blanks, for tab stops of 8 columns. */
-export function expandTabs(text: string): string {
-  let out = '';
-  let column = 0;
-  for (const char of text) {
-    const width = char === '\t' ? 8 - (column % 8) : 1;
-    out += char === '\t' ? ' '.repeat(width) : char;
-    column += width;
-  }
-  return out;
-}

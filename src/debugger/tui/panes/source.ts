@@ -1,5 +1,6 @@
 /** Source around the cursor: breakpoints, line numbers, the current line, and the boundaries of each line. */
-import { expandTabs, type Span, span, widthOf } from '../frame.js';
+import { expandTabs } from '../../tabs.js';
+import { type Span, span, widthOf } from '../frame.js';
 import type { PaneContent, PaneInput, Row } from '../pane.js';
 import { breakpointSign } from './breakpoints.js';
 
